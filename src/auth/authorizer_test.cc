@@ -1,0 +1,162 @@
+#include "auth/authorizer.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <string>
+
+#include "auth/model.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/status.h"
+
+namespace mokv::auth {
+namespace {
+
+std::string SourceFile(const std::string& path) {
+  const absl::StatusOr<std::string> text =
+      PosixFileSystem().ReadFile(std::string(MOKV_SOURCE_ROOT) + "/" + path);
+  EXPECT_TRUE(text.ok()) << text.status();
+  return text.value_or("");
+}
+
+std::shared_ptr<const Authorizer> Load(const std::string& model, const std::string& policy) {
+  auto authorizer = Authorizer::Create(model, "model.conf", policy, "policy.csv");
+  EXPECT_TRUE(authorizer.ok()) << authorizer.status();
+  return authorizer.ok() ? *authorizer : nullptr;
+}
+
+std::string ShippedModel() { return SourceFile("certs/model.conf"); }
+std::string OriginalModel() { return SourceFile("src/auth/testdata/original_model.conf"); }
+
+TEST(Authorizer, ShippedPolicyAllowsRootEverythingAndNobodyNothing) {
+  const auto authorizer = Load(ShippedModel(), SourceFile("certs/policy.csv"));
+  for (const std::string_view action : {kConsume, kProduce, kAdmin}) {
+    for (const std::string_view object : {"", "*", "key", "a/b"}) {
+      EXPECT_TRUE(authorizer->Allows("root", object, action));
+      EXPECT_FALSE(authorizer->Allows("nobody", object, action));
+      EXPECT_FALSE(authorizer->Allows("", object, action));
+    }
+    EXPECT_TRUE(authorizer->MightAllow("root", action));
+    EXPECT_FALSE(authorizer->MightAllow("nobody", action));
+  }
+  EXPECT_FALSE(authorizer->Allows("root", "key", "other"));
+  EXPECT_FALSE(authorizer->Allows("alice", "orders/1", kConsume));  // Only a comment.
+}
+
+// The first version passed "*" as the object of every request (`acl-object: any`).
+TEST(Authorizer, OriginalPairAllowsRootWhatTheFirstVersionDid) {
+  const auto authorizer =
+      Load(OriginalModel(), SourceFile("src/auth/testdata/original_policy.csv"));
+  EXPECT_TRUE(authorizer->Allows("root", "*", kConsume));
+  EXPECT_TRUE(authorizer->Allows("root", "*", kProduce));
+  EXPECT_FALSE(authorizer->Allows("root", "*", kAdmin));
+  EXPECT_FALSE(authorizer->Allows("nobody", "*", kConsume));
+  // Without keyMatch a star is only a star.
+  EXPECT_FALSE(authorizer->Allows("root", "key", kConsume));
+  EXPECT_TRUE(authorizer->MightAllow("root", kConsume));
+  EXPECT_FALSE(authorizer->MightAllow("root", kAdmin));
+}
+
+TEST(Authorizer, ComparesPrefixesAndKeys) {
+  const auto authorizer = Load(ShippedModel(),
+                               "p, alice, orders/*, consume\np, alice, orders/old/*, consume\n"
+                               "p, alice, stock*, consume\np, alice, one, consume\n"
+                               "p, alice, orders/1, produce\np, bob, *, produce\n");
+  for (const std::string_view object :
+       {"orders/", "orders/1", "orders/old/1", "stock", "stocks", "one"}) {
+    EXPECT_TRUE(authorizer->Allows("alice", object, kConsume)) << object;
+  }
+  for (const std::string_view object : {"orders", "orderz", "a", "", "stoc", "ones", "zzz"}) {
+    EXPECT_FALSE(authorizer->Allows("alice", object, kConsume)) << object;
+  }
+  EXPECT_TRUE(authorizer->Allows("alice", "orders/1", kProduce));
+  EXPECT_FALSE(authorizer->Allows("alice", "orders/2", kProduce));
+  EXPECT_TRUE(authorizer->Allows("bob", "x", kProduce));
+  EXPECT_FALSE(authorizer->Allows("bob", "x", kConsume));
+  EXPECT_FALSE(authorizer->MightAllow("bob", kConsume));
+}
+
+TEST(Authorizer, CheckSaysWhoMayNotDoWhat) {
+  const auto authorizer = Load(ShippedModel(), "p, root, *, consume");
+  EXPECT_TRUE(authorizer->Check("root", "key", kConsume).ok());
+  const absl::Status denied = authorizer->Check("nobody", "key", kProduce);
+  EXPECT_EQ(denied.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(MessageOf(denied), "nobody not permitted to produce to key");
+}
+
+TEST(Authorizer, AllowAllAllowsAll) {
+  const auto authorizer = Authorizer::AllowAll();
+  EXPECT_TRUE(authorizer->Allows("anybody", "anything", kAdmin));
+  EXPECT_TRUE(authorizer->MightAllow("", ""));
+  EXPECT_TRUE(authorizer->Check("", "", "").ok());
+}
+
+TEST(Authorizer, IsNotMadeFromABadModelOrPolicy) {
+  const auto bad_model = Authorizer::Create("[matchers]\nm = true\n", "m.conf", "", "p.csv");
+  EXPECT_THAT(std::string(MessageOf(bad_model.status())), testing::StartsWith("m.conf"));
+  const auto bad_policy = Authorizer::Create(ShippedModel(), "m.conf", "p, root", "p.csv");
+  EXPECT_THAT(std::string(MessageOf(bad_policy.status())), testing::StartsWith("p.csv:1"));
+}
+
+// Goal:   the index of rules answers as going through them one by one would.
+// Method: few short texts over few letters, so that prefixes nest and requests often match.
+RC_GTEST_PROP(AuthorizerProperty, AllowsWhatSomeRuleAllows, ()) {
+  const auto pattern =
+      rc::gen::nonEmpty(rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', '*')));
+  const auto patterns = *rc::gen::container<std::vector<std::string>>(pattern);
+  const auto object = *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', '*'));
+  std::string policy;
+  bool some_key_match = false;
+  bool some_equal = false;
+  for (const std::string& text : patterns) {
+    policy += fmt::format("p, s, {}, act\np, other, *, act\n", text);
+    some_key_match = some_key_match || KeyMatch(object, text);
+    some_equal = some_equal || object == text;
+  }
+  RC_ASSERT(Load(ShippedModel(), policy)->Allows("s", object, "act") == some_key_match);
+  RC_ASSERT(Load(OriginalModel(), policy)->Allows("s", object, "act") == some_equal);
+  RC_ASSERT(Load(ShippedModel(), policy)->MightAllow("s", "act") == !patterns.empty());
+}
+
+// Goal:   whatever is in the files, it does not crash us and gives nothing to who is not named.
+// Method: bytes that favour what the formats are made of, alone and spliced into valid files.
+TEST(Authorizer, SurvivesHostileBytes) {
+  constexpr uint64_t kSeed = 17;
+  constexpr std::string_view kLetters = "p,,\"\"\n\r\t #*[]=&rm.()";
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  SeededRandom random(kSeed);
+  const auto garbage = [&] {
+    std::string bytes(random.Next() % 48, '\0');
+    for (char& byte : bytes) {
+      const uint64_t number = random.Next();
+      byte = number % 4 == 0 ? static_cast<char>(number >> 8)
+                             : kLetters[(number >> 8) % kLetters.size()];
+    }
+    return bytes;
+  };
+  const auto spliced = [&](std::string text) {
+    const size_t at = random.Next() % (text.size() + 1);
+    return text.replace(at, random.Next() % 8, garbage());
+  };
+  const std::string model = ShippedModel();
+  const std::string policy = SourceFile("certs/policy.csv");
+  for (int round = 0; round < 20'000; ++round) {
+    const bool keep_model = random.Next() % 2 == 0;
+    const auto authorizer =
+        Authorizer::Create(keep_model ? model : spliced(model), "model.conf",
+                           random.Next() % 2 == 0 ? spliced(policy) : garbage(), "policy.csv");
+    if (!authorizer.ok()) continue;
+    ASSERT_FALSE((*authorizer)->Allows("nobody", "key", kConsume)) << "round " << round;
+    ASSERT_FALSE((*authorizer)->MightAllow("nobody", kProduce)) << "round " << round;
+  }
+  for (int round = 0; round < 20'000; ++round) {
+    ASSERT_FALSE(Authorizer::Create(garbage(), "model.conf", policy, "policy.csv").ok());
+  }
+}
+
+}  // namespace
+}  // namespace mokv::auth

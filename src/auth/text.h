@@ -1,0 +1,38 @@
+// Lines and white space, as the two parsers of this folder see them.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace mokv::auth {
+
+inline constexpr std::string_view kWhiteSpace = " \t\r";
+
+inline std::string_view Trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(kWhiteSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
+}
+
+// Hands out the lines of a text, trimmed, and counts them from 1.
+class Lines {
+ public:
+  explicit Lines(std::string_view text) : rest_(text) {}
+
+  std::optional<std::string_view> Next() {
+    if (rest_.empty()) return std::nullopt;
+    ++number_;
+    const size_t end = rest_.find('\n');
+    const std::string_view line = rest_.substr(0, end);
+    rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
+    return Trim(line);
+  }
+  // Of the line that Next gave last.
+  int number() const { return number_; }
+
+ private:
+  std::string_view rest_;
+  int number_ = 0;
+};
+
+}  // namespace mokv::auth

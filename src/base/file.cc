@@ -1,0 +1,37 @@
+#include "base/file.h"
+
+#include "base/status.h"
+
+namespace mokv {
+namespace {
+
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+absl::Status FileSystem::WriteFileAtomically(const std::string& path, std::string_view bytes) {
+  const std::string temporary = path + ".tmp";
+  // One may be left over from a crash between its creation and the rename.
+  const absl::Status removed = Remove(temporary);
+  if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+  {
+    MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file, Open(temporary, OpenMode::kCreateNew));
+    MOKV_RETURN_IF_ERROR(file->WriteAt(0, bytes));
+    // Before the rename: otherwise the new name may come to stand for an empty file.
+    MOKV_RETURN_IF_ERROR(file->Sync());
+  }
+  MOKV_RETURN_IF_ERROR(Rename(temporary, path));
+  return SyncDirectory(DirectoryOf(path));
+}
+
+absl::StatusOr<std::string> FileSystem::ReadFile(const std::string& path) {
+  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file, Open(path, OpenMode::kRead));
+  MOKV_ASSIGN_OR_RETURN(const uint64_t size_bytes, file->Size());
+  return file->ReadAt(0, size_bytes);
+}
+
+}  // namespace mokv

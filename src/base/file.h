@@ -1,0 +1,69 @@
+// The file interface: the lowest seam to disks, so that tests can lose, tear and flip bytes under
+// the real log. Nothing else of ours touches files on a data path.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mokv {
+
+// One open file. Confined to one thread at a time. Closed by the destructor, which cannot fail a
+// promise: what must last has been synced before.
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Writes all of `bytes` at `offset`, or fails. RESOURCE_EXHAUSTED means that no space was left.
+  virtual absl::Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
+  // Reads up to `size_bytes`; a shorter result means that the file ends there.
+  virtual absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const = 0;
+  // fdatasync: contents and the size needed to read them back. A failure is final for the caller:
+  // the kernel may have dropped the pages that it failed to write.
+  virtual absl::Status Sync() = 0;
+  virtual absl::StatusOr<uint64_t> Size() const = 0;
+  virtual absl::Status Truncate(uint64_t size_bytes) = 0;
+  // Reserves space and grows the file to `size_bytes`; bytes not yet written read as zero.
+  virtual absl::Status Preallocate(uint64_t size_bytes) = 0;
+};
+
+// Held while it lives.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
+// Thread-safe. Paths are as the operating system takes them.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  enum class OpenMode { kRead, kReadWrite, kCreateNew };
+  virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) = 0;
+  // Names (not paths) in a directory, sorted.
+  virtual absl::StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;
+  // Like mkdir -p.
+  virtual absl::Status CreateDirectories(const std::string& directory) = 0;
+  virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual absl::Status Remove(const std::string& path) = 0;
+  // Makes creations, renames and removals in `directory` last.
+  virtual absl::Status SyncDirectory(const std::string& directory) = 0;
+  // An exclusive lock on `path` (created if missing) that ends with the process.
+  // FAILED_PRECONDITION when another process holds it.
+  virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
+
+  // Writes a whole small file so that after a crash it is either the old one or the new one:
+  // temporary file, sync, rename, directory sync.
+  absl::Status WriteFileAtomically(const std::string& path, std::string_view bytes);
+  absl::StatusOr<std::string> ReadFile(const std::string& path);
+};
+
+// The machine's files. Lives for the whole process.
+FileSystem& PosixFileSystem();
+
+}  // namespace mokv

@@ -1,0 +1,320 @@
+#include "base/testing/crash_file_system.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace mokv {
+namespace {
+
+constexpr uint64_t kSectorBytes = 512;
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+uint64_t Below(Random& random, uint64_t bound) { return random.Next() % bound; }
+
+}  // namespace
+
+class CrashFileSystem::OpenFile final : public File {
+ public:
+  OpenFile(CrashFileSystem& owner, std::string path, std::shared_ptr<Inode> inode, uint64_t life,
+           bool writable)
+      : owner_(owner),
+        path_(std::move(path)),
+        inode_(std::move(inode)),
+        life_(life),
+        writable_(writable) {}
+
+  absl::Status WriteAt(uint64_t offset, std::string_view bytes) override {
+    return Do(Operation::kWrite, Change::Write(offset, std::string(bytes)));
+  }
+  absl::Status Truncate(uint64_t size_bytes) override {
+    return Do(Operation::kTruncate, Change::Resize(size_bytes, false));
+  }
+  absl::Status Preallocate(uint64_t size_bytes) override {
+    return Do(Operation::kPreallocate, Change::Resize(size_bytes, true));
+  }
+
+  absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const override {
+    const MutexLock lock(owner_.mutex_);
+    if (offset >= inode_->cache.size()) return std::string();
+    return inode_->cache.substr(offset, size_bytes);
+  }
+  absl::StatusOr<uint64_t> Size() const override {
+    const MutexLock lock(owner_.mutex_);
+    return inode_->cache.size();
+  }
+
+  absl::Status Sync() override {
+    const MutexLock lock(owner_.mutex_);
+    MOKV_RETURN_IF_ERROR(CheckAlive());
+    if (absl::Status status = owner_.Begin(Operation::kSync, path_); !status.ok()) {
+      // When the machine stopped in here any part of the writes may still make it.
+      if (!owner_.stopped_) inode_->unsynced.clear();
+      return status;
+    }
+    ++owner_.syncs_;
+    for (const Change& change : inode_->unsynced) Apply(change, inode_->disk);
+    inode_->unsynced.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status CheckAlive() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(owner_.mutex_) {
+    if (life_ != owner_.life_) return Unavailable("{}: opened before the crash", path_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Do(Operation operation, Change change) {
+    const MutexLock lock(owner_.mutex_);
+    MOKV_RETURN_IF_ERROR(CheckAlive());
+    if (!writable_) return ErrnoStatus(EBADF, fmt::format("write {}", path_));
+    const bool stopped_before = owner_.stopped_;
+    const absl::Status status = owner_.Begin(operation, path_);
+    if (!status.ok()) {
+      if (stopped_before || !change.is_write) return status;
+      change.bytes.resize(change.bytes.size() / 2);
+    }
+    Apply(change, inode_->cache);
+    inode_->unsynced.push_back(std::move(change));
+    return status;
+  }
+
+  CrashFileSystem& owner_;
+  const std::string path_;
+  const std::shared_ptr<Inode> inode_;
+  const uint64_t life_;
+  const bool writable_;
+};
+
+class CrashFileSystem::HeldLock final : public FileLock {
+ public:
+  HeldLock(CrashFileSystem& owner, std::string path, uint64_t life)
+      : owner_(owner), path_(std::move(path)), life_(life) {}
+  ~HeldLock() override {
+    const MutexLock lock(owner_.mutex_);
+    if (life_ == owner_.life_) owner_.locks_.erase(path_);
+  }
+
+ private:
+  CrashFileSystem& owner_;
+  const std::string path_;
+  const uint64_t life_;
+};
+
+CrashFileSystem::CrashFileSystem() : directories_({"/", "."}) {}
+CrashFileSystem::~CrashFileSystem() = default;
+
+void CrashFileSystem::SetFault(Fault fault) {
+  const MutexLock lock(mutex_);
+  fault_ = std::move(fault);
+}
+
+void CrashFileSystem::StopAfter(uint64_t n) {
+  const MutexLock lock(mutex_);
+  stop_armed_ = true;
+  stopped_ = false;
+  stop_after_ = n;
+}
+
+bool CrashFileSystem::stopped() const {
+  const MutexLock lock(mutex_);
+  return stopped_;
+}
+
+void CrashFileSystem::Restart() {
+  const MutexLock lock(mutex_);
+  ++life_;
+  stop_armed_ = stopped_ = false;
+  locks_.clear();
+}
+
+void CrashFileSystem::PowerLoss(Random& random) {
+  const MutexLock lock(mutex_);
+  ++life_;
+  stop_armed_ = stopped_ = false;
+  locks_.clear();
+  const size_t kept_names = Below(random, unsynced_names_.size() + 1);
+  for (size_t i = 0; i < kept_names; ++i) unsynced_names_[i](disk_);
+  unsynced_names_.clear();
+  cache_ = disk_;
+  // By path, so that a seed decides alike in every run.
+  for (const auto& [path, inode] : disk_) {
+    for (const Change& change : inode->unsynced) {
+      switch (Below(random, 4)) {
+        case 0:
+          break;  // Lost.
+        case 1:
+          Apply(change, inode->disk);
+          break;
+        default:
+          ApplyTorn(change, random, inode->disk);
+      }
+    }
+    inode->unsynced.clear();
+    inode->cache = inode->disk;
+  }
+}
+
+void CrashFileSystem::Apply(const Change& change, std::string& contents) {
+  if (!change.is_write) {
+    if (!change.grow_only || contents.size() < change.size) contents.resize(change.size, '\0');
+    return;
+  }
+  contents.resize(std::max<size_t>(contents.size(), change.offset + change.bytes.size()), '\0');
+  contents.replace(change.offset, change.bytes.size(), change.bytes);
+}
+
+void CrashFileSystem::ApplyTorn(const Change& change, Random& random, std::string& contents) {
+  if (!change.is_write) return Apply(change, contents);
+  const uint64_t size = change.bytes.size();
+  if (Below(random, 2) == 0) {
+    // Cut at any byte.
+    Change part = change;
+    part.bytes.resize(Below(random, size + 1));
+    return Apply(part, contents);
+  }
+  // Sectors arrive in any order: each one did or did not.
+  for (uint64_t done = 0; done < size;) {
+    const uint64_t at = change.offset + done;
+    const uint64_t length = std::min(kSectorBytes - at % kSectorBytes, size - done);
+    if (Below(random, 2) == 0) {
+      Apply(Change::Write(at, change.bytes.substr(done, length)), contents);
+    }
+    done += length;
+  }
+}
+
+void CrashFileSystem::Damage(const std::string& path, uint64_t offset, std::string_view bytes) {
+  const MutexLock lock(mutex_);
+  const auto found = cache_.find(path);
+  MOKV_CHECK(found != cache_.end());
+  Inode& inode = *found->second;
+  MOKV_CHECK_LE(offset + bytes.size(), inode.cache.size());
+  inode.cache.replace(offset, bytes.size(), bytes);
+  if (offset + bytes.size() <= inode.disk.size()) inode.disk.replace(offset, bytes.size(), bytes);
+}
+
+std::string CrashFileSystem::Contents(const std::string& path) const {
+  const MutexLock lock(mutex_);
+  const auto found = cache_.find(path);
+  MOKV_CHECK(found != cache_.end());
+  return found->second->cache;
+}
+
+uint64_t CrashFileSystem::sync_count() const {
+  const MutexLock lock(mutex_);
+  return syncs_;
+}
+
+uint64_t CrashFileSystem::operation_count() const {
+  const MutexLock lock(mutex_);
+  return operations_;
+}
+
+absl::Status CrashFileSystem::Begin(Operation operation, const std::string& path) {
+  if (stopped_) return Unavailable("{}: the machine has stopped", path);
+  ++operations_;
+  if (stop_armed_ && stop_after_-- == 0) {
+    stopped_ = true;
+    return Unavailable("{}: the machine stops here", path);
+  }
+  return fault_ ? fault_(operation, path) : absl::OkStatus();
+}
+
+void CrashFileSystem::ChangeNames(std::function<void(Directory&)> change) {
+  change(cache_);
+  unsynced_names_.push_back(std::move(change));
+}
+
+absl::StatusOr<std::unique_ptr<File>> CrashFileSystem::Open(const std::string& path,
+                                                            OpenMode mode) {
+  const MutexLock lock(mutex_);
+  const auto found = cache_.find(path);
+  if (mode != OpenMode::kCreateNew) {
+    if (found == cache_.end()) return ErrnoStatus(ENOENT, fmt::format("open {}", path));
+    return std::make_unique<OpenFile>(*this, path, found->second, life_,
+                                      mode == OpenMode::kReadWrite);
+  }
+  if (found != cache_.end()) return ErrnoStatus(EEXIST, fmt::format("create {}", path));
+  if (!directories_.contains(ParentOf(path))) {
+    return ErrnoStatus(ENOENT, fmt::format("create {}", path));
+  }
+  MOKV_RETURN_IF_ERROR(Begin(Operation::kCreate, path));
+  auto inode = std::make_shared<Inode>();
+  ChangeNames([path, inode](Directory& names) { names[path] = inode; });
+  return std::make_unique<OpenFile>(*this, path, std::move(inode), life_, true);
+}
+
+absl::StatusOr<std::vector<std::string>> CrashFileSystem::List(const std::string& directory) {
+  const MutexLock lock(mutex_);
+  if (!directories_.contains(directory)) {
+    return ErrnoStatus(ENOENT, fmt::format("list {}", directory));
+  }
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& path) {
+    if (path != directory && ParentOf(path) == directory) {
+      names.push_back(path.substr(path.rfind('/') + 1));
+    }
+  };
+  for (const auto& [path, inode] : cache_) add(path);
+  for (const std::string& path : directories_) add(path);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::Status CrashFileSystem::CreateDirectories(const std::string& directory) {
+  const MutexLock lock(mutex_);
+  for (std::string path = directory; !directories_.contains(path); path = ParentOf(path)) {
+    directories_.insert(path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CrashFileSystem::Rename(const std::string& from, const std::string& to) {
+  const MutexLock lock(mutex_);
+  const auto found = cache_.find(from);
+  if (found == cache_.end()) return ErrnoStatus(ENOENT, fmt::format("rename {} to {}", from, to));
+  MOKV_RETURN_IF_ERROR(Begin(Operation::kRename, from));
+  ChangeNames([from, to, inode = found->second](Directory& names) {
+    names.erase(from);
+    names[to] = inode;
+  });
+  return absl::OkStatus();
+}
+
+absl::Status CrashFileSystem::Remove(const std::string& path) {
+  const MutexLock lock(mutex_);
+  if (!cache_.contains(path)) return ErrnoStatus(ENOENT, fmt::format("remove {}", path));
+  MOKV_RETURN_IF_ERROR(Begin(Operation::kRemove, path));
+  ChangeNames([path](Directory& names) { names.erase(path); });
+  return absl::OkStatus();
+}
+
+absl::Status CrashFileSystem::SyncDirectory(const std::string& directory) {
+  const MutexLock lock(mutex_);
+  if (!directories_.contains(directory)) {
+    return ErrnoStatus(ENOENT, fmt::format("open directory {}", directory));
+  }
+  MOKV_RETURN_IF_ERROR(Begin(Operation::kSyncDirectory, directory));
+  for (const auto& change : unsynced_names_) change(disk_);
+  unsynced_names_.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> CrashFileSystem::Lock(const std::string& path) {
+  const MutexLock lock(mutex_);
+  if (!locks_.insert(path).second) {
+    return FailedPrecondition("{} is locked by another process", path);
+  }
+  return std::make_unique<HeldLock>(*this, path, life_);
+}
+
+}  // namespace mokv

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string_view>
+
+namespace mokv {
+
+// Whether `text` is well-formed UTF-8 (Unicode 15, table 3-7): no overlong forms, no surrogates.
+bool IsUtf8(std::string_view text);
+
+// Length of the well-formed sequence at the start of `text`; 0 when there is none.
+size_t Utf8SequenceLength(std::string_view text);
+
+}  // namespace mokv

@@ -1,0 +1,128 @@
+#include "cli/ctl_client.h"
+
+#include <future>
+#include <map>
+
+#include "base/status.h"
+#include "net/io_pool.h"
+#include "rpc/channel.h"
+
+namespace mokv {
+namespace {
+
+bool NeverReached(const absl::Status& status) {
+  return absl::IsUnavailable(status) &&
+         MessageOf(status).find("outcome unknown") == std::string_view::npos;
+}
+
+}  // namespace
+
+class CtlClient::Impl {
+ public:
+  Impl(std::vector<net::HostPort> endpoints, std::shared_ptr<const net::TlsContext> tls,
+       Duration timeout)
+      : endpoints(std::move(endpoints)), tls_(std::move(tls)), timeout_(timeout), io_(1) {
+    io_.Start();
+  }
+  ~Impl() {
+    channels_.clear();
+    io_.Stop();
+  }
+
+  absl::StatusOr<std::string> Call(const net::HostPort& endpoint, const std::string& method,
+                                   const std::string& request) {
+    std::promise<absl::StatusOr<std::string>> answer;
+    ChannelTo(endpoint).Call(method, request, timeout_,
+                             [&](const absl::Status& status, std::string_view response) {
+                               if (status.ok()) {
+                                 answer.set_value(std::string(response));
+                               } else {
+                                 answer.set_value(status);
+                               }
+                             });
+    return answer.get_future().get();
+  }
+
+  absl::Status Stream(const net::HostPort& endpoint, const std::string& method,
+                      const std::string& request,
+                      const std::function<void(std::string_view)>& on_message) {
+    std::promise<absl::Status> ended;
+    ChannelTo(endpoint).CallStream(
+        method, request, timeout_, [&](std::string_view message) { on_message(message); },
+        [&](const absl::Status& status) { ended.set_value(status); });
+    return ended.get_future().get();
+  }
+
+  const std::vector<net::HostPort> endpoints;
+
+ private:
+  rpc::Channel& ChannelTo(const net::HostPort& endpoint) {
+    std::unique_ptr<rpc::Channel>& channel = channels_[endpoint.ToString()];
+    if (channel == nullptr) {
+      rpc::Channel::Options options;
+      options.target = endpoint;
+      options.tls = tls_;
+      options.connect_timeout = timeout_;
+      channel = std::make_unique<rpc::Channel>(io_.thread(0), std::move(options));
+    }
+    return *channel;
+  }
+
+  std::shared_ptr<const net::TlsContext> tls_;
+  const Duration timeout_;
+  net::IoPool io_;
+  std::map<std::string, std::unique_ptr<rpc::Channel>> channels_;
+};
+
+absl::StatusOr<std::unique_ptr<CtlClient>> CtlClient::Create(const CtlConnection& connection) {
+  std::vector<net::HostPort> endpoints;
+  for (const std::string& text : connection.endpoints) {
+    absl::StatusOr<net::HostPort> endpoint = net::ParseHostPort(text);
+    if (!endpoint.ok()) return InvalidArgument("--endpoints: {}", MessageOf(endpoint.status()));
+    endpoints.push_back(std::move(*endpoint));
+  }
+  std::shared_ptr<const net::TlsContext> tls;
+  if (!connection.insecure) {
+    MOKV_ASSIGN_OR_RETURN(
+        tls, net::TlsContext::ForClient(
+                 {connection.certificate_file, connection.key_file, connection.ca_file}, {"h2"}));
+  }
+  return std::unique_ptr<CtlClient>(new CtlClient(
+      std::make_unique<Impl>(std::move(endpoints), std::move(tls), connection.timeout)));
+}
+
+CtlClient::CtlClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CtlClient::~CtlClient() = default;
+
+const std::vector<net::HostPort>& CtlClient::endpoints() const { return impl_->endpoints; }
+
+absl::StatusOr<std::string> CtlClient::CallEndpoint(const net::HostPort& endpoint,
+                                                    const std::string& method,
+                                                    const std::string& request) {
+  return impl_->Call(endpoint, method, request);
+}
+
+absl::StatusOr<std::string> CtlClient::Call(const std::string& method, const std::string& request) {
+  absl::StatusOr<std::string> answer = absl::UnavailableError("no endpoint given");
+  for (const net::HostPort& endpoint : impl_->endpoints) {
+    answer = impl_->Call(endpoint, method, request);
+    if (!NeverReached(answer.status())) break;
+  }
+  return answer;
+}
+
+absl::Status CtlClient::Stream(const std::string& method, const std::string& request,
+                               const std::function<void(std::string_view)>& on_message) {
+  absl::Status status = absl::UnavailableError("no endpoint given");
+  bool any_message = false;
+  for (const net::HostPort& endpoint : impl_->endpoints) {
+    status = impl_->Stream(endpoint, method, request, [&](std::string_view message) {
+      any_message = true;
+      on_message(message);
+    });
+    if (any_message || !NeverReached(status)) break;
+  }
+  return status;
+}
+
+}  // namespace mokv

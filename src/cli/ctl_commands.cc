@@ -1,0 +1,224 @@
+#include "cli/ctl_commands.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <map>
+
+#include "api/cluster.pb.h"
+#include "api/kv.pb.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "cli/certificates.h"
+
+namespace mokv {
+namespace {
+
+// A wrong certificate file or endpoint is a matter of the command line, not an answer.
+int ComplainOfUsage(const absl::Status& status) {
+  CtlComplain(status);
+  return kCtlUsage;
+}
+
+template <typename Response>
+absl::StatusOr<Response> Parse(const absl::StatusOr<std::string>& bytes) {
+  if (!bytes.ok()) return bytes.status();
+  Response response;
+  if (!response.ParseFromString(*bytes)) {
+    return absl::InternalError("the answer does not parse as " + response.GetTypeName());
+  }
+  return response;
+}
+
+api::Consistency ConsistencyOf(bool stale) { return stale ? api::STALE : api::LINEARIZABLE; }
+
+int PrintReport(const absl::StatusOr<CertificateReport>& report) {
+  if (!report.ok()) return CtlComplain(report.status());
+  for (const CertificateReport::FileReport& file : report->files) {
+    PrintLine(fmt::format("{} {}{}", file.made ? "made" : "kept", file.path,
+                          file.note.empty() ? "" : " (" + file.note + ")"));
+  }
+  return kCtlDone;
+}
+
+// The nodes that answer, by name, and what those said that do not.
+struct NodeStates {
+  std::map<std::string, api::StatusResponse> by_name;
+  std::vector<std::pair<std::string, absl::Status>> failed;  // By address.
+};
+
+void AskNode(CtlClient& client, const net::HostPort& endpoint, NodeStates& states) {
+  const auto status =
+      Parse<api::StatusResponse>(client.CallEndpoint(endpoint, "/api.Cluster/Status", ""));
+  if (status.ok()) {
+    states.by_name[status->id()] = *status;
+  } else {
+    states.failed.emplace_back(endpoint.ToString(), status.status());
+  }
+}
+
+NodeStates AskAllNodes(CtlClient& client) {
+  NodeStates states;
+  std::vector<std::string> asked;
+  for (const net::HostPort& endpoint : client.endpoints()) {
+    asked.push_back(endpoint.ToString());
+    AskNode(client, endpoint, states);
+  }
+  const auto servers = Parse<api::GetServersResponse>(client.Call("/api.KV/GetServers", ""));
+  if (!servers.ok()) return states;
+  for (const api::Server& server : servers->servers()) {
+    const absl::StatusOr<net::HostPort> address = net::ParseHostPort(server.rpc_addr());
+    if (!address.ok() || states.by_name.contains(server.id()) ||
+        std::find(asked.begin(), asked.end(), server.rpc_addr()) != asked.end()) {
+      continue;
+    }
+    AskNode(client, *address, states);
+  }
+  return states;
+}
+
+std::string StatusJson(const api::StatusResponse& node, uint64_t lag) {
+  return fmt::format(
+      R"({{"name":{},"address":{},"role":{},"term":{},"applied_index":{},"lag":{},"keys":{},)"
+      R"("store_bytes":{},"resident_bytes":{},"revision":{},"version":{},"health":"{}",)"
+      R"("cluster_id":{}}})",
+      JsonString(node.id()), JsonString(node.rpc_addr()), JsonString(node.role()), node.term(),
+      node.applied_index(), lag, node.keys(), node.store_bytes(), node.resident_bytes(),
+      node.revision(), JsonString(node.version()), node.serving() ? "serving" : "not serving",
+      JsonString(node.cluster_id()));
+}
+
+}  // namespace
+
+int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string& key, bool stale) {
+  const auto client = CtlClient::Create(connection);
+  if (!client.ok()) return ComplainOfUsage(client.status());
+  api::GetRequest request;
+  request.set_key(key);
+  request.set_consistency(ConsistencyOf(stale));
+  const auto item =
+      Parse<api::GetResponse>((*client)->Call("/api.KV/Get", request.SerializeAsString()));
+  if (!item.ok()) return CtlComplain(item.status());
+  if (format == CtlFormat::kJson) {
+    PrintLine(ItemJson(*item));
+  } else {
+    PrintRaw(item->value());
+    if (OutputIsTerminal()) PrintRaw("\n");
+  }
+  return kCtlDone;
+}
+
+int CtlSet(const CtlConnection& connection, CtlFormat format, const std::string& key,
+           const std::string& value, std::optional<uint64_t> expected_revision) {
+  const auto client = CtlClient::Create(connection);
+  if (!client.ok()) return ComplainOfUsage(client.status());
+  api::SetRequest request;
+  request.set_key(key);
+  if (value == "-") {
+    request.set_value(std::string(std::istreambuf_iterator<char>(std::cin), {}));
+  } else {
+    request.set_value(value);
+  }
+  if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
+  const auto response =
+      Parse<api::SetResponse>((*client)->Call("/api.KV/Set", request.SerializeAsString()));
+  if (!response.ok()) return CtlComplain(response.status());
+  PrintLine(format == CtlFormat::kJson
+                ? fmt::format(R"({{"ok":true,"revision":{}}})", response->revision())
+                : "OK");
+  return kCtlDone;
+}
+
+int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::string& key,
+              std::optional<uint64_t> expected_revision) {
+  const auto client = CtlClient::Create(connection);
+  if (!client.ok()) return ComplainOfUsage(client.status());
+  api::DeleteRequest request;
+  request.set_key(key);
+  if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
+  const auto response =
+      Parse<api::DeleteResponse>((*client)->Call("/api.KV/Delete", request.SerializeAsString()));
+  if (!response.ok()) return CtlComplain(response.status());
+  PrintLine(format == CtlFormat::kJson ? fmt::format(R"({{"ok":true,"revision":{},"deleted":{}}})",
+                                                     response->revision(), response->deleted())
+                                       : std::to_string(response->deleted()));
+  return kCtlDone;
+}
+
+int CtlList(const CtlConnection& connection, CtlFormat format, const std::string& prefix,
+            bool stale) {
+  const auto client = CtlClient::Create(connection);
+  if (!client.ok()) return ComplainOfUsage(client.status());
+  api::ListRequest request;
+  request.set_prefix(prefix);
+  request.set_consistency(ConsistencyOf(stale));
+  bool all_parsed = true;
+  const absl::Status status =
+      (*client)->Stream("/api.KV/List", request.SerializeAsString(), [&](std::string_view message) {
+        api::GetResponse item;
+        if (!item.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+          all_parsed = false;
+        } else if (format == CtlFormat::kJson) {
+          PrintLine(ItemJson(item));
+        } else {
+          PrintLine(item.key() + "\t" + item.value());
+        }
+      });
+  if (!status.ok()) return CtlComplain(status);
+  if (!all_parsed) return CtlComplain(absl::InternalError("an item of the answer does not parse"));
+  return kCtlDone;
+}
+
+int CtlStatus(const CtlConnection& connection, CtlFormat format) {
+  const auto client = CtlClient::Create(connection);
+  if (!client.ok()) return ComplainOfUsage(client.status());
+  const NodeStates states = AskAllNodes(**client);
+  uint64_t newest = 0;
+  for (const auto& [name, node] : states.by_name) newest = std::max(newest, node.applied_index());
+  std::vector<std::vector<std::string>> rows = {
+      {"NAME", "ADDRESS", "ROLE", "TERM", "APPLIED", "LAG", "KEYS", "MEMORY", "VERSION", "HEALTH"}};
+  for (const auto& [name, node] : states.by_name) {
+    const uint64_t lag = newest - node.applied_index();
+    if (format == CtlFormat::kJson) PrintLine(StatusJson(node, lag));
+    rows.push_back({name, node.rpc_addr(), node.role(), std::to_string(node.term()),
+                    std::to_string(node.applied_index()), std::to_string(lag),
+                    std::to_string(node.keys()), FormatBytes(node.resident_bytes()), node.version(),
+                    node.serving() ? "serving" : "not serving"});
+  }
+  if (format == CtlFormat::kText && rows.size() > 1) PrintRaw(FormatTable(rows));
+  int exit_status = kCtlDone;
+  for (const auto& [address, status] : states.failed) {
+    exit_status = std::max(
+        exit_status, CtlComplain(absl::Status(status.code(),
+                                              fmt::format("{}: {}", address, MessageOf(status)))));
+  }
+  return exit_status;
+}
+
+int CtlCertInit(const std::string& directory, const std::vector<std::string>& hosts) {
+  CertificateOptions options;
+  options.directory = directory;
+  options.server_hosts = hosts;
+  if (const std::string name = MachineHostName(); !name.empty()) {
+    options.server_hosts.push_back(name);
+  }
+  return PrintReport(InitCertificates(options));
+}
+
+int CtlCertClient(const std::string& directory, const std::string& name) {
+  return PrintReport(MakeClientCertificate(directory, name));
+}
+
+int CtlCertServer(const std::string& directory, const std::vector<std::string>& hosts) {
+  return PrintReport(MakeServerCertificate(directory, hosts.front(), hosts));
+}
+
+int CtlKeygen() {
+  const absl::StatusOr<std::string> key = NewGossipKey();
+  if (!key.ok()) return CtlComplain(key.status());
+  PrintLine(*key);
+  return kCtlDone;
+}
+
+}  // namespace mokv

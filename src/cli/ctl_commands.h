@@ -1,0 +1,29 @@
+// The commands of mokvctl. Each prints its result, or one line about what went wrong, and returns
+// the exit status.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/ctl_client.h"
+#include "cli/ctl_output.h"
+
+namespace mokv {
+
+int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string& key, bool stale);
+// `value` of "-" reads standard input to its end.
+int CtlSet(const CtlConnection& connection, CtlFormat format, const std::string& key,
+           const std::string& value, std::optional<uint64_t> expected_revision);
+int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::string& key,
+              std::optional<uint64_t> expected_revision);
+int CtlList(const CtlConnection& connection, CtlFormat format, const std::string& prefix,
+            bool stale);
+int CtlStatus(const CtlConnection& connection, CtlFormat format);
+
+int CtlCertInit(const std::string& directory, const std::vector<std::string>& hosts);
+int CtlCertClient(const std::string& directory, const std::string& name);
+int CtlCertServer(const std::string& directory, const std::vector<std::string>& hosts);
+int CtlKeygen();
+
+}  // namespace mokv

@@ -1,0 +1,65 @@
+// mokv: runs one node in the foreground until SIGTERM or SIGINT.
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/logging.h"
+#include "base/status.h"
+#include "node/config.h"
+#include "node/node.h"
+
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+
+int Complain(const absl::Status& status, int exit_code) {
+  const std::string_view message = mokv::MessageOf(status);
+  std::fprintf(stderr, "mokv: %.*s\n", static_cast<int>(message.size()), message.data());
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const absl::StatusOr<mokv::ParsedCommandLine> parsed =
+      mokv::ParseCommandLine(argc, argv, mokv::CurrentEnvironment());
+  if (!parsed.ok()) return Complain(parsed.status(), kExitUsage);
+  const mokv::Config& config = parsed->config;
+  switch (parsed->action) {
+    case mokv::ParsedCommandLine::Action::kShowText:
+      std::fputs(parsed->text.c_str(), stdout);
+      return EXIT_SUCCESS;
+    case mokv::ParsedCommandLine::Action::kCheckConfig:
+      for (const std::string& warning : config.warnings) {
+        std::fprintf(stderr, "mokv: warning: %s\n", warning.c_str());
+      }
+      std::puts("configuration is valid");
+      return EXIT_SUCCESS;
+    case mokv::ParsedCommandLine::Action::kRun:
+      break;
+  }
+  mokv::ConfigureLogging(config.log_level, config.log_format);
+
+  // Before any thread starts, so that all inherit it and only sigwait below takes the signals.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  absl::StatusOr<std::unique_ptr<mokv::Node>> node = mokv::Node::Start(config);
+  if (!node.ok()) return Complain(node.status(), kExitFailure);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  // Whoever asks twice does not want to wait.
+  struct sigaction now {};
+  now.sa_handler = SIG_DFL;
+  sigaction(SIGINT, &now, nullptr);
+  sigaction(SIGTERM, &now, nullptr);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*node)->Stop();
+  return EXIT_SUCCESS;
+}

@@ -1,0 +1,162 @@
+// mokvctl: the tool for people. This file is its command line; ctl_commands.h is what it does.
+#include <cstdlib>
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/ctl_commands.h"
+
+namespace {
+
+using mokv::CtlConnection;
+using mokv::CtlFormat;
+
+// Everything that the command line can set.
+struct CommandLine {
+  CtlConnection connection;
+  double timeout_seconds = 5;
+  CtlFormat format = CtlFormat::kText;
+  std::string key;
+  std::string value;
+  std::string prefix;
+  bool stale = false;
+  uint64_t expect = 0;
+  std::string directory;
+  std::string name;
+  std::vector<std::string> hosts;
+  std::function<int()> run;
+};
+
+std::string DefaultDirectory() {
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr ? home : ".") + "/.mokv";
+}
+
+void AddGlobalOptions(CLI::App& app, CommandLine& line) {
+  const std::string directory = DefaultDirectory();
+  CtlConnection& connection = line.connection;
+  connection.endpoints = {"127.0.0.1:8400"};
+  connection.ca_file = directory + "/ca.pem";
+  connection.certificate_file = directory + "/root-client.pem";
+  connection.key_file = directory + "/root-client-key.pem";
+  app.add_option("--endpoints", connection.endpoints, "Nodes to ask, HOST:PORT,..")
+      ->delimiter(',')
+      ->envname("MOKVCTL_ENDPOINTS")
+      ->capture_default_str();
+  app.add_option("--cacert", connection.ca_file, "CA that signed the nodes' certificates")
+      ->envname("MOKVCTL_CACERT")
+      ->capture_default_str();
+  app.add_option("--cert", connection.certificate_file, "Certificate to present")
+      ->envname("MOKVCTL_CERT")
+      ->capture_default_str();
+  app.add_option("--key", connection.key_file, "Its key")
+      ->envname("MOKVCTL_KEY")
+      ->capture_default_str();
+  app.add_flag("--insecure", connection.insecure, "Speak without TLS")->envname("MOKVCTL_INSECURE");
+  app.add_option("--timeout", line.timeout_seconds, "Time for one call, as 5s or 300ms")
+      ->envname("MOKVCTL_TIMEOUT")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}}))
+      ->check(CLI::PositiveNumber)
+      ->default_str("5s");
+  app.add_option("-o,--output", line.format, "text or json")
+      ->envname("MOKVCTL_OUTPUT")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, CtlFormat>{{"text", CtlFormat::kText}, {"json", CtlFormat::kJson}}))
+      ->default_str("text");
+}
+
+void AddKeyCommands(CLI::App& app, CommandLine& line) {
+  CLI::App* get = app.add_subcommand("get", "Print the value of a key");
+  get->add_option("KEY", line.key)->required();
+  get->add_flag("--stale", line.stale, "What the asked node has, perhaps behind the others");
+  get->callback([&line] {
+    line.run = [&line] { return CtlGet(line.connection, line.format, line.key, line.stale); };
+  });
+
+  CLI::App* set = app.add_subcommand("set", "Set a key to a value");
+  set->add_option("KEY", line.key)->required();
+  set->add_option("VALUE", line.value, "The value; - reads standard input")->required();
+  CLI::Option* set_expect =
+      set->add_option("--expect", line.expect, "Only if the key's revision is this; 0: is missing");
+  set->callback([&line, set_expect] {
+    line.run = [&line, set_expect] {
+      return CtlSet(line.connection, line.format, line.key, line.value,
+                    set_expect->count() > 0 ? std::optional(line.expect) : std::nullopt);
+    };
+  });
+
+  CLI::App* del = app.add_subcommand("delete", "Delete a key; prints how many were deleted");
+  del->add_option("KEY", line.key)->required();
+  CLI::Option* delete_expect =
+      del->add_option("--expect", line.expect, "Only if the key's revision is this");
+  del->callback([&line, delete_expect] {
+    line.run = [&line, delete_expect] {
+      return CtlDelete(line.connection, line.format, line.key,
+                       delete_expect->count() > 0 ? std::optional(line.expect) : std::nullopt);
+    };
+  });
+
+  CLI::App* list = app.add_subcommand("list", "Print keys and values, one item a line");
+  list->add_option("PREFIX", line.prefix);
+  list->add_flag("--stale", line.stale, "What the asked node has, perhaps behind the others");
+  list->callback([&line] {
+    line.run = [&line] { return CtlList(line.connection, line.format, line.prefix, line.stale); };
+  });
+}
+
+void AddOperatorCommands(CLI::App& app, CommandLine& line) {
+  app.add_subcommand("status", "One row a node")->callback([&line] {
+    line.run = [&line] { return CtlStatus(line.connection, line.format); };
+  });
+
+  CLI::App* cert = app.add_subcommand("cert", "Make certificates");
+  cert->require_subcommand(1);
+  line.directory = DefaultDirectory();
+  cert->add_option("--dir", line.directory, "Where they are kept")
+      ->envname("CERT_DIR")
+      ->capture_default_str();
+  CLI::App* init = cert->add_subcommand("init", "A CA, server, peer and client certificates");
+  init->add_option("--host", line.hosts, "Further names of the server")
+      ->delimiter(',')
+      ->envname("CERT_HOSTS");
+  init->callback(
+      [&line] { line.run = [&line] { return mokv::CtlCertInit(line.directory, line.hosts); }; });
+  CLI::App* client = cert->add_subcommand("client", "A certificate for a client");
+  client->add_option("NAME", line.name, "The subject, as policies name it")->required();
+  client->callback(
+      [&line] { line.run = [&line] { return mokv::CtlCertClient(line.directory, line.name); }; });
+  CLI::App* server = cert->add_subcommand("server", "A certificate for a server");
+  server->add_option("HOST", line.hosts, "Names and addresses; the first names the files")
+      ->required();
+  server->callback(
+      [&line] { line.run = [&line] { return mokv::CtlCertServer(line.directory, line.hosts); }; });
+
+  app.add_subcommand("keygen", "Print a new gossip key")->callback([&line] {
+    line.run = [] { return mokv::CtlKeygen(); };
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Talks to a mökv cluster.\nExit status: 0 done; 1 not found or refused; 2 usage; "
+      "3 unreachable or timed out.",
+      "mokvctl");
+  app.set_version_flag("--version", "mokvctl " MOKV_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();  // Global options may follow the command.
+  CommandLine line;
+  AddGlobalOptions(app, line);
+  AddKeyCommands(app, line);
+  AddOperatorCommands(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? mokv::kCtlDone : mokv::kCtlUsage;
+  }
+  line.connection.timeout = std::chrono::duration_cast<mokv::Duration>(
+      std::chrono::duration<double>(line.timeout_seconds));
+  return line.run();
+}

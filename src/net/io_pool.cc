@@ -1,0 +1,157 @@
+#include "net/io_pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
+#include <thread>
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+
+#include "base/check.h"
+#include "base/mutex.h"
+#include "net/poller.h"
+
+namespace mokv::net {
+namespace {
+
+thread_local const IoThread* current_thread = nullptr;
+
+void NameThisThread(const std::string& name) { pthread_setname_np(pthread_self(), name.c_str()); }
+
+}  // namespace
+
+class IoThread::Impl {
+ public:
+  explicit Impl(size_t index)
+      : index(index), context(1), work(asio::make_work_guard(context)), poller(context) {}
+
+  const size_t index;
+  asio::io_context context;
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  Poller poller;
+  std::vector<Task> turn_end;
+  std::vector<std::shared_ptr<void>> retired;
+  std::atomic<bool> stopping{false};
+
+  Mutex mutex;
+  std::vector<Task> posted ABSL_GUARDED_BY(mutex);
+  std::vector<Task> running;  // Swapped with `posted`, so that both keep their capacity.
+
+  void RunPosted() {
+    {
+      MutexLock lock(mutex);
+      running.swap(posted);
+    }
+    for (Task& task : running) task();
+    running.clear();
+  }
+
+  void EndTurn() {
+    for (Task& task : turn_end) task();
+    // Destructors may retire further objects.
+    while (!retired.empty()) {
+      auto objects = std::move(retired);
+      retired.clear();
+    }
+  }
+};
+
+IoThread::IoThread(size_t index) : impl_(std::make_unique<Impl>(index)) {}
+IoThread::~IoThread() = default;
+
+void IoThread::Post(Task task) {
+  bool was_empty;
+  {
+    MutexLock lock(impl_->mutex);
+    was_empty = impl_->posted.empty();
+    impl_->posted.push_back(std::move(task));
+  }
+  if (was_empty) asio::post(impl_->context, [impl = impl_.get()] { impl->RunPosted(); });
+}
+
+size_t IoThread::index() const { return impl_->index; }
+bool IoThread::IsCurrent() const { return current_thread == this; }
+void IoThread::AtTurnEnd(Task task) { impl_->turn_end.push_back(std::move(task)); }
+void IoThread::Retire(std::shared_ptr<void> object) { impl_->retired.push_back(std::move(object)); }
+asio::io_context& IoThread::context() { return impl_->context; }
+Poller& IoThread::poller() { return impl_->poller; }
+
+void IoThread::Run() {
+  current_thread = this;
+  NameThisThread("io-" + std::to_string(impl_->index));
+  impl_->poller.Start();
+  while (!impl_->stopping.load(std::memory_order_acquire)) {
+    impl_->context.run_one();  // Blocks until there is something to do.
+    impl_->context.poll();
+    impl_->EndTurn();
+  }
+  impl_->EndTurn();
+  current_thread = nullptr;
+}
+
+void IoThread::Stop() {
+  impl_->stopping.store(true, std::memory_order_release);
+  asio::post(impl_->context, [] {});
+}
+
+class IoPool::Joinable {
+ public:
+  explicit Joinable(std::thread thread) : thread_(std::move(thread)) {}
+  ~Joinable() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
+IoPool::IoPool(size_t size) {
+  MOKV_CHECK_GE(size, size_t{1});
+  for (size_t i = 0; i < size; ++i) threads_.push_back(std::make_unique<IoThread>(i));
+}
+
+IoPool::~IoPool() { Stop(); }
+
+void IoPool::Start() {
+  MOKV_CHECK(running_.empty());
+  // A peer that closes while we write is an error code for us, never a signal. (OpenSSL writes
+  // with write(), which knows no MSG_NOSIGNAL.)
+  signal(SIGPIPE, SIG_IGN);
+  for (const auto& thread : threads_) {
+    running_.push_back(std::make_unique<Joinable>(std::thread([io = thread.get()] { io->Run(); })));
+  }
+}
+
+void IoPool::Stop() {
+  for (const auto& thread : threads_) thread->Stop();
+  running_.clear();
+}
+
+class Timer::Impl {
+ public:
+  explicit Impl(asio::io_context& context) : timer(context) {}
+  asio::steady_timer timer;
+  uint64_t generation = 0;  // A cancelled wait may already be queued; its number is old.
+};
+
+Timer::Timer(IoThread& thread) : impl_(std::make_shared<Impl>(thread.context())) {}
+Timer::~Timer() { Cancel(); }
+
+void Timer::Start(Duration delay, Task task) {
+  const uint64_t generation = ++impl_->generation;
+  impl_->timer.expires_after(delay);
+  impl_->timer.async_wait(
+      [impl = impl_, generation,
+       task = std::make_shared<Task>(std::move(task))](const asio::error_code& error) {
+        if (!error && generation == impl->generation) (*task)();
+      });
+}
+
+void Timer::Cancel() {
+  ++impl_->generation;
+  impl_->timer.cancel();
+}
+
+}  // namespace mokv::net

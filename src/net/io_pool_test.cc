@@ -1,0 +1,73 @@
+#include "net/io_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "net/worker.h"
+
+namespace mokv::net {
+namespace {
+
+TEST(IoPool, RunsPostedTasksInOrderOnItsThread) {
+  IoPool pool(2);
+  pool.Start();
+  std::vector<int> seen;
+  std::promise<bool> done;
+  for (int i = 0; i < 1000; ++i) {
+    pool.thread(1).Post([&seen, i] { seen.push_back(i); });
+  }
+  pool.thread(1).Post([&] { done.set_value(pool.thread(1).IsCurrent()); });
+  EXPECT_TRUE(done.get_future().get());
+  ASSERT_EQ(seen.size(), 1000u);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(seen[static_cast<size_t>(i)], i);
+}
+
+TEST(IoPool, RunsTurnEndAfterTheTurnsTasks) {
+  IoPool pool(1);
+  std::atomic<int> ran{0};
+  std::promise<int> at_turn_end;
+  bool told = false;
+  pool.thread(0).AtTurnEnd([&] {
+    if (ran == 2 && !told) {
+      told = true;
+      at_turn_end.set_value(ran);
+    }
+  });
+  pool.Start();
+  pool.thread(0).Post([&] { ++ran; });
+  pool.thread(0).Post([&] { ++ran; });
+  EXPECT_EQ(at_turn_end.get_future().get(), 2);
+}
+
+TEST(Timer, CancelledTimerDoesNotRun) {
+  IoPool pool(1);
+  pool.Start();
+  std::promise<bool> done;
+  std::unique_ptr<Timer> cancelled;
+  std::unique_ptr<Timer> kept;
+  bool cancelled_ran = false;
+  pool.thread(0).Post([&] {
+    cancelled = std::make_unique<Timer>(pool.thread(0));
+    kept = std::make_unique<Timer>(pool.thread(0));
+    cancelled->Start(std::chrono::milliseconds(1), [&] { cancelled_ran = true; });
+    kept->Start(std::chrono::milliseconds(5), [&] { done.set_value(cancelled_ran); });
+    cancelled->Cancel();
+  });
+  EXPECT_FALSE(done.get_future().get());
+  pool.Stop();
+}
+
+TEST(Worker, RunsEverythingPostedBeforeStop) {
+  int ran = 0;
+  Worker worker("test");
+  for (int i = 0; i < 100; ++i) worker.Post([&] { ++ran; });
+  worker.Stop();
+  EXPECT_EQ(ran, 100);
+  worker.Post([&] { ++ran; });
+  EXPECT_EQ(ran, 100);
+}
+
+}  // namespace
+}  // namespace mokv::net

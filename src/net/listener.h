@@ -1,0 +1,72 @@
+// Listener: accepts connections, spreads them over the I/O threads, and finds out which protocol
+// each one speaks: by ALPN over TLS, by its first bytes in clear.
+//
+// Threads: made, stopped and destroyed by the thread that owns the pool; `stats` is thread-safe.
+// Bounds:  Options names them.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/address.h"
+#include "net/io_pool.h"
+#include "net/tls.h"
+#include "net/transport.h"
+
+namespace mokv::net {
+
+// One protocol of the port.
+struct Protocol {
+  std::string alpn;
+  // In clear: the bytes that every connection of this protocol begins with.
+  std::string clear_prefix;
+  // Takes over an established transport, on its I/O thread. `first_bytes` were read already.
+  std::function<void(std::unique_ptr<Transport> transport, std::string_view first_bytes)> accept;
+};
+
+struct ListenerStats {
+  std::atomic<uint64_t> accepted{0};
+  std::atomic<uint64_t> refused_full{0};       // Over Options::connections_max.
+  std::atomic<uint64_t> handshakes_failed{0};  // TLS refused, or the client went away during it.
+  std::atomic<uint64_t> handshakes_timed_out{0};
+  std::atomic<uint64_t> protocols_unknown{0};  // Garbage, HTTP/1.1, no ALPN.
+  std::atomic<uint64_t> closed_early{0};       // Closed before any byte: a port scan.
+};
+
+class Listener {
+ public:
+  struct Options {
+    HostPort address;                       // Port 0: the system picks one; see port().
+    std::shared_ptr<const TlsContext> tls;  // Null: clear text.
+    // Connections of the whole process, each of which costs a descriptor and some kilobytes.
+    size_t connections_max = 10'000;
+    // From accept to a known protocol; a client that stalls must not hold a connection for longer.
+    Duration handshake_timeout = std::chrono::seconds(10);
+  };
+
+  // Binds and listens; accepts once Start is called. Fails naming the address.
+  static absl::StatusOr<std::unique_ptr<Listener>> Bind(IoPool& pool, Options options);
+  ~Listener();
+
+  // Before Start only.
+  void AddProtocol(Protocol protocol);
+  void Start();
+  // No connection is accepted any more when this returns; those that are established stay. Not from
+  // an I/O thread; the pool must still run.
+  void Stop();
+
+  uint16_t port() const;
+  const ListenerStats& stats() const;
+
+ private:
+  class Impl;
+  explicit Listener(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mokv::net

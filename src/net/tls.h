@@ -1,0 +1,64 @@
+// TLS contexts: what a node presents, and whom it believes. TLS 1.2 or newer; both sides always
+// present a certificate. Session resumption is off, so that every connection's certificate is
+// looked at.
+//
+// Threads: immutable once made; thread-safe.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+namespace mokv::net {
+
+struct TlsFiles {
+  std::string certificate_file;  // PEM, leaf first, intermediates after it.
+  std::string key_file;
+  std::string ca_file;  // Whom the other side must be signed by.
+};
+
+class TlsContext {
+ public:
+  // Both read the files at once and check them: INVALID_ARGUMENT naming the file that is missing,
+  // does not parse, has expired or is not valid yet, or whose key is another certificate's.
+  //
+  // `alpn_protocols` are those that the server takes (it picks the client's first that it knows;
+  // none in common ends the handshake) or that the client offers.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> ForServer(
+      const TlsFiles& files, const std::vector<std::string>& alpn_protocols);
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> ForClient(
+      const TlsFiles& files, const std::vector<std::string>& alpn_protocols);
+
+  ~TlsContext();
+
+  ssl_ctx_st* get() const { return context_; }
+  bool is_server() const { return is_server_; }
+
+ private:
+  TlsContext(bool is_server, std::vector<std::string> alpn_protocols);
+
+  absl::Status Load(const TlsFiles& files);
+  absl::Status SetAlpn();
+
+  ssl_ctx_st* context_;
+  bool is_server_;
+  std::vector<std::string> alpn_protocols_;
+};
+
+// INVALID_ARGUMENT, naming the files, unless at least one of the certificates was signed by the CA:
+// a CA that signed none of a node's own certificates is nearly always the wrong file.
+absl::Status CheckSignedByCa(const std::string& ca_file,
+                             const std::vector<std::string>& certificate_files);
+
+// What OpenSSL says about the last error on this thread; clears it.
+std::string TakeOpenSslError();
+
+// Common name of the verified certificate of the other side; empty when there is none.
+std::string PeerCommonName(const ssl_st* ssl);
+
+}  // namespace mokv::net

@@ -1,0 +1,282 @@
+#include "net/transport.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "net/address.h"
+
+namespace mokv::net {
+namespace {
+
+// Shared by all transports of a thread: bytes are handed over before the next read.
+constexpr size_t kReadBufferBytes = size_t{64} << 10;
+char* ReadBuffer() {
+  static thread_local const std::unique_ptr<std::array<char, kReadBufferBytes>> buffer =
+      std::make_unique<std::array<char, kReadBufferBytes>>();
+  return buffer->data();
+}
+
+void SetSocketOptions(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  // A peer that vanished without a word is noticed within a minute.
+  const int idle_s = 30;
+  const int interval_s = 10;
+  const int probes = 3;
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+}  // namespace
+
+Transport::Transport(IoThread& thread, int fd, std::shared_ptr<const TlsContext> tls)
+    : thread_(thread), fd_(fd), tls_(std::move(tls)) {
+  MOKV_CHECK_GE(fd_, 0);
+  SetSocketOptions(fd_);
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    peer_address_ = FormatSocketAddress(address);
+  }
+  if (tls_ != nullptr) {
+    ssl_ = SSL_new(tls_->get());
+    MOKV_CHECK(ssl_ != nullptr);
+    SSL_set_fd(ssl_, fd_);
+    if (tls_->is_server()) {
+      SSL_set_accept_state(ssl_);
+    } else {
+      SSL_set_connect_state(ssl_);
+    }
+  }
+}
+
+Transport::~Transport() {
+  Close();
+  *alive_ = false;
+  if (counted_in_ != nullptr) --*counted_in_;
+}
+
+void Transport::CountIn(std::shared_ptr<std::atomic<size_t>> open) {
+  counted_in_ = std::move(open);
+  ++*counted_in_;
+}
+
+void Transport::ExpectServerName(const std::string& host) {
+  if (ssl_ == nullptr) return;
+  in6_addr ignored;
+  const bool is_address = inet_pton(AF_INET, host.c_str(), &ignored) == 1 ||
+                          inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+  if (is_address) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), host.c_str());
+  } else {
+    SSL_set_tlsext_host_name(ssl_, host.c_str());
+    SSL_set1_host(ssl_, host.c_str());
+  }
+}
+
+void Transport::Start(Handler* handler) {
+  handler_ = handler;
+  thread_.poller().Add(fd_, EPOLLIN, this);
+  if (ssl_ == nullptr) {
+    ready_ = true;
+    handler_->OnReady();
+  } else {
+    ContinueHandshake();
+  }
+}
+
+void Transport::OnReady(uint32_t events) {
+  if (!ready_) {
+    ContinueHandshake();
+    return;
+  }
+  if ((events & EPOLLOUT) != 0) WritePending();
+  if (!closed() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) ReadAvailable();
+}
+
+void Transport::ContinueHandshake() {
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_);
+  if (result == 1) {
+    FinishHandshake();
+    return;
+  }
+  const int error = SSL_get_error(ssl_, result);
+  if (error == SSL_ERROR_WANT_READ) {
+    WatchWrites(false);
+  } else if (error == SSL_ERROR_WANT_WRITE) {
+    WatchWrites(true);
+  } else {
+    Fail(TlsError(error, "TLS handshake"));
+  }
+}
+
+void Transport::FinishHandshake() {
+  ready_ = true;
+  WatchWrites(false);
+  peer_name_ = PeerCommonName(ssl_);
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_, &name, &size);
+  protocol_.assign(reinterpret_cast<const char*>(name), size);
+  handler_->OnReady();
+  // The first request may have come together with the end of the handshake; epoll does not tell of
+  // bytes that OpenSSL already holds.
+  if (!closed() && SSL_has_pending(ssl_) == 1) ReadAvailable();
+}
+
+void Transport::ReadAvailable() {
+  const std::shared_ptr<bool> alive = alive_;
+  char* buffer = ReadBuffer();
+  size_t total = 0;
+  bool read_any = false;
+  while (total < kReadBytesPerTurnMax) {
+    const ssize_t size = ReadSome(buffer, kReadBufferBytes);
+    if (size < 0) return;
+    if (size == 0) break;
+    read_any = true;
+    total += static_cast<size_t>(size);
+    handler_->OnBytes({buffer, static_cast<size_t>(size)});
+    if (!*alive || closed()) return;
+    // A short read means that the socket is empty: one system call saved.
+    if (ssl_ == nullptr && static_cast<size_t>(size) < kReadBufferBytes) break;
+    if (ssl_ != nullptr && SSL_has_pending(ssl_) == 0) break;
+  }
+  if (read_any) handler_->OnReadEnd();
+  if (!*alive || closed()) return;
+  if (ssl_ != nullptr && SSL_has_pending(ssl_) == 1 && total >= kReadBytesPerTurnMax) {
+    thread_.Post([this, alive] {
+      if (*alive && !closed()) ReadAvailable();
+    });
+  }
+}
+
+ssize_t Transport::ReadSome(char* buffer, size_t size_bytes) {
+  if (ssl_ == nullptr) {
+    const ssize_t size = recv(fd_, buffer, size_bytes, 0);
+    if (size > 0) return size;
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
+    Fail(size == 0 ? absl::OkStatus() : ErrnoStatus(errno, "recv"));
+    return -1;
+  }
+  ERR_clear_error();
+  const int size = SSL_read(ssl_, buffer, static_cast<int>(size_bytes));
+  if (size > 0) return size;
+  const int error = SSL_get_error(ssl_, size);
+  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return 0;
+  Fail(error == SSL_ERROR_ZERO_RETURN ? absl::OkStatus() : TlsError(error, "TLS read"));
+  return -1;
+}
+
+ssize_t Transport::WriteSome(std::string_view bytes) {
+  if (ssl_ == nullptr) {
+    const ssize_t size = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (size >= 0) return size;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return 0;
+    failure_ = ErrnoStatus(errno, "send");
+    return -1;
+  }
+  ERR_clear_error();
+  size_t written = 0;
+  if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written) == 1) {
+    return static_cast<ssize_t>(written);
+  }
+  const int error = SSL_get_error(ssl_, 0);
+  if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ) return 0;
+  failure_ = TlsError(error, "TLS write");
+  return -1;
+}
+
+void Transport::Send(std::string_view bytes) {
+  if (closed() || !failure_.ok()) return;
+  if (blocked()) {
+    pending_ += bytes;
+    return;
+  }
+  while (!bytes.empty()) {
+    const ssize_t size = WriteSome(bytes);
+    if (size < 0) {
+      // Reported from the loop, not from inside the caller's own call.
+      thread_.Post([this, alive = alive_] {
+        if (*alive && !closed()) Fail(failure_);
+      });
+      return;
+    }
+    if (size == 0) {
+      pending_.assign(bytes);
+      WatchWrites(true);
+      return;
+    }
+    bytes.remove_prefix(static_cast<size_t>(size));
+  }
+}
+
+void Transport::WritePending() {
+  size_t sent = 0;
+  while (sent < pending_.size()) {
+    const ssize_t size = WriteSome(std::string_view(pending_).substr(sent));
+    if (size < 0) {
+      Fail(failure_);
+      return;
+    }
+    if (size == 0) break;
+    sent += static_cast<size_t>(size);
+  }
+  pending_.erase(0, sent);
+  if (!pending_.empty()) return;
+  WatchWrites(false);
+  handler_->OnWritable();
+}
+
+void Transport::WatchWrites(bool watch) {
+  if (watch == watching_writes_) return;
+  watching_writes_ = watch;
+  thread_.poller().Modify(fd_, watch ? EPOLLIN | EPOLLOUT : EPOLLIN, this);
+}
+
+void Transport::Fail(absl::Status reason) {
+  if (closed()) return;
+  Handler* handler = handler_;
+  Close();
+  if (handler != nullptr) handler->OnClosed(reason);
+}
+
+void Transport::Close() {
+  if (closed()) return;
+  if (ssl_ != nullptr) {
+    // Says goodbye if the socket takes it; never waits for the answer.
+    if (ready_ && failure_.ok()) {
+      ERR_clear_error();
+      SSL_shutdown(ssl_);
+    }
+    SSL_free(ssl_);
+    ssl_ = nullptr;
+  }
+  if (handler_ != nullptr) thread_.poller().Remove(fd_, this);
+  close(fd_);
+  fd_ = -1;
+  handler_ = nullptr;
+}
+
+absl::Status Transport::TlsError(int ssl_error, std::string_view doing) const {
+  if (ssl_error == SSL_ERROR_SYSCALL && errno != 0) return ErrnoStatus(errno, doing);
+  if (ssl_error == SSL_ERROR_SYSCALL) {
+    return Unavailable("{}: the other side closed the connection", doing);
+  }
+  return Unavailable("{}: {}", doing, TakeOpenSslError());
+}
+
+}  // namespace mokv::net

@@ -1,0 +1,110 @@
+// Transport: one connected byte stream, TLS or clear, on one I/O thread.
+//
+// Owner:   the handler that it reports to, or the listener while a connection has no protocol yet.
+// Threads: confined to its I/O thread.
+// Bounds:  reads at most kReadBytesPerTurnMax in one turn, so that one busy connection does not
+//          starve the others. Send takes everything; a caller checks `blocked()` and waits for
+//          OnWritable, so at most one of its own batches is buffered.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "net/io_pool.h"
+#include "net/poller.h"
+#include "net/tls.h"
+
+namespace mokv::net {
+
+class Transport final : private Poller::Target {
+ public:
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // TLS is established (at once in clear). Nothing else is called before.
+    virtual void OnReady() = 0;
+    // `bytes` are valid during the call.
+    virtual void OnBytes(std::string_view bytes) = 0;
+    // After all OnBytes of this turn: the moment to send what they caused.
+    virtual void OnReadEnd() = 0;
+    // Everything that was pending has been sent.
+    virtual void OnWritable() = 0;
+    // The other side closed (OK) or the connection broke. The last call; the handler may retire
+    // itself and the transport with IoThread::DeleteSoon.
+    virtual void OnClosed(const absl::Status& reason) = 0;
+  };
+
+  // Takes the connected, non-blocking socket `fd`. `tls` null: clear text.
+  Transport(IoThread& thread, int fd, std::shared_ptr<const TlsContext> tls);
+  ~Transport() override;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // For a TLS client: the name that the server's certificate must carry, a DNS name or an address.
+  void ExpectServerName(const std::string& host);
+
+  // Counts the transport in `open` for as long as it lives.
+  void CountIn(std::shared_ptr<std::atomic<size_t>> open);
+
+  // Begins. `handler` must stay until OnClosed, Close or SetHandler.
+  void Start(Handler* handler);
+  // Hands the stream over to another handler, which is not told OnReady again.
+  void SetHandler(Handler* handler) { handler_ = handler; }
+
+  // Sends now what the socket takes and keeps the rest. A failure is reported by OnClosed later.
+  void Send(std::string_view bytes);
+  bool blocked() const { return !pending_.empty(); }
+
+  // Closes at once; nothing is reported any more. What is pending is lost.
+  void Close();
+  bool closed() const { return fd_ < 0; }
+
+  IoThread& thread() { return thread_; }
+  // Host and port of the other side.
+  const std::string& peer_address() const { return peer_address_; }
+  // Common name of its certificate; empty in clear.
+  const std::string& peer_name() const { return peer_name_; }
+  // ALPN's result; empty in clear or when the other side has no ALPN.
+  std::string_view protocol() const { return protocol_; }
+  // Whether the TLS handshake, if any, is over.
+  bool ready() const { return ready_; }
+
+ private:
+  static constexpr size_t kReadBytesPerTurnMax = size_t{512} << 10;
+
+  void OnReady(uint32_t events) override;
+  void ContinueHandshake();
+  void FinishHandshake();
+  void ReadAvailable();
+  // Bytes read into `buffer`; 0: nothing there now; negative: closed or broken, already reported.
+  ssize_t ReadSome(char* buffer, size_t size_bytes);
+  // Bytes taken; 0: the socket is full; negative: broken, `failure_` is set.
+  ssize_t WriteSome(std::string_view bytes);
+  void WritePending();
+  void WatchWrites(bool watch);
+  void Fail(absl::Status reason);
+  absl::Status TlsError(int ssl_error, std::string_view doing) const;
+
+  IoThread& thread_;
+  int fd_;
+  std::shared_ptr<const TlsContext> tls_;
+  ssl_st* ssl_ = nullptr;
+  Handler* handler_ = nullptr;
+  std::string pending_;
+  std::string peer_address_;
+  std::string peer_name_;
+  std::string protocol_;
+  absl::Status failure_;
+  bool ready_ = false;
+  bool watching_writes_ = false;
+  std::shared_ptr<std::atomic<size_t>> counted_in_;
+  // Outlives the transport in posted tasks, which must not touch it once it is gone.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace mokv::net

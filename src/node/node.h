@@ -1,0 +1,38 @@
+// Node: one running process, put together from its configuration: the composition root.
+//
+// Threads: Start, Stop and the destructor are for one thread, usually main. docs/threads.md lists
+// the
+//          threads that a node starts.
+// Errors:  Start says in one line what is wrong and with which setting or file; nothing is left
+//          running then.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <memory>
+
+#include "node/config.h"
+
+namespace mokv {
+
+class Node {
+ public:
+  // Returns once the log has been recovered and the node serves, or waits to be joined.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(const Config& config);
+  // Stops, if Stop has not been called.
+  ~Node();
+
+  // The graceful way: NOT_SERVING, no new connections, calls in progress finish (bounded), the log
+  // is closed.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Node(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Version of this program.
+std::string_view Version();
+
+}  // namespace mokv

@@ -1,0 +1,34 @@
+// The metrics of a node, gathered from the counters of its parts at each scrape.
+#pragma once
+
+#include <string>
+
+#include "net/listener.h"
+#include "replica/replica.h"
+#include "rpc/server.h"
+#include "service/call_log.h"
+#include "store/store.h"
+#include "telemetry/exposition.h"
+#include "telemetry/metrics.h"
+#include "telemetry/request_log.h"
+
+namespace mokv {
+
+// How long fdatasync took. Written by the log thread.
+using LogSyncTimes = telemetry::LatencyHistogram;
+
+// All borrowed, until nothing renders the page any more.
+struct NodeParts {
+  const rpc::Server* server;
+  const net::Listener* listener;
+  const store::Store* store;
+  const replica::Replica* replica;
+  const service::CallLog* calls;
+  const telemetry::RequestLog* request_log;
+  const LogSyncTimes* sync_times;
+  std::string node_name;
+};
+
+void RegisterNodeMetrics(telemetry::MetricsPage& page, NodeParts parts);
+
+}  // namespace mokv

@@ -1,0 +1,222 @@
+#include "rpc/channel.h"
+
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "rpc/client_connection.h"
+#include "rpc/grpc_wire.h"
+
+namespace mokv::rpc {
+
+// All of it runs on the I/O thread, but for what Channel posts.
+class Channel::Impl final : public ClientConnection::Owner,
+                            public std::enable_shared_from_this<Channel::Impl> {
+ public:
+  Impl(net::IoThread& thread, Options options)
+      : thread_(thread),
+        options_(std::move(options)),
+        resolver_(thread.context()),
+        socket_(thread.context()),
+        connect_timer_(thread) {}
+
+  net::IoThread& thread() { return thread_; }
+
+  void Begin(std::unique_ptr<ClientCall> call);
+  void ShutDown();
+
+ private:
+  enum class State { kIdle, kConnecting, kConnected, kShutDown };
+
+  void Connect();
+  void TryConnect(const asio::ip::tcp::resolver::results_type& endpoints);
+  void FailConnecting(const absl::Status& reason);
+  void OnConnected() override;
+  void OnDisconnected(ClientConnection& connection, const absl::Status& reason) override;
+  void DropConnection();
+
+  net::IoThread& thread_;
+  const Options options_;
+  State state_ = State::kIdle;
+  std::deque<std::unique_ptr<ClientCall>> waiting_;  // For a connection.
+  std::unique_ptr<ClientConnection> connection_;
+  // Told to go away by the server; they stay until their calls are over.
+  std::vector<std::unique_ptr<ClientConnection>> retiring_;
+  asio::ip::tcp::resolver resolver_;
+  asio::ip::tcp::socket socket_;
+  net::Timer connect_timer_;
+  uint64_t attempt_ = 0;  // What belongs to an earlier attempt is ignored.
+};
+
+void Channel::Impl::Begin(std::unique_ptr<ClientCall> call) {
+  if (state_ == State::kShutDown) {
+    call->Finish(absl::CancelledError("the channel was closed"));
+    return;
+  }
+  if (state_ == State::kConnected && connection_->going_away()) {
+    retiring_.push_back(std::move(connection_));
+    state_ = State::kIdle;
+  }
+  if (state_ == State::kConnected) {
+    connection_->Submit(std::move(call));
+    return;
+  }
+  if (waiting_.size() >= options_.calls_waiting_max) {
+    call->Finish(ResourceExhausted("{} calls wait for a connection to {} already", waiting_.size(),
+                                   options_.target.ToString()));
+    return;
+  }
+  waiting_.push_back(std::move(call));
+  if (state_ == State::kIdle) Connect();
+}
+
+void Channel::Impl::Connect() {
+  state_ = State::kConnecting;
+  const uint64_t attempt = ++attempt_;
+  connect_timer_.Start(options_.connect_timeout, [this] {
+    FailConnecting(Unavailable("cannot connect to {}: no answer within {} ms",
+                               options_.target.ToString(),
+                               options_.connect_timeout / std::chrono::milliseconds(1)));
+  });
+  resolver_.async_resolve(
+      options_.target.host, std::to_string(options_.target.port),
+      [self = shared_from_this(), attempt](const asio::error_code& error,
+                                           const asio::ip::tcp::resolver::results_type& found) {
+        if (attempt != self->attempt_ || self->state_ != State::kConnecting) return;
+        if (error) {
+          self->FailConnecting(
+              Unavailable("cannot resolve {}: {}", self->options_.target.host, error.message()));
+        } else {
+          self->TryConnect(found);
+        }
+      });
+}
+
+void Channel::Impl::TryConnect(const asio::ip::tcp::resolver::results_type& endpoints) {
+  asio::async_connect(
+      socket_, endpoints,
+      [self = shared_from_this(), attempt = attempt_](const asio::error_code& error,
+                                                      const asio::ip::tcp::endpoint&) {
+        if (attempt != self->attempt_ || self->state_ != State::kConnecting) return;
+        if (error) {
+          self->FailConnecting(Unavailable("cannot connect to {}: {}",
+                                           self->options_.target.ToString(), error.message()));
+          return;
+        }
+        self->socket_.native_non_blocking(true);
+        auto transport = std::make_unique<net::Transport>(self->thread_, self->socket_.release(),
+                                                          self->options_.tls);
+        self->connection_ = std::make_unique<ClientConnection>(*self, self->thread_, self->options_,
+                                                               std::move(transport));
+        self->connection_->Start();
+      });
+}
+
+void Channel::Impl::OnConnected() {
+  connect_timer_.Cancel();
+  state_ = State::kConnected;
+  while (!waiting_.empty()) {
+    connection_->Submit(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+void Channel::Impl::FailConnecting(const absl::Status& reason) {
+  ++attempt_;
+  connect_timer_.Cancel();
+  asio::error_code ignored;
+  socket_.close(ignored);
+  resolver_.cancel();
+  DropConnection();
+  auto failed = std::move(waiting_);
+  waiting_.clear();
+  for (auto& call : failed) call->Finish(reason);
+}
+
+void Channel::Impl::OnDisconnected(ClientConnection& connection, const absl::Status& reason) {
+  const auto retired = std::find_if(retiring_.begin(), retiring_.end(), [&](const auto& candidate) {
+    return candidate.get() == &connection;
+  });
+  if (retired != retiring_.end()) {
+    thread_.DeleteSoon(std::move(*retired));
+    retiring_.erase(retired);
+  } else if (state_ == State::kConnecting) {
+    // Within the TLS handshake: the calls that wait would only meet the same again.
+    FailConnecting(Unavailable("cannot connect: {}", MessageOf(reason)));
+  } else {
+    DropConnection();
+  }
+}
+
+void Channel::Impl::DropConnection() {
+  if (state_ != State::kShutDown) state_ = State::kIdle;
+  if (connection_ == nullptr) return;
+  connection_->Abort(absl::UnavailableError("the connection was dropped"));
+  thread_.DeleteSoon(std::move(connection_));
+}
+
+void Channel::Impl::ShutDown() {
+  state_ = State::kShutDown;
+  ++attempt_;
+  connect_timer_.Cancel();
+  resolver_.cancel();
+  asio::error_code ignored;
+  socket_.close(ignored);
+  if (connection_ != nullptr) {
+    connection_->Abort(absl::CancelledError("the channel was closed"));
+    thread_.DeleteSoon(std::move(connection_));
+  }
+  for (auto& connection : retiring_) {
+    connection->Abort(absl::CancelledError("the channel was closed"));
+    thread_.DeleteSoon(std::move(connection));
+  }
+  retiring_.clear();
+  auto waiting = std::move(waiting_);
+  waiting_.clear();
+  for (auto& call : waiting) call->Finish(absl::CancelledError("the channel was closed"));
+}
+
+namespace {
+
+std::unique_ptr<ClientCall> NewCall(std::string method, std::string_view request,
+                                    Duration timeout) {
+  auto call = std::make_unique<ClientCall>();
+  call->method = std::move(method);
+  call->request.resize(kMessagePrefixBytes);
+  WriteMessagePrefix(static_cast<uint32_t>(request.size()), call->request.data());
+  call->request += request;
+  if (timeout != Duration(0)) call->deadline = SystemClock().Now() + timeout;
+  return call;
+}
+
+}  // namespace
+
+Channel::Channel(net::IoThread& thread, Options options)
+    : impl_(std::make_shared<Impl>(thread, std::move(options))) {}
+
+Channel::~Channel() {
+  impl_->thread().Post([impl = impl_] { impl->ShutDown(); });
+}
+
+void Channel::Call(std::string method, std::string request, Duration timeout, UnaryDone done) {
+  auto call = NewCall(std::move(method), request, timeout);
+  call->unary_done = std::move(done);
+  impl_->thread().Post(
+      [impl = impl_, call = std::move(call)]() mutable { impl->Begin(std::move(call)); });
+}
+
+void Channel::CallStream(std::string method, std::string request, Duration timeout,
+                         OnMessage on_message, StreamDone done) {
+  auto call = NewCall(std::move(method), request, timeout);
+  call->on_message = std::move(on_message);
+  call->stream_done = std::move(done);
+  impl_->thread().Post(
+      [impl = impl_, call = std::move(call)]() mutable { impl->Begin(std::move(call)); });
+}
+
+}  // namespace mokv::rpc

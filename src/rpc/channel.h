@@ -1,0 +1,61 @@
+// Channel: a gRPC client's connection to one server: unary calls and server streams, with
+// deadlines.
+//
+// Connects with the first call, and again with the next call after the connection was lost. Nothing
+// is retried: a call whose connection broke ends with UNAVAILABLE, and whether it was carried out
+// is unknown when its message says so.
+//
+// Threads: Call and CallStream are thread-safe; `done` and `on_message` run on the I/O thread.
+// Owner:   the I/O thread's pool must outlive the channel; the channel may go at any time, calls
+// that
+//          are open then end with CANCELLED.
+// Bounds:  calls in progress: what the server allows (HTTP/2); beyond calls_waiting_max further
+// ones
+//          are RESOURCE_EXHAUSTED.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/io_pool.h"
+#include "net/tls.h"
+
+namespace mokv::rpc {
+
+class Channel {
+ public:
+  struct Options {
+    net::HostPort target;
+    std::shared_ptr<const net::TlsContext> tls;  // Null: clear text.
+    Duration connect_timeout = std::chrono::seconds(5);
+    uint64_t message_bytes_max = uint64_t{64} << 20;
+    size_t calls_waiting_max = 10'000;
+  };
+
+  // The response is only valid during the call, and empty unless the status is OK.
+  using UnaryDone = absl::AnyInvocable<void(const absl::Status& status, std::string_view response)>;
+  using OnMessage = absl::AnyInvocable<void(std::string_view message)>;
+  using StreamDone = absl::AnyInvocable<void(const absl::Status& status)>;
+
+  Channel(net::IoThread& thread, Options options);
+  ~Channel();
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // `method` is /package.Service/Method. A timeout of 0 means none.
+  void Call(std::string method, std::string request, Duration timeout, UnaryDone done);
+  void CallStream(std::string method, std::string request, Duration timeout, OnMessage on_message,
+                  StreamDone done);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mokv::rpc

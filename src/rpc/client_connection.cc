@@ -1,0 +1,329 @@
+#include "rpc/client_connection.h"
+
+#include <absl/container/btree_map.h>
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "rpc/grpc_wire.h"
+
+namespace mokv::rpc {
+namespace {
+
+constexpr uint32_t kStreamWindowBytes = uint32_t{4} << 20;
+constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
+
+nghttp2_nv Header(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NO_COPY_NAME};
+}
+
+// gRPC's mapping of HTTP/2 errors (PROTOCOL-HTTP2, "Errors").
+absl::StatusCode CodeOfHttp2Error(uint32_t error) {
+  switch (error) {
+    case NGHTTP2_REFUSED_STREAM:
+      return absl::StatusCode::kUnavailable;
+    case NGHTTP2_CANCEL:
+      return absl::StatusCode::kCancelled;
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+      return absl::StatusCode::kResourceExhausted;
+    case NGHTTP2_INADEQUATE_SECURITY:
+      return absl::StatusCode::kPermissionDenied;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+}  // namespace
+
+class ClientCalls {
+ public:
+  absl::btree_map<int32_t, std::unique_ptr<ClientCall>> by_stream;
+};
+
+void ClientCall::Finish(const absl::Status& status) {
+  timer.reset();
+  if (unary_done) {
+    unary_done(status, status.ok() ? std::string_view(message) : std::string_view());
+  } else {
+    stream_done(status);
+  }
+}
+
+struct ClientConnection::Callbacks {
+  static ClientConnection& Self(void* user) { return *static_cast<ClientConnection*>(user); }
+  static ClientCall* CallOf(nghttp2_session* session, int32_t stream) {
+    return static_cast<ClientCall*>(nghttp2_session_get_stream_user_data(session, stream));
+  }
+
+  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                      void* user) {
+    if (ClientCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
+      Self(user).OnHeader(*call, {reinterpret_cast<const char*>(name), name_size},
+                          {reinterpret_cast<const char*>(value), value_size});
+    }
+    return 0;
+  }
+
+  static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
+                    size_t size, void* user) {
+    if (ClientCall* call = CallOf(session, stream); call != nullptr) {
+      Self(user).OnData(*call, {reinterpret_cast<const char*>(data), size});
+    }
+    return 0;
+  }
+
+  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY) Self(user).going_away_ = true;
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session* session, int32_t stream, uint32_t error, void* user) {
+    if (ClientCall* call = CallOf(session, stream); call != nullptr) {
+      nghttp2_session_set_stream_user_data(session, stream, nullptr);
+      Self(user).OnStreamClose(*call, error);
+    }
+    return 0;
+  }
+
+  static ssize_t ReadRequest(nghttp2_session*, int32_t, uint8_t* buffer, size_t size,
+                             uint32_t* flags, nghttp2_data_source* source, void*) {
+    ClientCall& call = *static_cast<ClientCall*>(source->ptr);
+    const size_t taken = std::min(size, call.request.size() - call.request_sent);
+    std::memcpy(buffer, call.request.data() + call.request_sent, taken);
+    call.request_sent += taken;
+    call.sent = true;
+    if (call.request_sent == call.request.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return static_cast<ssize_t>(taken);
+  }
+};
+
+ClientConnection::ClientConnection(Owner& owner, net::IoThread& thread,
+                                   const Channel::Options& options,
+                                   std::unique_ptr<net::Transport> transport)
+    : owner_(owner),
+      thread_(thread),
+      options_(options),
+      transport_(std::move(transport)),
+      authority_(options.target.ToString()),
+      calls_(std::make_unique<ClientCalls>()) {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::OnData);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Callbacks::OnFrame);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::OnStreamClose);
+  MOKV_CHECK_EQ(nghttp2_session_client_new(&session_, callbacks, this), 0);
+  nghttp2_session_callbacks_del(callbacks);
+}
+
+ClientConnection::~ClientConnection() {
+  *alive_ = false;
+  nghttp2_session_del(session_);
+}
+
+void ClientConnection::Start() {
+  transport_->ExpectServerName(options_.target.host);
+  transport_->Start(this);
+}
+
+void ClientConnection::OnReady() {
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindowBytes},
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindowBytes);
+  owner_.OnConnected();
+  Flush();
+}
+
+void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
+  const MonotonicTime now = SystemClock().Now();
+  std::string timeout;
+  std::vector<nghttp2_nv> headers = {
+      Header(":method", "POST"),
+      Header(":scheme", options_.tls != nullptr ? "https" : "http"),
+      Header(":path", call->method),
+      Header(":authority", authority_),
+      Header("te", "trailers"),
+      Header("content-type", "application/grpc"),
+      Header("user-agent", "mokv-cpp"),
+  };
+  if (call->deadline != MonotonicTime::Max()) {
+    timeout = FormatTimeout(call->deadline - now);
+    headers.push_back(Header("grpc-timeout", timeout));
+  }
+  nghttp2_data_provider provider{};
+  provider.source.ptr = call.get();
+  provider.read_callback = Callbacks::ReadRequest;
+  const int32_t stream = nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(),
+                                                &provider, call.get());
+  if (stream < 0) {
+    call->Finish(Unavailable("cannot begin a call: {}", nghttp2_strerror(stream)));
+    return;
+  }
+  call->stream = stream;
+  if (call->deadline != MonotonicTime::Max()) {
+    call->timer = std::make_unique<net::Timer>(thread_);
+    call->timer->Start(std::max(call->deadline - now, Duration(0)), [this, stream] {
+      const auto found = calls_->by_stream.find(stream);
+      if (found == calls_->by_stream.end()) return;
+      FailCall(*found->second, absl::DeadlineExceededError("deadline exceeded"));
+    });
+  }
+  calls_->by_stream.emplace(stream, std::move(call));
+  ScheduleFlush();
+}
+
+void ClientConnection::FailCall(ClientCall& call, absl::Status status) {
+  if (!call.failure.ok()) return;
+  call.failure = std::move(status);
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, call.stream, NGHTTP2_CANCEL);
+  ScheduleFlush();
+}
+
+void ClientConnection::OnHeader(ClientCall& call, std::string_view name, std::string_view value) {
+  if (name == ":status") {
+    call.http_status = value;
+  } else if (name == "grpc-status") {
+    int code = -1;
+    std::from_chars(value.data(), value.data() + value.size(), code);
+    call.grpc_status = code;
+  } else if (name == "grpc-message") {
+    call.grpc_message = PercentDecode(value);
+  }
+}
+
+void ClientConnection::OnData(ClientCall& call, std::string_view bytes) {
+  if (!call.failure.ok()) return;
+  call.response += bytes;
+  std::string_view rest = call.response;
+  while (rest.size() >= kMessagePrefixBytes) {
+    const MessagePrefix prefix = ParseMessagePrefix(rest);
+    if (prefix.compressed) {
+      FailCall(call, absl::InternalError("the server sent a compressed message"));
+      return;
+    }
+    if (prefix.size_bytes > options_.message_bytes_max) {
+      FailCall(call, ResourceExhausted("message of {} bytes is over the limit of {}",
+                                       prefix.size_bytes, options_.message_bytes_max));
+      return;
+    }
+    if (rest.size() < kMessagePrefixBytes + prefix.size_bytes) break;
+    const std::string_view message = rest.substr(kMessagePrefixBytes, prefix.size_bytes);
+    if (call.on_message) {
+      call.on_message(message);
+    } else if (call.has_message) {
+      FailCall(call, absl::InternalError("the server sent more than one message"));
+      return;
+    } else {
+      call.message = message;
+      call.has_message = true;
+    }
+    rest.remove_prefix(kMessagePrefixBytes + prefix.size_bytes);
+  }
+  call.response.erase(0, call.response.size() - rest.size());
+}
+
+absl::Status ClientConnection::FinalStatus(const ClientCall& call, uint32_t http2_error) const {
+  if (!call.failure.ok()) return call.failure;
+  if (call.grpc_status >= 0) {
+    if (call.grpc_status == 0) {
+      if (call.unary_done != nullptr && !call.has_message) {
+        return absl::InternalError("the server answered OK without a message");
+      }
+      return absl::OkStatus();
+    }
+    return absl::Status(static_cast<absl::StatusCode>(call.grpc_status), call.grpc_message);
+  }
+  if (http2_error != NGHTTP2_NO_ERROR) {
+    return MakeStatus(CodeOfHttp2Error(http2_error), "the server reset the call: {}",
+                      nghttp2_http2_strerror(http2_error));
+  }
+  return MakeStatus(absl::StatusCode::kUnknown, "answer without grpc-status (HTTP status {})",
+                    call.http_status);
+}
+
+void ClientConnection::OnStreamClose(ClientCall& call, uint32_t http2_error) {
+  const auto found = calls_->by_stream.find(call.stream);
+  MOKV_CHECK(found != calls_->by_stream.end());
+  const std::unique_ptr<ClientCall> owned = std::move(found->second);
+  calls_->by_stream.erase(found);
+  owned->Finish(FinalStatus(*owned, http2_error));
+}
+
+void ClientConnection::OnBytes(std::string_view bytes) {
+  const std::shared_ptr<bool> alive = alive_;
+  const ssize_t result = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (!*alive || result >= 0) return;
+  Break(Unavailable("{} does not speak HTTP/2 as it should: {}", authority_,
+                    nghttp2_strerror(static_cast<int>(result))));
+}
+
+void ClientConnection::ScheduleFlush() {
+  if (flush_scheduled_ || ended_) return;
+  flush_scheduled_ = true;
+  thread_.Post([this, alive = alive_] {
+    if (*alive) Flush();
+  });
+}
+
+void ClientConnection::Flush() {
+  flush_scheduled_ = false;
+  if (ended_ || !transport_->ready()) return;
+  while (!transport_->blocked()) {
+    output_.clear();
+    const uint8_t* bytes = nullptr;
+    ssize_t size = 0;
+    while (output_.size() < (size_t{64} << 10) &&
+           (size = nghttp2_session_mem_send(session_, &bytes)) > 0) {
+      output_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+    }
+    MOKV_CHECK_GE(size, 0);
+    if (output_.empty()) break;
+    transport_->Send(output_);
+  }
+  if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
+    Break(Unavailable("{} closed the connection", authority_));
+  }
+}
+
+void ClientConnection::OnClosed(const absl::Status& reason) {
+  Break(reason.ok() ? Unavailable("{} closed the connection", authority_)
+                    : Unavailable("{}: {}", authority_, MessageOf(reason)));
+}
+
+void ClientConnection::Break(const absl::Status& reason) {
+  if (ended_) return;
+  EndAll(reason);
+  owner_.OnDisconnected(*this, reason);
+}
+
+void ClientConnection::Abort(const absl::Status& reason) { EndAll(reason); }
+
+void ClientConnection::EndAll(const absl::Status& reason) {
+  ended_ = true;
+  transport_->Close();
+  auto calls = std::move(calls_->by_stream);
+  calls_->by_stream.clear();
+  for (auto& [stream, call] : calls) {
+    if (!call->failure.ok()) {
+      call->Finish(call->failure);
+    } else if (call->sent) {
+      call->Finish(
+          absl::Status(reason.code(), fmt::format("{} (outcome unknown)", MessageOf(reason))));
+    } else {
+      call->Finish(reason);
+    }
+  }
+}
+
+}  // namespace mokv::rpc

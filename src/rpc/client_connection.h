@@ -1,0 +1,101 @@
+// ClientConnection: HTTP/2 to one server over an established transport, on nghttp2. Internal to the
+// engine; Channel makes and replaces it.
+//
+// Owner:   its Channel.
+// Threads: confined to its I/O thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "net/io_pool.h"
+#include "net/transport.h"
+#include "rpc/channel.h"
+
+struct nghttp2_session;
+
+namespace mokv::rpc {
+
+// One call of a client, from the queue to its status.
+struct ClientCall {
+  std::string method;
+  std::string request;  // With its prefix.
+  size_t request_sent = 0;
+  MonotonicTime deadline = MonotonicTime::Max();
+  Channel::OnMessage on_message;  // Null for a unary call.
+  Channel::UnaryDone unary_done;
+  Channel::StreamDone stream_done;
+
+  int32_t stream = 0;
+  bool sent = false;  // Bytes of it may have left.
+  std::string response;
+  std::string http_status;
+  int grpc_status = -1;  // None yet.
+  std::string grpc_message;
+  bool has_message = false;  // Unary: `message` is complete.
+  std::string message;
+  absl::Status failure;  // Ours, which overrules the server's.
+  std::unique_ptr<net::Timer> timer;
+
+  void Finish(const absl::Status& status);
+};
+
+class ClientConnection final : private net::Transport::Handler {
+ public:
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual void OnConnected() = 0;
+    // The last call; every call of the connection has ended.
+    virtual void OnDisconnected(ClientConnection& connection, const absl::Status& reason) = 0;
+  };
+
+  ClientConnection(Owner& owner, net::IoThread& thread, const Channel::Options& options,
+                   std::unique_ptr<net::Transport> transport);
+  ~ClientConnection() override;
+
+  void Start();
+  void Submit(std::unique_ptr<ClientCall> call);
+  // Ends all calls with `reason` and tells nobody else.
+  void Abort(const absl::Status& reason);
+
+  // After GOAWAY: no new call may be submitted.
+  bool going_away() const { return going_away_; }
+
+ private:
+  struct Callbacks;
+
+  void OnReady() override;
+  void OnBytes(std::string_view bytes) override;
+  void OnReadEnd() override { Flush(); }
+  void OnWritable() override { Flush(); }
+  void OnClosed(const absl::Status& reason) override;
+
+  void OnHeader(ClientCall& call, std::string_view name, std::string_view value);
+  void OnData(ClientCall& call, std::string_view bytes);
+  void OnStreamClose(ClientCall& call, uint32_t http2_error);
+  absl::Status FinalStatus(const ClientCall& call, uint32_t http2_error) const;
+  void FailCall(ClientCall& call, absl::Status status);
+  void EndAll(const absl::Status& reason);
+  void ScheduleFlush();
+  void Flush();
+  void Break(const absl::Status& reason);
+
+  Owner& owner_;
+  net::IoThread& thread_;
+  const Channel::Options& options_;
+  std::unique_ptr<net::Transport> transport_;
+  nghttp2_session* session_ = nullptr;
+  std::string authority_;
+  std::string output_;
+  bool going_away_ = false;
+  bool ended_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool flush_scheduled_ = false;
+  // Open calls, by stream, so that an end of the connection ends them in order.
+  std::unique_ptr<class ClientCalls> calls_;
+};
+
+}  // namespace mokv::rpc

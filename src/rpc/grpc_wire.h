@@ -1,0 +1,39 @@
+// The parts of gRPC's wire format that lie on top of HTTP/2: message prefix, grpc-timeout,
+// grpc-message. See gRPC's PROTOCOL-HTTP2 document.
+//
+// Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace mokv::rpc {
+
+// One byte "compressed", four bytes of length, big endian.
+inline constexpr size_t kMessagePrefixBytes = 5;
+
+struct MessagePrefix {
+  bool compressed = false;
+  uint32_t size_bytes = 0;
+};
+
+// `bytes` must hold at least kMessagePrefixBytes.
+MessagePrefix ParseMessagePrefix(std::string_view bytes);
+// Writes the prefix of an uncompressed message of `size_bytes` to `out`.
+void WriteMessagePrefix(uint32_t size_bytes, char* out);
+
+// "10S", "100m": at most eight digits and a unit of H M S m u n. Nothing when malformed.
+std::optional<Duration> ParseTimeout(std::string_view text);
+// The shortest exact-or-shorter form; at least "1n".
+std::string FormatTimeout(Duration timeout);
+
+// Status messages travel percent-encoded; whatever is not printable ASCII is escaped.
+std::string PercentEncode(std::string_view text);
+// Malformed escapes are kept as they are, as the specification asks.
+std::string PercentDecode(std::string_view text);
+
+}  // namespace mokv::rpc

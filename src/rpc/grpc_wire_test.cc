@@ -1,0 +1,59 @@
+#include "rpc/grpc_wire.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace mokv::rpc {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+TEST(Timeout, ReadsEveryUnit) {
+  EXPECT_EQ(ParseTimeout("2H"), hours(2));
+  EXPECT_EQ(ParseTimeout("3M"), std::chrono::minutes(3));
+  EXPECT_EQ(ParseTimeout("10S"), seconds(10));
+  EXPECT_EQ(ParseTimeout("250m"), milliseconds(250));
+  EXPECT_EQ(ParseTimeout("7u"), std::chrono::microseconds(7));
+  EXPECT_EQ(ParseTimeout("99999999n"), nanoseconds(99'999'999));
+  EXPECT_GT(*ParseTimeout("99999999H"), hours(1));  // Does not overflow.
+}
+
+TEST(Timeout, RefusesWhatIsMalformed) {
+  for (const char* text : {"", "S", "10", "10s", "-1S", "1 S", "999999999S", "1.5S"}) {
+    EXPECT_EQ(ParseTimeout(text), std::nullopt) << text;
+  }
+}
+
+RC_GTEST_PROP(Timeout, FormattedIsNeverLonger, (uint32_t raw, uint8_t shift)) {
+  const Duration timeout(1 + (static_cast<int64_t>(raw) << (shift % 20)));
+  const auto parsed = ParseTimeout(FormatTimeout(timeout));
+  RC_ASSERT(parsed.has_value());
+  RC_ASSERT(*parsed <= timeout);
+  RC_ASSERT(*parsed > timeout - timeout / 1'000 - nanoseconds(1));
+}
+
+RC_GTEST_PROP(GrpcMessage, SurvivesEncoding, (const std::string& text)) {
+  const std::string encoded = PercentEncode(text);
+  for (const char c : encoded) RC_ASSERT(c >= ' ' && c <= '~');
+  RC_ASSERT(PercentDecode(encoded) == text);
+}
+
+TEST(GrpcMessage, KeepsMalformedEscapes) {
+  EXPECT_EQ(PercentDecode("100%"), "100%");
+  EXPECT_EQ(PercentDecode("%zz%4"), "%zz%4");
+}
+
+TEST(MessagePrefix, HoldsFlagAndBigEndianLength) {
+  char bytes[kMessagePrefixBytes];
+  WriteMessagePrefix(0x01020304, bytes);
+  EXPECT_EQ(std::string(bytes, 5), std::string("\0\1\2\3\4", 5));
+  const MessagePrefix prefix = ParseMessagePrefix({bytes, sizeof(bytes)});
+  EXPECT_FALSE(prefix.compressed);
+  EXPECT_EQ(prefix.size_bytes, 0x01020304u);
+}
+
+}  // namespace
+}  // namespace mokv::rpc

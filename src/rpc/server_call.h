@@ -1,0 +1,81 @@
+// ServerCall: one call of a server connection, from its first header to its last byte. Internal to
+// the engine; handlers see it through Call (method.h).
+//
+// Owner:   its ServerConnection, which keeps finished ones for reuse.
+// Threads: confined to its I/O thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/method.h"
+
+namespace mokv::rpc {
+
+class ServerConnection;
+
+struct Method {
+  std::string path;
+  size_t index = 0;
+  // Exactly one is set.
+  UnaryHandler unary;
+  ServerStreamHandler server_stream;
+};
+
+class ServerCall {
+ public:
+  enum class State {
+    kReceiving,  // The request is not complete.
+    kDeferred,   // A responder is out, or the handler runs.
+    kAnswering,  // The response is being sent, or produced.
+  };
+
+  explicit ServerCall(ServerConnection& connection) : connection(&connection) {}
+
+  // Makes a finished call as good as new; keeps buffers unless they have grown large.
+  void Reset();
+
+  ServerConnection* connection;
+  int32_t stream = 0;
+  State state = State::kReceiving;
+  const Method* method = nullptr;
+
+  // Set by the headers.
+  std::string path;  // Only of an unknown method.
+  bool is_post = false;
+  bool is_grpc = false;
+  bool bad_timeout = false;
+  size_t header_bytes = 0;
+  std::vector<std::pair<std::string, std::string>> metadata;
+  MonotonicTime received;
+  MonotonicTime deadline = MonotonicTime::Max();
+
+  // Prefix and message, as they come.
+  std::string request;
+  bool request_ended = false;
+
+  // Framed messages that HTTP/2 has not taken yet begin at `response_sent`.
+  std::string response;
+  size_t response_sent = 0;
+  std::unique_ptr<MessageSource> source;  // Of a server stream that may have more.
+  bool source_waits = false;
+  bool trailers_submitted = false;
+  absl::Status status;
+  std::string_view deadline_message;
+  uint64_t deadline_id = 0;  // In the thread's queue; 0: none.
+  uint64_t request_bytes = 0;
+  uint64_t response_bytes = 0;
+
+  // When its client last sent or took a byte.
+  MonotonicTime progress;
+
+  // List of the connection's open calls.
+  ServerCall* previous = nullptr;
+  ServerCall* next = nullptr;
+};
+
+}  // namespace mokv::rpc

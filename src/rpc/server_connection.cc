@@ -1,0 +1,556 @@
+#include "rpc/server_connection.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status.h"
+
+namespace mokv::rpc {
+namespace {
+
+// Uploads may be this far ahead of us, a call and a connection.
+constexpr uint32_t kCallWindowBytes = uint32_t{1} << 20;
+constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
+// Messages of a stream are gathered up to this before HTTP/2 is given them.
+constexpr size_t kStreamBatchBytes = size_t{16} << 10;
+
+nghttp2_nv Header(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+// For values that do not outlive the call of nghttp2.
+nghttp2_nv CopiedHeader(std::string_view name, std::string_view value) {
+  nghttp2_nv header = Header(name, value);
+  header.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+  return header;
+}
+
+const nghttp2_nv kStatusOk = Header(":status", "200");
+const nghttp2_nv kContentType = Header("content-type", "application/grpc");
+const nghttp2_nv kGrpcStatusOk = Header("grpc-status", "0");
+
+std::string_view CodeText(absl::StatusCode code) {
+  static constexpr std::string_view kTexts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                                "9", "10", "11", "12", "13", "14", "15", "16"};
+  const auto index = static_cast<size_t>(code);
+  return index < std::size(kTexts) ? kTexts[index] : "2";
+}
+
+// Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
+bool IsTransportHeader(std::string_view name) {
+  return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
+         name == "user-agent" || name == "content-type" || name == "accept-encoding";
+}
+
+struct SessionCallbacks {
+  nghttp2_session_callbacks* get = nullptr;
+  ~SessionCallbacks() { nghttp2_session_callbacks_del(get); }
+};
+
+}  // namespace
+
+struct ServerConnection::Callbacks {
+  static ServerConnection& Self(void* user_data) {
+    return *static_cast<ServerConnection*>(user_data);
+  }
+  static ServerCall* CallOf(nghttp2_session* session, int32_t stream) {
+    return static_cast<ServerCall*>(nghttp2_session_get_stream_user_data(session, stream));
+  }
+
+  static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    ServerCall& call = Self(user).OpenCall(frame->hd.stream_id);
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, &call);
+    return 0;
+  }
+
+  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                      void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
+      Self(user).OnHeader(*call, {reinterpret_cast<const char*>(name), name_size},
+                          {reinterpret_cast<const char*>(value), value_size});
+    }
+    return 0;
+  }
+
+  static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
+                    size_t size, void* user) {
+    if (ServerCall* call = CallOf(session, stream); call != nullptr) {
+      Self(user).OnData(*call, {reinterpret_cast<const char*>(data), size});
+    }
+    return 0;
+  }
+
+  static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    ServerCall* call = CallOf(session, frame->hd.stream_id);
+    if (call == nullptr) return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      Self(user).OnHeadersEnd(*call);
+    }
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) Self(user).OnRequestEnd(*call);
+    return 0;
+  }
+
+  static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+      const ServerCall* call = CallOf(session, frame->hd.stream_id);
+      if (call != nullptr && !call->request_ended) {
+        Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_NO_ERROR);
+      }
+    }
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session* session, int32_t stream, uint32_t error, void* user) {
+    if (ServerCall* call = CallOf(session, stream); call != nullptr) {
+      nghttp2_session_set_stream_user_data(session, stream, nullptr);
+      Self(user).CloseCall(*call, error);
+    }
+    return 0;
+  }
+
+  static ssize_t ReadData(nghttp2_session*, int32_t, uint8_t* buffer, size_t size, uint32_t* flags,
+                          nghttp2_data_source* source, void* user) {
+    return Self(user).ReadResponse(*static_cast<ServerCall*>(source->ptr), buffer, size, flags);
+  }
+
+  static const nghttp2_session_callbacks* Get() {
+    static const SessionCallbacks* callbacks = [] {
+      auto* made = new SessionCallbacks;
+      MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&made->get), 0);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(made->get, OnBeginHeaders);
+      nghttp2_session_callbacks_set_on_header_callback(made->get, OnHeader);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made->get, OnData);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(made->get, OnFrame);
+      nghttp2_session_callbacks_set_on_frame_send_callback(made->get, OnFrameSent);
+      nghttp2_session_callbacks_set_on_stream_close_callback(made->get, OnStreamClose);
+      return made;
+    }();
+    return callbacks->get;
+  }
+};
+
+ServerConnection::ServerConnection(ServerThread& thread, uint64_t id,
+                                   std::unique_ptr<net::Transport> transport)
+    : thread_(thread), id_(id), transport_(std::move(transport)) {
+  nghttp2_option* option = nullptr;
+  MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  MOKV_CHECK_EQ(nghttp2_session_server_new2(&session_, Callbacks::Get(), this, option), 0);
+  nghttp2_option_del(option);
+}
+
+ServerConnection::~ServerConnection() {
+  nghttp2_session_del(session_);
+  while (open_calls_ != nullptr) {
+    ServerCall* call = open_calls_;
+    open_calls_ = call->next;
+    delete call;
+  }
+}
+
+void ServerConnection::Start(std::string_view first_bytes) {
+  const Server::Options& options = thread_.shared().options;
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.calls_per_connection_max},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kCallWindowBytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(options.header_bytes_max)},
+  };
+  MOKV_CHECK_EQ(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)),
+                0);
+  MOKV_CHECK_EQ(
+      nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindowBytes),
+      0);
+  transport_->SetHandler(this);
+  if (!first_bytes.empty()) {
+    OnBytes(first_bytes);
+  } else {
+    MarkDirty();
+  }
+}
+
+void ServerConnection::OnBytes(std::string_view bytes) {
+  turn_time_ = SystemClock().Now();
+  const ssize_t result = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (result >= 0) return;
+  ++thread_.shared().stats.connections_broken;
+  LogDebug("connection broken: not HTTP/2",
+           {{"peer", peer_address()}, {"reason", nghttp2_strerror(static_cast<int>(result))}});
+  Close();
+}
+
+void ServerConnection::OnClosed(const absl::Status&) { Close(); }
+
+void ServerConnection::Close() {
+  if (session_ == nullptr) return;
+  transport_->Close();
+  while (open_calls_ != nullptr) CloseCall(*open_calls_, NGHTTP2_CANCEL);
+  // The session may be on the stack above us; it is deleted with the connection.
+  thread_.Remove(*this);
+}
+
+ServerCall& ServerConnection::OpenCall(int32_t stream) {
+  ServerCall* call;
+  if (spare_calls_.empty()) {
+    call = new ServerCall(*this);
+  } else {
+    call = spare_calls_.back().release();
+    spare_calls_.pop_back();
+  }
+  call->stream = stream;
+  call->received = turn_time_;
+  call->progress = turn_time_;
+  call->next = open_calls_;
+  if (open_calls_ != nullptr) open_calls_->previous = call;
+  open_calls_ = call;
+  ++thread_.shared().stats.calls_open;
+  return *call;
+}
+
+void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
+  if (call.deadline_id != 0) thread_.RemoveDeadline(call);
+  if (call.state != ServerCall::State::kAnswering || http2_error != NGHTTP2_NO_ERROR) {
+    if (call.status.ok()) call.status = absl::CancelledError("the client ended the call");
+  }
+  if (CallObserver* observer = thread_.shared().observer; observer != nullptr) {
+    CallRecord record;
+    record.io_thread = thread_.io().index();
+    record.method = call.method != nullptr ? call.method->index : kUnknownMethod;
+    record.path = call.method != nullptr ? std::string_view(call.method->path) : call.path;
+    record.subject = subject();
+    record.peer_address = peer_address();
+    record.code = call.status.code();
+    record.message = MessageOf(call.status);
+    record.duration = SystemClock().Now() - call.received;
+    record.request_bytes = call.request_bytes;
+    record.response_bytes = call.response_bytes;
+    observer->OnCallFinished(record);
+  }
+  if (!call.request_ended) assembly_bytes_ -= call.request.size();
+  if (call.previous != nullptr) call.previous->next = call.next;
+  if (call.next != nullptr) call.next->previous = call.previous;
+  if (open_calls_ == &call) open_calls_ = call.next;
+  --thread_.shared().stats.calls_open;
+  if (spare_calls_.size() < kSpareCallsMax) {
+    call.Reset();
+    spare_calls_.emplace_back(&call);
+  } else {
+    delete &call;
+  }
+}
+
+void ServerConnection::OnHeader(ServerCall& call, std::string_view name, std::string_view value) {
+  call.header_bytes += name.size() + value.size() + 32;  // As RFC 9113, 6.5.2 counts.
+  if (call.header_bytes > thread_.shared().options.header_bytes_max) return;
+  if (name == ":path") {
+    call.method = thread_.shared().FindMethod(value);
+    if (call.method == nullptr) call.path = value;
+  } else if (name == ":method") {
+    call.is_post = value == "POST";
+  } else if (name == "content-type") {
+    call.is_grpc = value.starts_with("application/grpc");
+  } else if (name == "grpc-timeout") {
+    if (const std::optional<Duration> timeout = ParseTimeout(value); timeout.has_value()) {
+      call.deadline = call.received + *timeout;
+    } else {
+      call.bad_timeout = true;
+    }
+  } else if (!IsTransportHeader(name)) {
+    call.metadata.emplace_back(name, value);
+  }
+}
+
+void ServerConnection::OnHeadersEnd(ServerCall& call) {
+  if (!call.is_post) {
+    SubmitHttpError(call, "405");
+  } else if (!call.is_grpc) {
+    SubmitHttpError(call, "415");
+  } else if (call.header_bytes > thread_.shared().options.header_bytes_max) {
+    Fail(call, ResourceExhausted("request headers of {} bytes are over the limit of {}",
+                                 call.header_bytes, thread_.shared().options.header_bytes_max));
+  } else if (call.bad_timeout) {
+    Fail(call, absl::InternalError("grpc-timeout is malformed"));
+  } else if (call.method == nullptr) {
+    Fail(call, MakeStatus(absl::StatusCode::kUnimplemented, "unknown method {}", call.path));
+  }
+}
+
+void ServerConnection::OnData(ServerCall& call, std::string_view bytes) {
+  call.progress = turn_time_;
+  if (call.state != ServerCall::State::kReceiving) return;  // Answered already, with an error.
+  call.request += bytes;
+  assembly_bytes_ += bytes.size();
+  const Server::Options& options = thread_.shared().options;
+  if (call.request.size() >= kMessagePrefixBytes) {
+    const MessagePrefix prefix = ParseMessagePrefix(call.request);
+    if (prefix.size_bytes > options.message_bytes_max) {
+      Fail(call, ResourceExhausted("message of {} bytes is over the limit of {}", prefix.size_bytes,
+                                   options.message_bytes_max));
+      return;
+    }
+  }
+  if (call.request.size() > options.message_bytes_max + kMessagePrefixBytes) {
+    Fail(call, ResourceExhausted("more than one message, over the limit of {} bytes",
+                                 options.message_bytes_max));
+    return;
+  }
+  if (assembly_bytes_ > options.assembly_bytes_max) {
+    Fail(call, ResourceExhausted("requests in assembly on this connection are over the limit of {}",
+                                 options.assembly_bytes_max));
+  }
+}
+
+absl::Status ServerConnection::CheckRequest(const ServerCall& call) const {
+  if (call.request.size() < kMessagePrefixBytes) {
+    return absl::InternalError("the request holds no message");
+  }
+  const MessagePrefix prefix = ParseMessagePrefix(call.request);
+  if (prefix.compressed) {
+    return absl::UnimplementedError("compressed messages are not supported");
+  }
+  const uint64_t rest = call.request.size() - kMessagePrefixBytes;
+  if (rest < prefix.size_bytes) return absl::InternalError("the request's message is cut off");
+  if (rest > prefix.size_bytes) {
+    return absl::InternalError("the request holds more than one message");
+  }
+  return absl::OkStatus();
+}
+
+void ServerConnection::OnRequestEnd(ServerCall& call) {
+  call.request_ended = true;
+  assembly_bytes_ -= call.request.size();
+  if (call.state != ServerCall::State::kReceiving) return;
+  if (absl::Status status = CheckRequest(call); !status.ok()) {
+    Fail(call, std::move(status));
+    return;
+  }
+  call.request_bytes = call.request.size() - kMessagePrefixBytes;
+  if (call.deadline <= turn_time_) {
+    Fail(call, absl::DeadlineExceededError("deadline passed on arrival; nothing was done"));
+    return;
+  }
+  call.state = ServerCall::State::kDeferred;
+  if (call.method->unary) {
+    UnaryCall unary(call);
+    call.method->unary(unary);
+  } else {
+    ServerStreamCall stream(call);
+    call.method->server_stream(stream);
+  }
+}
+
+void ServerConnection::Defer(ServerCall& call) {
+  if (call.deadline != MonotonicTime::Max()) call.deadline_id = thread_.AddDeadline(call);
+}
+
+void ServerConnection::FinishUnary(ServerCall& call) {
+  MOKV_CHECK_GE(call.response.size(), kMessagePrefixBytes);
+  const size_t message_bytes = call.response.size() - kMessagePrefixBytes;
+  WriteMessagePrefix(static_cast<uint32_t>(message_bytes), call.response.data());
+  call.response_bytes = message_bytes;
+  SubmitData(call);
+}
+
+void ServerConnection::StartStream(ServerCall& call, std::unique_ptr<MessageSource> source) {
+  call.source = std::move(source);
+  call.progress = SystemClock().Now();
+  SubmitData(call);
+}
+
+void ServerConnection::SubmitData(ServerCall& call) {
+  call.state = ServerCall::State::kAnswering;
+  const nghttp2_nv headers[] = {kStatusOk, kContentType};
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &call;
+  provider.read_callback = Callbacks::ReadData;
+  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), &provider);
+  MarkDirty();
+}
+
+void ServerConnection::Fail(ServerCall& call, absl::Status status) {
+  if (call.state == ServerCall::State::kAnswering) return;
+  call.state = ServerCall::State::kAnswering;
+  call.status = std::move(status);
+  const std::string message = PercentEncode(MessageOf(call.status));
+  const nghttp2_nv headers[] = {kStatusOk, kContentType,
+                                Header("grpc-status", CodeText(call.status.code())),
+                                CopiedHeader("grpc-message", message)};
+  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
+  MarkDirty();
+}
+
+void ServerConnection::SubmitHttpError(ServerCall& call, std::string_view status) {
+  call.state = ServerCall::State::kAnswering;
+  call.status = absl::UnknownError(status == "405" ? "not a POST" : "not application/grpc");
+  const nghttp2_nv headers[] = {CopiedHeader(":status", status)};
+  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
+  MarkDirty();
+}
+
+void ServerConnection::SubmitTrailers(ServerCall& call) {
+  call.trailers_submitted = true;
+  if (call.status.ok()) {
+    nghttp2_submit_trailer(session_, call.stream, &kGrpcStatusOk, 1);
+    return;
+  }
+  const std::string message = PercentEncode(MessageOf(call.status));
+  const nghttp2_nv trailers[] = {Header("grpc-status", CodeText(call.status.code())),
+                                 CopiedHeader("grpc-message", message)};
+  nghttp2_submit_trailer(session_, call.stream, trailers, std::size(trailers));
+}
+
+void ServerConnection::FillFromSource(ServerCall& call) {
+  call.response.clear();
+  call.response_sent = 0;
+  while (call.source != nullptr && !call.source_waits && call.response.size() < kStreamBatchBytes) {
+    const size_t start = call.response.size();
+    call.response.resize(start + kMessagePrefixBytes);
+    const MessageSource::Next next = call.source->Produce(&call.response);
+    if (next != MessageSource::Next::kMessage) {
+      call.response.resize(start);
+      if (next == MessageSource::Next::kWait) {
+        call.source_waits = true;
+      } else {
+        call.status = call.source->status();
+        call.source.reset();
+      }
+      return;
+    }
+    const size_t message_bytes = call.response.size() - start - kMessagePrefixBytes;
+    WriteMessagePrefix(static_cast<uint32_t>(message_bytes), call.response.data() + start);
+    call.response_bytes += message_bytes;
+  }
+}
+
+ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes,
+                                       uint32_t* flags) {
+  if (call.response_sent == call.response.size() && call.source != nullptr) FillFromSource(call);
+  const size_t left = call.response.size() - call.response_sent;
+  const size_t taken = std::min(left, size_bytes);
+  if (taken == 0 && call.source != nullptr) return NGHTTP2_ERR_DEFERRED;
+  std::memcpy(buffer, call.response.data() + call.response_sent, taken);
+  call.response_sent += taken;
+  if (taken == left && call.source == nullptr) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    SubmitTrailers(call);
+  }
+  if (call.method->server_stream) call.progress = SystemClock().Now();
+  return static_cast<ssize_t>(taken);
+}
+
+void ServerConnection::Complete(Completion completion) {
+  ServerCall* call = Find(completion.stream);
+  if (call == nullptr) return;
+  if (completion.wake) {
+    if (call->source != nullptr && call->source_waits) {
+      call->source_waits = false;
+      call->progress = SystemClock().Now();
+      nghttp2_session_resume_data(session_, call->stream);
+      MarkDirty();
+    }
+    return;
+  }
+  if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
+  if (!completion.status.ok()) {
+    Fail(*call, std::move(completion.status));
+  } else if (completion.source != nullptr) {
+    StartStream(*call, std::move(completion.source));
+  } else {
+    call->response.resize(kMessagePrefixBytes);
+    call->response += completion.message;
+    FinishUnary(*call);
+  }
+}
+
+void ServerConnection::ExpireDeadline(int32_t stream) {
+  ServerCall* call = Find(stream);
+  if (call == nullptr) return;
+  call->deadline_id = 0;
+  if (call->state == ServerCall::State::kDeferred) {
+    Fail(*call, absl::DeadlineExceededError(absl::string_view(call->deadline_message.data(),
+                                                              call->deadline_message.size())));
+  } else if (call->source != nullptr) {
+    // A stream in progress ends where it is; its client has given up by itself.
+    call->status = absl::DeadlineExceededError("deadline exceeded");
+    ResetStream(stream, NGHTTP2_CANCEL);
+  }
+}
+
+void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
+  for (ServerCall* call = open_calls_; call != nullptr; call = call->next) {
+    const bool we_wait = call->state == ServerCall::State::kReceiving ||
+                         (call->state == ServerCall::State::kAnswering && !call->source_waits);
+    if (!we_wait || call->progress > no_progress_since) continue;
+    ++thread_.shared().stats.streams_stalled;
+    if (call->status.ok()) call->status = absl::CancelledError("the client made no progress");
+    ResetStream(call->stream, NGHTTP2_CANCEL);
+  }
+}
+
+void ServerConnection::ResetStream(int32_t stream, uint32_t http2_error) {
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, http2_error);
+  MarkDirty();
+}
+
+void ServerConnection::GoAway() {
+  going_away_ = true;
+  // Calls that are open now are served; the client sends new ones elsewhere.
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+  MarkDirty();
+}
+
+void ServerConnection::MarkDirty() {
+  if (dirty_ || flushing_) return;
+  dirty_ = true;
+  thread_.FlushAtTurnEnd(*this);
+}
+
+void ServerConnection::Flush() {
+  dirty_ = false;
+  if (transport_->closed()) return;
+  flushing_ = true;
+  size_t written = 0;
+  while (!transport_->blocked() && written < kWriteBytesPerTurnMax) {
+    output_.clear();
+    while (output_.size() < kWriteBytes) {
+      const uint8_t* bytes = nullptr;
+      const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
+      MOKV_CHECK_GE(size, 0);  // Negative only without memory, or when we misuse it.
+      if (size == 0) break;
+      output_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+    }
+    if (output_.empty()) break;
+    written += output_.size();
+    transport_->Send(output_);
+  }
+  flushing_ = false;
+  if (transport_->blocked()) return;  // OnWritable goes on.
+  if (written >= kWriteBytesPerTurnMax) {
+    // Others' turn first.
+    thread_.io().Post([&thread = thread_, id = id_] { thread.FlushLater(id); });
+    return;
+  }
+  const bool finished =
+      nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  if (finished || (going_away_ && open_calls_ == nullptr)) Close();
+}
+
+ServerCall* ServerConnection::Find(int32_t stream) {
+  return static_cast<ServerCall*>(nghttp2_session_get_stream_user_data(session_, stream));
+}
+
+}  // namespace mokv::rpc

@@ -1,0 +1,95 @@
+// ServerConnection: HTTP/2 of one client, on nghttp2. Internal to the engine.
+//
+// Owner:   its ServerThread, which deletes it at the end of the turn in which it closed.
+// Threads: confined to its I/O thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/transport.h"
+#include "rpc/server_call.h"
+#include "rpc/server_thread.h"
+
+struct nghttp2_session;
+
+namespace mokv::rpc {
+
+class ServerConnection final : private net::Transport::Handler {
+ public:
+  ServerConnection(ServerThread& thread, uint64_t id, std::unique_ptr<net::Transport> transport);
+  ~ServerConnection() override;
+
+  void Start(std::string_view first_bytes);
+
+  uint64_t id() const { return id_; }
+  ServerThread& thread() { return thread_; }
+  const std::string& subject() const { return transport_->peer_name(); }
+  const std::string& peer_address() const { return transport_->peer_address(); }
+
+  // Answers of handlers. `call` must be one of this connection's that has no answer yet.
+  void FinishUnary(ServerCall& call);
+  void StartStream(ServerCall& call, std::unique_ptr<MessageSource> source);
+  void Fail(ServerCall& call, absl::Status status);
+  // The handler will answer later.
+  void Defer(ServerCall& call);
+
+  // From the thread.
+  void Complete(Completion completion);
+  void ExpireDeadline(int32_t stream);
+  void EndStalledCalls(MonotonicTime no_progress_since);
+  void GoAway();
+  void Flush();
+  void Close();
+
+ private:
+  struct Callbacks;  // nghttp2's callbacks, which are plain functions.
+
+  // Finished calls kept for reuse.
+  static constexpr size_t kSpareCallsMax = 64;
+  // Bytes handed to the socket at a time, and in one turn.
+  static constexpr size_t kWriteBytes = size_t{64} << 10;
+  static constexpr size_t kWriteBytesPerTurnMax = size_t{512} << 10;
+
+  void OnReady() override {}
+  void OnBytes(std::string_view bytes) override;
+  void OnReadEnd() override { Flush(); }
+  void OnWritable() override { Flush(); }
+  void OnClosed(const absl::Status& reason) override;
+
+  ServerCall& OpenCall(int32_t stream);
+  void CloseCall(ServerCall& call, uint32_t http2_error);
+  void OnHeader(ServerCall& call, std::string_view name, std::string_view value);
+  void OnHeadersEnd(ServerCall& call);
+  void OnData(ServerCall& call, std::string_view bytes);
+  void OnRequestEnd(ServerCall& call);
+  // The one message of the request, or why there is none.
+  absl::Status CheckRequest(const ServerCall& call) const;
+  void SubmitData(ServerCall& call);
+  void SubmitTrailers(ServerCall& call);
+  // Whole answer without a gRPC status, for clients that do not speak gRPC.
+  void SubmitHttpError(ServerCall& call, std::string_view status);
+  void ResetStream(int32_t stream, uint32_t http2_error);
+  ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
+  void FillFromSource(ServerCall& call);
+  void MarkDirty();
+  ServerCall* Find(int32_t stream);
+
+  ServerThread& thread_;
+  const uint64_t id_;
+  std::unique_ptr<net::Transport> transport_;
+  nghttp2_session* session_ = nullptr;
+  MonotonicTime turn_time_;  // When the bytes in progress were read.
+  ServerCall* open_calls_ = nullptr;
+  std::vector<std::unique_ptr<ServerCall>> spare_calls_;
+  uint64_t assembly_bytes_ = 0;
+  std::string output_;
+  bool dirty_ = false;
+  bool flushing_ = false;
+  bool going_away_ = false;
+};
+
+}  // namespace mokv::rpc

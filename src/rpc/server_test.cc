@@ -1,0 +1,267 @@
+// The engine's server and client channel against each other, in clear text over loopback.
+#include "rpc/server.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "base/status.h"
+#include "rpc/channel.h"
+
+namespace mokv::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+struct Answer {
+  absl::Status status;
+  std::string message;
+  std::vector<std::string> messages;
+};
+
+class Numbers final : public MessageSource {
+ public:
+  explicit Numbers(uint64_t count) : count_(count) {}
+  Next Produce(std::string* message) override {
+    if (next_ == count_) return Next::kEnd;
+    *message += std::to_string(next_++);
+    return Next::kMessage;
+  }
+
+ private:
+  uint64_t next_ = 0;
+  const uint64_t count_;
+};
+
+// Waits before each message until it is woken.
+class Woken final : public MessageSource {
+ public:
+  explicit Woken(std::shared_ptr<std::atomic<int>> allowed) : allowed_(std::move(allowed)) {}
+  Next Produce(std::string* message) override {
+    if (sent_ == 3) return Next::kEnd;
+    if (sent_ >= *allowed_) return Next::kWait;
+    *message += static_cast<char>('a' + sent_++);
+    return Next::kMessage;
+  }
+  absl::Status status() const override { return absl::AbortedError("woken enough"); }
+
+ private:
+  std::shared_ptr<std::atomic<int>> allowed_;
+  int sent_ = 0;
+};
+
+class Recorder final : public CallObserver {
+ public:
+  void OnCallFinished(const CallRecord& record) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    codes_.push_back(record.code);
+    condition_.notify_all();
+  }
+  std::vector<absl::StatusCode> WaitFor(size_t count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    condition_.wait_for(lock, seconds(10), [&] { return codes_.size() >= count; });
+    return codes_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  std::vector<absl::StatusCode> codes_;
+};
+
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() : pool_(2), server_(pool_, SmallLimits(), &recorder_) {
+    server_.AddUnary("/t.T/Echo", [](UnaryCall& call) {
+      call.response() += call.request();
+      call.Finish();
+    });
+    server_.AddUnary("/t.T/Later", [this](UnaryCall& call) {
+      later_.push_back(
+          std::thread([responder = call.Defer(), text = std::string(call.request())]() mutable {
+            responder.Finish(text + "!");
+          }));
+    });
+    server_.AddUnary("/t.T/Never", [this](UnaryCall& call) {
+      kept_.push_back(call.Defer("deadline exceeded; outcome unknown"));
+    });
+    server_.AddUnary("/t.T/Dropped", [](UnaryCall& call) { call.Defer(); });
+    server_.AddUnary("/t.T/Fails", [](UnaryCall& call) {
+      call.Fail(absl::FailedPreconditionError("100% wröng\nreally"));
+    });
+    server_.AddServerStream("/t.T/Count", [](ServerStreamCall& call) {
+      call.Start(std::make_unique<Numbers>(std::stoull(std::string(call.request()))));
+    });
+    server_.AddServerStream("/t.T/Woken", [this](ServerStreamCall& call) {
+      waker_.set_value(call.waker());
+      call.Start(std::make_unique<Woken>(allowed_));
+    });
+    auto listener = net::Listener::Bind(pool_, {.address = {"127.0.0.1", 0}});
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    listener_ = std::move(*listener);
+    listener_->AddProtocol(server_.protocol());
+    pool_.Start();
+    listener_->Start();
+    channel_ = std::make_unique<Channel>(
+        client_pool_.thread(0), Channel::Options{.target = {"127.0.0.1", listener_->port()}});
+    client_pool_.Start();
+  }
+
+  ~ServerTest() override {
+    channel_.reset();
+    client_pool_.Stop();
+    for (std::thread& thread : later_) thread.join();
+    pool_.Stop();
+    kept_.clear();
+  }
+
+  static Server::Options SmallLimits() {
+    Server::Options options;
+    options.message_bytes_max = 1 << 20;
+    options.calls_per_connection_max = 100;
+    return options;
+  }
+
+  std::future<Answer> Begin(std::string method, std::string request,
+                            Duration timeout = seconds(20)) {
+    auto promise = std::make_shared<std::promise<Answer>>();
+    channel_->Call("/t.T/" + method, std::move(request), timeout,
+                   [promise](const absl::Status& status, std::string_view message) {
+                     promise->set_value({status, std::string(message), {}});
+                   });
+    return promise->get_future();
+  }
+
+  std::future<Answer> BeginStream(std::string method, std::string request) {
+    auto promise = std::make_shared<std::promise<Answer>>();
+    auto answer = std::make_shared<Answer>();
+    channel_->CallStream(
+        "/t.T/" + method, std::move(request), seconds(20),
+        [answer](std::string_view message) { answer->messages.emplace_back(message); },
+        [answer, promise](const absl::Status& status) {
+          answer->status = status;
+          promise->set_value(*answer);
+        });
+    return promise->get_future();
+  }
+
+  Recorder recorder_;
+  net::IoPool pool_;
+  net::IoPool client_pool_{1};
+  Server server_;
+  std::unique_ptr<net::Listener> listener_;
+  std::unique_ptr<Channel> channel_;
+  std::vector<std::thread> later_;
+  std::vector<Responder> kept_;
+  std::promise<StreamWaker> waker_;
+  std::shared_ptr<std::atomic<int>> allowed_ = std::make_shared<std::atomic<int>>(1);
+};
+
+TEST_F(ServerTest, AnswersAtOnceAndFromAnotherThread) {
+  EXPECT_EQ(Begin("Echo", "hello").get().message, "hello");
+  EXPECT_EQ(Begin("Echo", "").get().status, absl::OkStatus());
+  EXPECT_EQ(Begin("Later", "hello").get().message, "hello!");
+}
+
+TEST_F(ServerTest, ServesMoreCallsThanOneConnectionMayHaveOpen) {
+  std::vector<std::future<Answer>> answers;
+  for (int i = 0; i < 2'000; ++i) answers.push_back(Begin("Echo", std::to_string(i)));
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i].get().message, std::to_string(i));
+  }
+}
+
+TEST_F(ServerTest, CarriesStatusAndMessageUnharmed) {
+  const Answer answer = Begin("Fails", "").get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(MessageOf(answer.status), "100% wröng\nreally");
+}
+
+TEST_F(ServerTest, RefusesUnknownMethods) {
+  const Answer answer = Begin("Nothing", "").get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(MessageOf(answer.status).find("/t.T/Nothing"), std::string_view::npos);
+}
+
+TEST_F(ServerTest, RefusesMessagesOverTheLimit) {
+  const Answer answer = Begin("Echo", std::string((1 << 20) + 1, 'x')).get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kResourceExhausted) << answer.status;
+  const std::string large(1 << 20, 'x');
+  EXPECT_EQ(Begin("Echo", large).get().message, large);
+}
+
+TEST_F(ServerTest, DeadlineEndsTheCallWithTheHandlersWords) {
+  const Answer answer = Begin("Never", "", milliseconds(50)).get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(recorder_.WaitFor(1).size(), 1u);
+}
+
+TEST_F(ServerTest, DroppedResponderIsAnInternalError) {
+  EXPECT_EQ(Begin("Dropped", "").get().status.code(), absl::StatusCode::kInternal);
+}
+
+TEST_F(ServerTest, StreamsWithFlowControl) {
+  const Answer answer = BeginStream("Count", "200000").get();
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  ASSERT_EQ(answer.messages.size(), 200'000u);
+  for (size_t i = 0; i < answer.messages.size(); i += 997) {
+    EXPECT_EQ(answer.messages[i], std::to_string(i));
+  }
+}
+
+TEST_F(ServerTest, StreamWaitsUntilItIsWoken) {
+  auto answer = BeginStream("Woken", "");
+  const StreamWaker waker = waker_.get_future().get();
+  EXPECT_EQ(answer.wait_for(milliseconds(20)), std::future_status::timeout);
+  *allowed_ = 3;
+  waker.Wake();
+  EXPECT_EQ(answer.get().messages, (std::vector<std::string>{"a", "b", "c"}));
+  waker.Wake();  // After the end: harmless.
+}
+
+TEST_F(ServerTest, CallsEndWithTheConnectionAndTheNextOneConnectsAgain) {
+  auto open = Begin("Never", "");
+  EXPECT_EQ(Begin("Echo", "x").get().message, "x");
+  channel_.reset();
+  EXPECT_EQ(open.get().status.code(), absl::StatusCode::kCancelled);
+  const auto codes = recorder_.WaitFor(2);
+  EXPECT_EQ(std::count(codes.begin(), codes.end(), absl::StatusCode::kCancelled), 1);
+  channel_ = std::make_unique<Channel>(
+      client_pool_.thread(0), Channel::Options{.target = {"127.0.0.1", listener_->port()}});
+  EXPECT_EQ(Begin("Echo", "y").get().message, "y");
+}
+
+TEST_F(ServerTest, DrainLetsOpenCallsEnd) {
+  EXPECT_EQ(Begin("Echo", "x").get().message, "x");
+  auto stream = BeginStream("Woken", "");
+  const StreamWaker waker = waker_.get_future().get();
+  listener_->Stop();
+  auto drained = std::async(std::launch::async, [&] { server_.Drain(seconds(20)); });
+  EXPECT_EQ(drained.wait_for(milliseconds(50)), std::future_status::timeout);
+  *allowed_ = 3;
+  waker.Wake();
+  EXPECT_EQ(stream.get().messages.size(), 3u);
+  drained.wait();
+  EXPECT_EQ(server_.stats().connections_open, 0u);
+}
+
+TEST_F(ServerTest, DrainClosesWhatDoesNotEndInTime) {
+  auto open = Begin("Never", "");
+  EXPECT_EQ(Begin("Echo", "x").get().message, "x");
+  listener_->Stop();
+  server_.Drain(milliseconds(20));
+  EXPECT_EQ(open.get().status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ServerTest, NobodyListeningIsUnavailable) {
+  Channel nobody(client_pool_.thread(0), Channel::Options{.target = {"127.0.0.1", 1}});
+  std::promise<absl::Status> status;
+  nobody.Call("/t.T/Echo", "", seconds(5),
+              [&](const absl::Status& s, std::string_view) { status.set_value(s); });
+  EXPECT_EQ(status.get_future().get().code(), absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace mokv::rpc

@@ -1,0 +1,32 @@
+#include "service/call_log.h"
+
+#include "telemetry/exposition.h"
+
+namespace mokv::service {
+
+void CallLog::Prepare(const rpc::Server& server, size_t io_threads) {
+  methods_ = server.method_paths();
+  methods_.push_back("unknown");
+  for (size_t i = 0; i < io_threads; ++i) {
+    tables_.push_back(std::make_unique<telemetry::CallTable>(methods_.size()));
+    table_pointers_.push_back(tables_.back().get());
+  }
+}
+
+void CallLog::OnCallFinished(const rpc::CallRecord& record) {
+  const size_t method = record.method == rpc::kUnknownMethod ? methods_.size() - 1 : record.method;
+  tables_[record.io_thread]->Record(method, record.code, record.duration);
+  log_.Record({.method = record.path,
+               .subject = record.subject,
+               .peer = record.peer_address,
+               .code = record.code,
+               .duration = record.duration,
+               .request_bytes = record.request_bytes,
+               .response_bytes = record.response_bytes});
+}
+
+void CallLog::WriteMetrics(telemetry::MetricsWriter& writer) const {
+  telemetry::WriteCallMetrics(writer, methods_, table_pointers_);
+}
+
+}  // namespace mokv::service

@@ -1,0 +1,42 @@
+// HealthService: grpc.health.v1.Health for the services "" (the node) and "api.KV", which are
+// always in the same state.
+//
+// Threads: thread-safe. Owner: must outlive the server's threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+
+#include "base/mutex.h"
+#include "rpc/server.h"
+
+namespace mokv::service {
+
+class HealthService {
+ public:
+  void Register(rpc::Server& server);
+
+  // NOT_SERVING until this says otherwise. Watchers hear of every lasting change.
+  void SetServing(bool serving);
+  bool serving() const { return serving_; }
+  // NOT_SERVING for good; watchers hear it and their streams end, so that the node can stop.
+  void Stop();
+
+ private:
+  friend class HealthWatch;
+
+  void Check(rpc::UnaryCall& call);
+  void Watch(rpc::ServerStreamCall& call);
+  uint64_t AddWatcher(rpc::StreamWaker waker);
+  void RemoveWatcher(uint64_t id);
+  void WakeWatchers();
+
+  std::atomic<bool> serving_{false};
+  std::atomic<bool> stopped_{false};
+  Mutex mutex_;
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<uint64_t, rpc::StreamWaker> watchers_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mokv::service

@@ -1,0 +1,58 @@
+// KvService: the gRPC service api.KV. Decodes, authorizes, calls the replica or reads the store,
+// and maps what comes back to gRPC's statuses.
+//
+// Threads: handlers run on the I/O threads; what waits is answered from the replica thread.
+// Owner:   borrows store and replica; all must outlive the server's threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "auth/authorizer.h"
+#include "net/io_pool.h"
+#include "replica/replica.h"
+#include "rpc/server.h"
+#include "store/store.h"
+
+namespace mokv::service {
+
+class KvService {
+ public:
+  struct Options {
+    uint64_t value_bytes_max = uint64_t{1} << 20;
+    // Authorize every key as the object `*`, as mokv's first version did.
+    bool object_is_any = false;
+    std::string node_id;
+    std::string rpc_address;
+  };
+
+  KvService(net::IoPool& pool, store::Store& store, replica::Replica& replica,
+            std::shared_ptr<const auth::Authorizer> authorizer, Options options);
+  ~KvService();
+
+  void Register(rpc::Server& server);
+
+ private:
+  // A read without a deadline waits no longer than this for a leader or a revision.
+  static constexpr Duration kWaitMax = std::chrono::seconds(5);
+
+  void Get(rpc::UnaryCall& call);
+  void Set(rpc::UnaryCall& call);
+  void Delete(rpc::UnaryCall& call);
+  void List(rpc::ServerStreamCall& call);
+  void GetServers(rpc::UnaryCall& call);
+
+  absl::Status Authorize(const rpc::Call& call, std::string_view key,
+                         std::string_view action) const;
+  // When a read gives up: after kWaitMax, or earlier to leave time for the answer.
+  MonotonicTime GiveUpAt(const rpc::Call& call) const;
+
+  store::Store& store_;
+  replica::Replica& replica_;
+  const std::shared_ptr<const auth::Authorizer> authorizer_;
+  const Options options_;
+  std::vector<std::unique_ptr<store::Reader>> readers_;  // By I/O thread.
+};
+
+}  // namespace mokv::service

@@ -1,0 +1,102 @@
+// Readers against the writer; what it proves is small without ThreadSanitizer.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "store/store.h"
+
+namespace mokv::store {
+namespace {
+
+constexpr uint64_t kSeed = 3;
+constexpr size_t kPairs = 500;
+constexpr int kRoundsMin = 300;
+
+std::string Key(size_t pair, char side) { return fmt::format("pair-{:04}-{}", pair, side); }
+
+// Both sides of a pair are written in the same batch, so that no reader may see them differ.
+void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int readers) {
+  SeededRandom random(kSeed);
+  for (int round = 0; round < kRoundsMin || readers_satisfied.load() < readers; ++round) {
+    for (int change = 0; change < 20; ++change) {
+      const size_t pair = random.Next() % kPairs;
+      const bool is_delete = random.Next() % 4 == 0;
+      for (const char side : {'a', 'b'}) {
+        if (is_delete) {
+          store.Apply(DeleteCommand{Key(pair, side), {}});
+        } else {
+          store.Apply(SetCommand{Key(pair, side), fmt::format("a value of round {}", round), {}});
+        }
+      }
+    }
+    store.Publish();
+  }
+}
+
+void CheckView(const View& view) {
+  uint64_t count = 0;
+  std::string previous;
+  for (const auto cursor = view.Seek(""); cursor->item() != nullptr; cursor->Next(), ++count) {
+    ASSERT_LT(previous, cursor->item()->key);
+    previous = cursor->item()->key;
+    ASSERT_LE(cursor->item()->mod_revision, view.revision());
+  }
+  ASSERT_EQ(count, view.size());
+  for (size_t pair = 0; pair < kPairs; ++pair) {
+    const Item* a = view.Find(Key(pair, 'a'));
+    const Item* b = view.Find(Key(pair, 'b'));
+    ASSERT_EQ(a == nullptr, b == nullptr);
+    if (a != nullptr) {
+      ASSERT_EQ(a->value, b->value);
+    }
+  }
+}
+
+// Finds pairs and walks views until it has seen `kTurns` turns, some of them of a changed store.
+void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
+  constexpr int kTurns = 1000;
+  SeededRandom random(seed);
+  const auto reader = store.NewReader();
+  Revision newest;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    std::vector<std::pair<const Item*, std::string>> found;
+    for (int i = 0; i < 10; ++i) {
+      const Revision before = store.revision();
+      ASSERT_GE(before, newest);
+      newest = before;
+      const Item* item = reader->Find(Key(random.Next() % kPairs, 'a'));
+      if (item != nullptr) found.emplace_back(item, item->value);
+    }
+    for (const auto& [item, value] : found) ASSERT_EQ(item->value, value);
+    reader->Leave();
+    if (turn % 50 == 0) CheckView(*store.TakeView());
+    ASSERT_LE(store.stats().keys, 2 * kPairs);
+  }
+  satisfied.fetch_add(1);
+}
+
+TEST(StoreThreads, ReadersSeeWholeBatches) {
+  constexpr int kReaders = 3;
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  Store store;
+  std::atomic<int> satisfied = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kReaders; ++i) {
+    threads.emplace_back([&store, &satisfied, i] {
+      Read(store, kSeed + 1 + static_cast<uint64_t>(i), satisfied);
+      // A failed assertion returns early; the writer must not wait for it for ever.
+      if (testing::Test::HasFailure()) satisfied.store(kReaders);
+    });
+  }
+  WriteRounds(store, satisfied, kReaders);
+  for (std::thread& thread : threads) thread.join();
+  CheckView(*store.TakeView());
+}
+
+}  // namespace
+}  // namespace mokv::store

@@ -1,0 +1,251 @@
+#include "telemetry/http_server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/status.h"
+
+namespace mokv::telemetry {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// A TCP connection to 127.0.0.1 on which bytes are written and read to their end.
+class RawClient {
+ public:
+  explicit RawClient(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  }
+  ~RawClient() { close(fd_); }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+
+  bool connected() const { return connected_; }
+  void Send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return;  // The server may refuse early; what it says is read afterwards.
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+  }
+  std::string ReceiveAll() {
+    std::string all;
+    char buffer[4096];
+    for (ssize_t n = 0; (n = recv(fd_, buffer, sizeof(buffer), 0)) > 0;) {
+      all.append(buffer, static_cast<size_t>(n));
+    }
+    return all;
+  }
+
+ private:
+  int fd_;
+  bool connected_ = false;
+};
+
+class HttpServerTest : public ::testing::Test {
+ protected:
+  void StartServer(std::vector<ReadinessCheck> checks = {}) {
+    page_.Register(
+        [](MetricsWriter& writer) { writer.Gauge("mokv_keys", "Keys in the store.", 42); });
+    auto server = HttpServer::Start(Options(0, std::move(checks)), &page_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    ASSERT_NE(server_->port(), 0);
+  }
+
+  static HttpServerOptions Options(uint16_t port, std::vector<ReadinessCheck> checks = {}) {
+    return {.host = "127.0.0.1",
+            .port = port,
+            .setting_name = "metrics-port",
+            .readiness_checks = std::move(checks)};
+  }
+
+  std::string Ask(std::string_view bytes) {
+    RawClient client(server_->port());
+    EXPECT_TRUE(client.connected());
+    client.Send(bytes);
+    return client.ReceiveAll();
+  }
+  std::string Get(std::string_view target, std::string_view method = "GET") {
+    return Ask(fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\n\r\n", method, target));
+  }
+
+  MetricsPage page_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpServerTest, ServesMetrics) {
+  StartServer();
+  const std::string answer = Get("/metrics");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  EXPECT_THAT(answer, EndsWith("\nmokv_keys 42\n"));
+}
+
+TEST_F(HttpServerTest, AnswersHeadWithoutBody) {
+  StartServer();
+  const std::string answer = Get("/metrics", "HEAD");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, Not(HasSubstr("Content-Length: 0\r\n")));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
+}
+
+TEST_F(HttpServerTest, IsAlive) {
+  StartServer({{"leader", [] { return Unavailable("none"); }}});
+  EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(Get("/livez?verbose"), HasSubstr("[+]process ok\n"));
+}
+
+TEST_F(HttpServerTest, IsReadyWhenEveryCheckIs) {
+  std::atomic<bool> has_leader{false};
+  StartServer({{"store", [] { return absl::OkStatus(); }}, {"leader", [&]() -> absl::Status {
+                                                              if (has_leader)
+                                                                return absl::OkStatus();
+                                                              return Unavailable(
+                                                                  "no leader\nfor {} s", 3);
+                                                            }}});
+  std::string answer = Get("/readyz");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n[-]leader failed: no leader for 3 s\n"
+                               "readyz check failed\n"));
+  answer = Get("/readyz?verbose");
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n[+]store ok\n[-]leader failed: no leader for 3 s\n"
+                               "readyz check failed\n"));
+  answer = Get("/readyz?exclude=none&exclude=le%61der&verbose=1");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, EndsWith("[+]store ok\n[+]leader excluded: ok\nreadyz check passed\n"));
+  has_leader = true;
+  EXPECT_THAT(Get("/readyz"), EndsWith("\r\n\r\nok\n"));
+  EXPECT_THAT(Get("/readyz?verbose"), HasSubstr("[+]leader ok\n"));
+}
+
+TEST_F(HttpServerTest, KnowsNothingElse) {
+  StartServer();
+  for (const char* target : {"/", "/metrics/", "/etc/passwd", "/../../etc/passwd", "/livez/x"}) {
+    EXPECT_THAT(Get(target), StartsWith("HTTP/1.1 404 Not Found\r\n")) << target;
+  }
+}
+
+TEST_F(HttpServerTest, RefusesOtherMethods) {
+  StartServer();
+  for (const char* method : {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"}) {
+    const std::string answer = Get("/metrics", method);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 405 Method Not Allowed\r\n")) << method;
+    EXPECT_THAT(answer, HasSubstr("Allow: GET, HEAD\r\n")) << method;
+  }
+}
+
+TEST_F(HttpServerTest, SurvivesBadRequests) {
+  StartServer();
+  Ask("garbage\r\n\r\n");
+  Ask(std::string("\x16\x03\x01\x00\x00\x00\r\n\r\n", 10));
+  EXPECT_THAT(Ask("BREW /metrics HTTP/1.1\r\nHost: a\r\n\r\n"), Not(HasSubstr("200 OK")));
+  const std::string oversize(2 * HttpServer::kRequestBytesMax, 'a');
+  EXPECT_THAT(Get("/metrics?" + oversize), Not(HasSubstr("200 OK")));
+  EXPECT_THAT(Get("/metrics"), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, DoesNotReadBodies) {
+  StartServer();
+  const std::string answer =
+      Ask("GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nabc");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, FreesThePortWhenItStops) {
+  StartServer();
+  const uint16_t port = server_->port();
+  server_.reset();
+  EXPECT_FALSE(RawClient(port).connected());
+  auto again = HttpServer::Start(Options(port), &page_);
+  EXPECT_TRUE(again.ok()) << again.status();
+}
+
+// A client that sends half a request and waits must not keep the node from stopping.
+TEST_F(HttpServerTest, StopsBesideASlowClient) {
+  StartServer();
+  RawClient slow(server_->port());
+  slow.Send("GET /metrics HT");
+  Get("/livez");  // By now the slow one has a thread of its own.
+  server_.reset();
+  EXPECT_THAT(slow.ReceiveAll(), Not(HasSubstr("200 OK")));
+}
+
+TEST_F(HttpServerTest, NamesAnAddressInUse) {
+  StartServer();
+  const uint16_t port = server_->port();
+  const auto second = HttpServer::Start(Options(port), &page_);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(MessageOf(second.status()),
+            fmt::format("metrics-port {0}: address 127.0.0.1:{0} is already in use", port));
+}
+
+TEST_F(HttpServerTest, NamesAnAddressThatIsNotOurs) {
+  HttpServerOptions options = Options(4000);
+  options.host = "192.0.2.1";  // Reserved for documentation (RFC 5737).
+  auto server = HttpServer::Start(options, &page_);
+  ASSERT_FALSE(server.ok());
+  EXPECT_EQ(MessageOf(server.status()),
+            "metrics-port 4000: address 192.0.2.1:4000 is not an address of this machine");
+  options.host = "no such host";
+  server = HttpServer::Start(options, &page_);
+  ASSERT_FALSE(server.ok());
+  EXPECT_THAT(std::string(MessageOf(server.status())),
+              StartsWith("metrics-port 4000: address no such host:4000: "));
+}
+
+TEST_F(HttpServerTest, TakesNames) {
+  HttpServerOptions options = Options(0);
+  options.host = "localhost";
+  const auto server = HttpServer::Start(options, &page_);
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_TRUE(RawClient((*server)->port()).connected());
+}
+
+// Whether IPv6 works is up to how the system's civetweb was built; either way it is said.
+TEST_F(HttpServerTest, ServesIpv6OrSaysWhyNot) {
+  HttpServerOptions options = Options(0);
+  options.host = "::1";
+  const auto server = HttpServer::Start(options, &page_);
+  if (server.ok()) {
+    EXPECT_NE((*server)->port(), 0);
+  } else {
+    EXPECT_THAT(std::string(MessageOf(server.status())),
+                StartsWith("metrics-port 0: address [::1]:0"));
+  }
+}
+
+TEST_F(HttpServerTest, AnswersManyAtTheSameTime) {
+  StartServer();
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < 20; ++j) {
+        if (Get("/metrics").starts_with("HTTP/1.1 200")) ++good;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 160);
+}
+
+}  // namespace
+}  // namespace mokv::telemetry

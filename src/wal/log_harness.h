@@ -1,0 +1,95 @@
+// For the tests of this folder: a log on files that can crash, with a log thread that runs when
+// told.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/testing/crash_file_system.h"
+#include "base/testing/manual_executor.h"
+#include "wal/log.h"
+
+namespace mokv::wal {
+
+inline Entry MakeEntry(uint64_t index, uint64_t term, std::string payload) {
+  return {.index = Index(index),
+          .term = Term(term),
+          .type = EntryType::kCommand,
+          .payload = std::make_shared<const std::string>(std::move(payload))};
+}
+
+// As text, so that a failed comparison shows what differs.
+inline std::string ToString(const Entry& entry) {
+  return fmt::format("{}/{} type {} {}", entry.index, entry.term, static_cast<int>(entry.type),
+                     entry.bytes());
+}
+
+class LogHarness {
+ public:
+  explicit LogHarness(uint64_t segment_bytes = 4096) {
+    options.directory = "/data/log";
+    options.segment_bytes = segment_bytes;
+  }
+
+  absl::Status Open() {
+    log.reset();
+    executor.DropAll();
+    entries.clear();
+    durable.clear();
+    failures.clear();
+    syncs = 0;
+    Log::Callbacks callbacks;
+    callbacks.on_durable = [this](Index last, Term term) {
+      durable.emplace_back(last.value(), term.value());
+    };
+    callbacks.on_failure = [this](const absl::Status& status) { failures.push_back(status); };
+    callbacks.on_sync = [this](Duration) { ++syncs; };
+    auto opened = Log::Open(*file_system, SystemClock(), executor, options, std::move(callbacks),
+                            [this](Entry entry) {
+                              entries.push_back(std::move(entry));
+                              return absl::OkStatus();
+                            });
+    if (!opened.ok()) return opened.status();
+    log = *std::move(opened);
+    return absl::OkStatus();
+  }
+
+  // The process dies without a word to the log; the machine lives on.
+  void Kill() {
+    log.reset();
+    executor.DropAll();
+    files.Restart();
+  }
+
+  // Appends one entry in a batch of its own.
+  void Write(uint64_t index, uint64_t term, std::string payload) {
+    const Entry entry = MakeEntry(index, term, std::move(payload));
+    log->Append({&entry, 1}, std::nullopt);
+    executor.RunAll();
+  }
+
+  std::string PathOf(uint64_t generation) const {
+    return fmt::format("{}/log-{:016x}.seg", options.directory, generation);
+  }
+
+  std::vector<std::string> EntryTexts() const {
+    std::vector<std::string> texts;
+    for (const Entry& entry : entries) texts.push_back(ToString(entry));
+    return texts;
+  }
+
+  Options options;
+  CrashFileSystem files;
+  FileSystem* file_system = &files;
+  ManualExecutor executor;
+  std::unique_ptr<Log> log;
+  std::vector<Entry> entries;  // That the last Open found.
+  std::vector<std::pair<uint64_t, uint64_t>> durable;
+  std::vector<absl::Status> failures;
+  int syncs = 0;
+};
+
+}  // namespace mokv::wal
