@@ -66,13 +66,22 @@ function(mokv_protos name)
   endif()
 endfunction()
 
+# Which test programs to have (all when empty), and what their tests' names begin with: so that one
+# ctest run can cover several builds, each compiling only what it tests.
+set(MOKV_TESTS "" CACHE STRING "Test programs to build; empty: all")
+set(MOKV_TEST_PREFIX "" CACHE STRING "Put before the name of every test")
+add_custom_target(unit_tests)
+
 # mokv_test(NAME SOURCES a_test.cc LINKS dep ...): one GoogleTest program, each test known to ctest.
 function(mokv_test name)
-  if(NOT MOKV_BUILD_TESTS)
+  if(NOT MOKV_BUILD_TESTS OR (MOKV_TESTS AND NOT name IN_LIST MOKV_TESTS))
     return()
   endif()
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE mokv_options ${ARG_LINKS} GTest::gtest_main GTest::gmock rapidcheck rapidcheck_gtest)
-  gtest_discover_tests(${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120 LABELS unit)
+  target_link_libraries(${name} PRIVATE mokv_options ${ARG_LINKS} GTest::gtest_main GTest::gmock
+                        rapidcheck rapidcheck_gtest)
+  add_dependencies(unit_tests ${name})
+  gtest_discover_tests(${name} TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
+                       PROPERTIES TIMEOUT 300 LABELS unit)
 endfunction()

@@ -145,7 +145,7 @@ class Certificates:
         )
 
 
-def _clean_environment(home, **more):
+def clean_environment(home, **more):
     keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LD_LIBRARY_PATH")
     environment = {name: os.environ[name] for name in keep if name in os.environ}
     environment.update(HOME=str(home), **more)
@@ -157,7 +157,7 @@ def make_certificates():
     directory = scratch_directory("certs")
     subprocess.run(
         [MOKVCTL, "cert", "init"],
-        env=_clean_environment(directory, CERT_DIR=str(directory)),
+        env=clean_environment(directory, CERT_DIR=str(directory)),
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -179,6 +179,18 @@ def certificates():
 # ---- Nodes.
 
 _ports_given = set()
+_processes = []  # All that were started, so that a test that breaks leaves nothing behind.
+
+
+def _end_processes():
+    for process in _processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+atexit.register(_end_processes)  # Runs before the scratch directory goes.
+
 
 
 def free_port():
@@ -241,7 +253,7 @@ class Node:
         self.starts = 0
 
     def __enter__(self):
-        return self.start()
+        return self.start() if self.process is None else self
 
     def __exit__(self, *unused):
         self.kill()
@@ -273,11 +285,12 @@ class Node:
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
                 [MOKV, "--config-file", str(self.config_file), *flags],
-                env=_clean_environment(self.directory, **(environment or {})),
+                env=clean_environment(self.directory, **(environment or {})),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+        _processes.append(self.process)
         return self
 
     def start(self):

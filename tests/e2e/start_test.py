@@ -15,7 +15,7 @@ def run(*arguments, environment=None):
     home = harness.scratch_directory("home")
     return subprocess.run(
         [harness.MOKV, *arguments],
-        env=harness._clean_environment(home, **(environment or {})),
+        env=harness.clean_environment(home, **(environment or {})),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -234,7 +234,7 @@ class AccessFilesTest(StartTestCase):
             acl_policy_file=str(testdata / "original_policy.csv"),
             acl_object="any",
         )
-        with node.start(), node.client() as client:
+        with node, node.client() as client:
             harness.put(client, "k", b"v")
             self.assertEqual(harness.get(client, "k").value, b"v")
 

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Builds and runs every test: in the release build the unit, tree and end-to-end tests, then the unit
+# tests again under AddressSanitizer with UBSan, and those with threads under ThreadSanitizer.
+#   scripts/test.sh [JOBS]
+# One run of ctest at the end covers all three builds, so that its closing lines count every test.
+set -eu
+jobs=${1:-$(nproc)}
+top=$(pwd)
+
+asan_tests="base_test;net_test;rpc_test;wal_test;store_test;replica_test;auth_test;telemetry_test"
+asan_tests="$asan_tests;service_test;config_test;certificates_test;node_test"
+tsan_tests="net_test;rpc_test;store_test;wal_test;telemetry_test"
+
+build() { # NAME TARGET CMAKE_OPTION...
+  name=$1
+  target=$2
+  shift 2
+  begin=$(date +%s)
+  cmake -S . -B "build/$name" -G Ninja "$@" >/dev/null
+  cmake --build "build/$name" -j "$jobs" --target "$target"
+  echo "== build/$name: $(($(date +%s) - begin)) s"
+}
+
+build test all -DCMAKE_BUILD_TYPE=Release
+build asan unit_tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOKV_SANITIZE=address,undefined \
+  -DMOKV_TESTS="$asan_tests" -DMOKV_TEST_PREFIX=asan/
+build tsan unit_tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOKV_SANITIZE=thread \
+  -DMOKV_TESTS="$tsan_tests" -DMOKV_TEST_PREFIX=tsan/
+
+mkdir -p build/all
+echo "subdirs(\"$top/build/test\" \"$top/build/asan\" \"$top/build/tsan\")" \
+  >build/all/CTestTestfile.cmake
+# Its closing lines are the last that this prints; they say how long the tests took.
+ctest --test-dir build/all --output-on-failure -j "$jobs"
