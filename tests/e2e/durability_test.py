@@ -92,10 +92,13 @@ class DurabilityTest(unittest.TestCase):
         started = time.monotonic()
         with harness.Node(request_log="off") as node:
             for round_number in range(ROUNDS):
-                with self.subTest(round=round_number, seed=SEED):
+                try:
                     writers = self.write_until_killed(node)
                     node.start()
                     self.check(node, writers)
+                except BaseException:
+                    print(f"in round {round_number}, seed {SEED}; the node's log:\n{node.log()}")
+                    raise
             self.assertEqual(node.stop(), 0)
             node.start()
             self.check(node, [])

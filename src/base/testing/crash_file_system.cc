@@ -142,7 +142,7 @@ void CrashFileSystem::PowerLoss(Random& random) {
   stop_armed_ = stopped_ = false;
   locks_.clear();
   const size_t kept_names = Below(random, unsynced_names_.size() + 1);
-  for (size_t i = 0; i < kept_names; ++i) unsynced_names_[i](disk_);
+  for (size_t i = 0; i < kept_names; ++i) unsynced_names_[i].apply(disk_);
   unsynced_names_.clear();
   cache_ = disk_;
   // By path, so that a seed decides alike in every run.
@@ -229,9 +229,9 @@ absl::Status CrashFileSystem::Begin(Operation operation, const std::string& path
   return fault_ ? fault_(operation, path) : absl::OkStatus();
 }
 
-void CrashFileSystem::ChangeNames(std::function<void(Directory&)> change) {
+void CrashFileSystem::ChangeNames(const std::string& path, std::function<void(Directory&)> change) {
   change(cache_);
-  unsynced_names_.push_back(std::move(change));
+  unsynced_names_.push_back({ParentOf(path), std::move(change)});
 }
 
 absl::StatusOr<std::unique_ptr<File>> CrashFileSystem::Open(const std::string& path,
@@ -249,7 +249,7 @@ absl::StatusOr<std::unique_ptr<File>> CrashFileSystem::Open(const std::string& p
   }
   MOKV_RETURN_IF_ERROR(Begin(Operation::kCreate, path));
   auto inode = std::make_shared<Inode>();
-  ChangeNames([path, inode](Directory& names) { names[path] = inode; });
+  ChangeNames(path, [path, inode](Directory& names) { names[path] = inode; });
   return std::make_unique<OpenFile>(*this, path, std::move(inode), life_, true);
 }
 
@@ -283,7 +283,7 @@ absl::Status CrashFileSystem::Rename(const std::string& from, const std::string&
   const auto found = cache_.find(from);
   if (found == cache_.end()) return ErrnoStatus(ENOENT, fmt::format("rename {} to {}", from, to));
   MOKV_RETURN_IF_ERROR(Begin(Operation::kRename, from));
-  ChangeNames([from, to, inode = found->second](Directory& names) {
+  ChangeNames(to, [from, to, inode = found->second](Directory& names) {
     names.erase(from);
     names[to] = inode;
   });
@@ -294,7 +294,7 @@ absl::Status CrashFileSystem::Remove(const std::string& path) {
   const MutexLock lock(mutex_);
   if (!cache_.contains(path)) return ErrnoStatus(ENOENT, fmt::format("remove {}", path));
   MOKV_RETURN_IF_ERROR(Begin(Operation::kRemove, path));
-  ChangeNames([path](Directory& names) { names.erase(path); });
+  ChangeNames(path, [path](Directory& names) { names.erase(path); });
   return absl::OkStatus();
 }
 
@@ -304,8 +304,10 @@ absl::Status CrashFileSystem::SyncDirectory(const std::string& directory) {
     return ErrnoStatus(ENOENT, fmt::format("open directory {}", directory));
   }
   MOKV_RETURN_IF_ERROR(Begin(Operation::kSyncDirectory, directory));
-  for (const auto& change : unsynced_names_) change(disk_);
-  unsynced_names_.clear();
+  std::erase_if(unsynced_names_, [&](const NameChange& change) {
+    if (change.directory == directory) change.apply(disk_);
+    return change.directory == directory;
+  });
   return absl::OkStatus();
 }
 

@@ -95,12 +95,19 @@ class CrashFileSystem final : public FileSystem {
   };
   using Directory = std::map<std::string, std::shared_ptr<Inode>>;  // By whole path.
 
+  struct NameChange {
+    std::string directory;
+    std::function<void(Directory&)> apply;
+  };
+
   static void Apply(const Change& change, std::string& contents);
   static void ApplyTorn(const Change& change, Random& random, std::string& contents);
 
   absl::Status Begin(Operation operation, const std::string& path)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ChangeNames(std::function<void(Directory&)> change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `path` tells the directory whose sync makes the change last.
+  void ChangeNames(const std::string& path, std::function<void(Directory&)> change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable Mutex mutex_;
   Fault fault_ ABSL_GUARDED_BY(mutex_);
@@ -114,8 +121,7 @@ class CrashFileSystem final : public FileSystem {
   std::set<std::string> locks_ ABSL_GUARDED_BY(mutex_);
   Directory cache_ ABSL_GUARDED_BY(mutex_);
   Directory disk_ ABSL_GUARDED_BY(mutex_);
-  // All directories share one list: coarser than a real one, and enough for tests that use one.
-  std::vector<std::function<void(Directory&)>> unsynced_names_ ABSL_GUARDED_BY(mutex_);
+  std::vector<NameChange> unsynced_names_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mokv
