@@ -43,13 +43,24 @@ class Server:
         self.name = name
         self.port = port
         self.log_path = os.path.join(work_dir, f"{name.replace(' ', '-').replace('/', '-')}.log")
+        self.command = command
+        self.work_dir = work_dir
+        self.process = None
+        self._start()
+
+    def _start(self):
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=work_dir)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log,
+                                            cwd=self.work_dir)
         try:
             self._await_listening()
         except Skip:
             self.stop()
             raise
+
+    def restart(self):
+        self.stop()
+        self._start()
 
     def _await_listening(self):
         deadline = time.monotonic() + START_SECONDS
@@ -86,8 +97,13 @@ class Bench:
 
     def __init__(self, options, work_dir):
         self.options = options
-        self.work_dir = work_dir
+        self.root_dir = work_dir
+        self.work_dir = None  # A table's own, since each starts its servers anew.
         self.tls = None
+
+    def begin_table(self, name):
+        self.work_dir = os.path.join(self.root_dir, name)
+        os.mkdir(self.work_dir)
 
     def program(self, name):
         """Our own program, or one of the system's."""
@@ -102,7 +118,7 @@ class Bench:
     def certificates(self):
         """Paths by name: ca, server, server_key, client, client_key."""
         if self.tls is None:
-            directory = os.path.join(self.work_dir, "certs")
+            directory = os.path.join(self.root_dir, "certs")
             os.mkdir(directory)
             try:
                 make_certificates_with_mokvctl(self.program("mokvctl"), directory)
@@ -144,7 +160,20 @@ def make_certificates_with_openssl(directory):
                 "-CAcreateserial", "-extfile", "extensions", "-out", f"{name}.pem", "-days", "2")
 
 
-# Servers. Each function starts one and returns it.
+# Servers. Each function starts one, with all keys in it if it keeps any, and returns it.
+
+
+def filled(bench, server, arguments):
+    """Sets all keys through the load generator."""
+    try:
+        result = run_load(bench, server, [*arguments, "--preload", str(KEYS), "--operations",
+                                          "1000"], 1, 0)
+        if result["bad"]:
+            raise Skip(f"{server.name} could not be filled: {result['bad']}")
+    except BaseException:
+        server.stop()
+        raise
+    return server
 
 
 def our_empty(bench, tls):
@@ -181,17 +210,22 @@ def mokv_node(bench, tls):
     config = os.path.join(directory, "config.yaml")
     with open(config, "w") as out:
         out.write("\n".join(lines) + "\n")
-    return Server(f"mokv-{name}", [program, "--config-file", config], port, bench.work_dir)
+    server = Server(f"mokv-{name}", [program, "--config-file", config], port, bench.work_dir)
+    return filled(bench, server, [*keyed("mokv"), *(bench.client_tls() if tls else [])])
 
 
-def etcd(bench):
+def etcd(bench, name):
     port, peer_port = free_port(), free_port()
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
-    command = [bench.program("etcd"), "--data-dir", os.path.join(bench.work_dir, "etcd"),
+    command = [bench.program("etcd"), "--data-dir", os.path.join(bench.work_dir, name),
                "--listen-client-urls", client, "--advertise-client-urls", client,
                "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                "--initial-cluster", f"default={peer}", "--log-level", "error"]
-    return Server("etcd", command, port, bench.work_dir)
+    server = filled(bench, Server(name, command, port, bench.work_dir), keyed("etcd"))
+    # Reads of etcd 3.4 copy a buffer that is as large as the last burst of writes made it and does
+    # not shrink again; nobody should be measured with what the filling left behind.
+    server.restart()
+    return server
 
 
 def redis(bench, fsync):
@@ -202,7 +236,16 @@ def redis(bench, fsync):
                directory, "--save", ""]
     if fsync:
         command += ["--appendonly", "yes", "--appendfsync", "always"]
-    return Server(f"redis-{fsync}", command, port, bench.work_dir)
+    server = Server(f"redis-{fsync}", command, port, bench.work_dir)
+    try:
+        # Keys are drawn at random: ten times as many writes leave hardly one unset.
+        subprocess.run([bench.program("redis-benchmark"), "-p", str(port), "-t", "set", "-r",
+                        str(KEYS), "-d", str(VALUE_BYTES), "-n", str(10 * KEYS), "-c", "8", "-P",
+                        "16", "-q"], check=True, timeout=120, stdout=subprocess.DEVNULL)
+    except BaseException:
+        server.stop()
+        raise
+    return server
 
 
 # One run of one case: calls a second, latencies, CPU times.
@@ -268,9 +311,8 @@ def shape(connections, streams):
     return ["--connections", str(connections), "--streams", str(streams)]
 
 
-def keyed(target, preload=False):
-    arguments = ["--target", target, "--keys", str(KEYS), "--value-bytes", str(VALUE_BYTES)]
-    return arguments + (["--preload", str(KEYS)] if preload else [])
+def keyed(target):
+    return ["--target", target, "--keys", str(KEYS), "--value-bytes", str(VALUE_BYTES)]
 
 
 def empty_table(bench, tls):
@@ -283,14 +325,13 @@ def empty_table(bench, tls):
     cases = [load_case("grpc++ callback", "callback", *load),
              load_case("grpc++ async", "async", *load),
              load_case("mökv's engine", "ours", *load)]
-    return servers, [], cases
+    return servers, cases
 
 
 def kv_table(bench, tls):
     secured = bench.client_tls() if tls else []
     eight, many = shape(8, 16), shape(64, 1)
     servers = {"ours": lambda: our_empty(bench, tls), "node": lambda: mokv_node(bench, tls)}
-    fill = [("node", [*keyed("mokv", preload=True), *secured])]
     cases = [load_case("empty handler, 8 x 16", "ours", "--target", "empty", *eight, *secured)]
     for label, layout in (("8 x 16", eight), ("64 x 1", many)):
         cases += [
@@ -298,35 +339,34 @@ def kv_table(bench, tls):
             load_case(f"Get, linearizable, {label}", "node", *keyed("mokv"), *layout, *secured),
             load_case(f"Set, {label}", "node", *keyed("mokv"), "--reads", "0", *layout, *secured),
         ]
-    return servers, fill, cases
+    return servers, cases
 
 
 def peers_table(bench):
     eight, many = shape(8, 16), shape(64, 1)
     servers = {
         "node": lambda: mokv_node(bench, False),
-        "etcd": lambda: etcd(bench),
+        "etcd-reads": lambda: etcd(bench, "etcd-reads"),
+        "etcd-writes": lambda: etcd(bench, "etcd-writes"),
         "redis": lambda: redis(bench, fsync=False),
         "redis-fsync": lambda: redis(bench, fsync=True),
     }
-    fill = [("node", keyed("mokv", preload=True)), ("etcd", keyed("etcd", preload=True)),
-            ("redis", None), ("redis-fsync", None)]
     cases = [redis_case("Redis GET, -c 8 -P 16", "redis", "get", 8, 16),
              load_case("mökv Get, stale, 8 x 16", "node", *keyed("mokv"), "--stale", *eight),
              load_case("mökv Get, stale, 8 x 16, lockstep", "node", *keyed("mokv"), "--stale",
                        "--lockstep", *eight),
-             load_case("etcd Range, serializable, 8 x 16", "etcd", *keyed("etcd"), "--stale",
+             load_case("etcd Range, serializable, 8 x 16", "etcd-reads", *keyed("etcd"), "--stale",
                        *eight),
-             load_case("etcd Range, linearizable, 8 x 16", "etcd", *keyed("etcd"), *eight),
+             load_case("etcd Range, linearizable, 8 x 16", "etcd-reads", *keyed("etcd"), *eight),
              redis_case("Redis GET, -c 64", "redis", "get", 64, 1),
              load_case("mökv Get, stale, 64 x 1", "node", *keyed("mokv"), "--stale", *many),
              redis_case("Redis SET, no log, -c 8 -P 16", "redis", "set", 8, 16),
              redis_case("Redis SET, fsync always, -c 8 -P 16", "redis-fsync", "set", 8, 16),
              load_case("mökv Set, 8 x 16", "node", *keyed("mokv"), "--reads", "0", *eight),
-             load_case("etcd Put, 8 x 16", "etcd", *keyed("etcd"), "--reads", "0", *eight),
+             load_case("etcd Put, 8 x 16", "etcd-writes", *keyed("etcd"), "--reads", "0", *eight),
              redis_case("Redis SET, fsync always, -c 64", "redis-fsync", "set", 64, 1),
              load_case("mökv Set, 64 x 1", "node", *keyed("mokv"), "--reads", "0", *many)]
-    return servers, fill, cases
+    return servers, cases
 
 
 TABLES = {
@@ -341,31 +381,24 @@ TABLES = {
 }
 
 
-def fill_server(bench, server, arguments):
-    """Sets all keys once, before anything is measured."""
-    if arguments is None:
-        subprocess.run([bench.program("redis-benchmark"), "-p", str(server.port), "-t", "set",
-                        "-r", str(KEYS), "-d", str(VALUE_BYTES), "-n", str(10 * KEYS), "-c", "8",
-                        "-P", "16", "-q"], check=True, timeout=120, stdout=subprocess.DEVNULL)
-        return
-    result = run_load(bench, server, [*arguments, "--operations", "1000"], 1, 0)
-    if result["bad"]:
-        raise Skip(f"{server.name} could not be filled: {result['bad']}")
-
-
-def start_servers(starters, fill, bench):
+def start_servers(starters):
+    """Those that run, and why the others do not; both by key."""
     running, missing = {}, {}
-    for key, start in starters.items():
-        try:
-            running[key] = start()
-            for filled, arguments in fill:
-                if filled == key:
-                    fill_server(bench, running[key], arguments)
-        except (Skip, subprocess.SubprocessError) as reason:
-            missing[key] = str(reason)
-            if key in running:
-                running.pop(key).stop()
+    try:
+        for key, start in starters.items():
+            try:
+                running[key] = start()
+            except (Skip, subprocess.SubprocessError) as reason:
+                missing[key] = str(reason)
+    except BaseException:
+        stop_servers(running)
+        raise
     return running, missing
+
+
+def stop_servers(running):
+    for server in running.values():
+        server.stop()
 
 
 def measure(bench, cases, running, missing):
@@ -453,14 +486,13 @@ def parse_options():
 
 def run_table(bench, name):
     title, make = TABLES[name]
-    starters, fill, cases = make(bench)
-    running, missing = start_servers(starters, fill, bench)
+    bench.begin_table(name)
+    starters, cases = make(bench)
+    running, missing = start_servers(starters)
     try:
         results = measure(bench, cases, running, missing)
     finally:
-        for server in running.values():
-            server.stop()
-    # A table's rows are compared with its first one; what is left of it may be another one.
+        stop_servers(running)
     return results, print_table(title, results, missing)
 
 

@@ -149,7 +149,7 @@ TEST_P(SessionTest, ReceivesLargeAnswers) {
     return FakeReply{.message = std::string(kAnswerBytes, 'v')};
   });
   // Together more than the connection's window, so that it has to be opened again.
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 30; ++round) {
     Ask(OpKind::kRead, 1);
     Exchange(16 << 10);
     ASSERT_EQ(calls_[1].body.size(), kAnswerBytes + 5);

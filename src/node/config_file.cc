@@ -1,7 +1,9 @@
 // Reads the YAML file. yaml-cpp throws; nothing of it leaves this file.
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
-#include <set>
+#include <map>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -48,6 +50,31 @@ absl::Status CheckCharacters(const std::string& path, std::string_view text) {
   }
   if (!IsUtf8(text)) return InvalidArgument("{}: not valid YAML: not UTF-8", path);
   return absl::OkStatus();
+}
+
+class IgnoreEvents final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::Load reads the first document and ignores the rest; YAML::LoadAll reads a stray comma as
+// endlessly many empty documents. Throws as they do.
+bool HasMoreThanOneDocument(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  IgnoreEvents ignore;
+  return parser.HandleNextDocument(ignore) && static_cast<bool>(parser);
 }
 
 class FileReader {
@@ -139,12 +166,11 @@ absl::StatusOr<std::vector<GivenValue>> ReadConfigFile(const std::string& path,
   }
   MOKV_RETURN_IF_ERROR(CheckCharacters(path, *text));
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(*text);
-    if (documents.size() > 1) {
-      return InvalidArgument("{}: {} documents in one file, expected one", path, documents.size());
+    if (HasMoreThanOneDocument(*text)) {
+      return InvalidArgument("{}: not valid YAML: something follows the first document", path);
     }
     FileReader reader(path, environment);
-    if (!documents.empty()) MOKV_RETURN_IF_ERROR(reader.Read(documents[0]));
+    MOKV_RETURN_IF_ERROR(reader.Read(YAML::Load(*text)));
     return reader.TakeValues();
   } catch (const YAML::Exception& error) {
     return SyntaxError(path, error);

@@ -311,7 +311,8 @@ TEST_F(ConfigTest, FilesOfTheWrongShapeAreRefused) {
   EXPECT_THAT(FileRefusal("start-join-addrs:\n- a:1\n- [b]\n"), HasSubstr(":3: an element"));
   EXPECT_THAT(FileRefusal("[a]: 1\n"), HasSubstr(":1: a key is a list"));
   EXPECT_THAT(FileRefusal("config-file: x\n"), HasSubstr(":1: config-file cannot"));
-  EXPECT_THAT(FileRefusal("a: 1\n---\nb: 2\n"), HasSubstr("2 documents"));
+  EXPECT_THAT(FileRefusal("a: 1\n---\nb: 2\n"), HasSubstr("follows the first document"));
+  EXPECT_THAT(FileRefusal(",a"), HasSubstr("follows the first document"));
   EXPECT_THAT(FileRefusal("rpc-port: 1\nx: [\n"), HasSubstr("not valid YAML"));
   EXPECT_THAT(FileRefusal("rpc-port: 1\n\tnode-name: a\n"), HasSubstr(":2: not valid YAML"));
   EXPECT_THAT(FileRefusal("a: 1\n\x04"), HasSubstr(":2: not valid YAML: control character 0x04"));
@@ -330,10 +331,15 @@ TEST_F(ConfigTest, FileThatCannotBeReadIsRefused) {
 }
 
 TEST_F(ConfigTest, AnyFileIsReadOrRefusedInOneLine) {
-  EXPECT_TRUE(rc::check("any bytes as a configuration file", [this](const std::string& text) {
+  const auto is_answered = [this](const std::string& text) {
     const auto status = Parse(File(text)).status();
     RC_ASSERT(status.ok() || absl::IsInvalidArgument(status));
     RC_ASSERT(MessageOf(status).find('\n') == std::string_view::npos);
+  };
+  EXPECT_TRUE(rc::check("any bytes", is_answered));
+  EXPECT_TRUE(rc::check("YAML's own characters", [&] {
+    static const std::string kCharacters = " \n\t-?:,[]{}#&*!|>'\"%@`~$.a0";
+    is_answered(*rc::gen::container<std::string>(rc::gen::elementOf(kCharacters)));
   }));
 }
 
