@@ -1,6 +1,7 @@
 #include "cli/ctl_commands.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -211,7 +212,13 @@ int CtlCertClient(const std::string& directory, const std::string& name) {
 }
 
 int CtlCertServer(const std::string& directory, const std::vector<std::string>& hosts) {
-  return PrintReport(MakeServerCertificate(directory, hosts.front(), hosts));
+  // The first host names the files, as far as it can stand in a file name.
+  std::string name = hosts.front();
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char c) { return c != '.' && c != '-' && !std::isalnum(static_cast<unsigned char>(c)); },
+      '_');
+  return PrintReport(MakeServerCertificate(directory, name, hosts));
 }
 
 int CtlKeygen() {
