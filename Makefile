@@ -30,8 +30,7 @@ gencert: build
 
 .PHONY: run
 run: build
-	@CERT_DIR="$(CERT_DIR)" CERT_HOSTS="$(CERT_HOSTS)" bin/mokvctl cert init | grep '^made' || true
-	@scripts/run_node.sh "$(CERT_DIR)"
+	@CERT_DIR="$(CERT_DIR)" CERT_HOSTS="$(CERT_HOSTS)" scripts/run_node.sh
 
 .PHONY: cluster
 cluster: gencert

@@ -1,8 +1,10 @@
 #!/bin/sh
-# `make run`: one bootstrapped node with mutual TLS in the foreground, and what to try next.
-#   scripts/run_node.sh CERT_DIR
+# `make run`: certificates if there are none, then one bootstrapped node with mutual TLS in the
+# foreground, and what to try next. CERT_DIR and CERT_HOSTS as for `make gencert`.
 set -eu
-certs=$1
+certs=${CERT_DIR:-$HOME/.mokv}
+files=$(CERT_DIR=$certs bin/mokvctl cert init)
+printf '%s\n' "$files" | grep '^made' || true
 ctl="bin/mokvctl"
 [ "$certs" = "$HOME/.mokv" ] ||
   ctl="$ctl --cacert $certs/ca.pem --cert $certs/root-client.pem --key $certs/root-client-key.pem"

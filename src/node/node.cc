@@ -160,7 +160,7 @@ absl::Status Node::Impl::Start() {
            {"rpc", net::HostPort{config_.bind_addr.host, listener_->port()}.ToString()},
            {"metrics", net::HostPort{config_.bind_addr.host, http_->port()}.ToString()},
            {"tls", tls_ != nullptr ? "mutual" : "off"},
-           {"cluster", replica_->cluster_id()},
+           {"cluster", identity_.cluster_id},
            {"keys", store_.stats().keys}});
   return absl::OkStatus();
 }
