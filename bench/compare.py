@@ -421,6 +421,8 @@ def spread(values, digits=0):
     if any(value is None for value in values):
         return ""
     middle, low, high = statistics.median(values), min(values), max(values)
+    if len(values) == 1:
+        return f"{middle:,.{digits}f}"
     return f"{middle:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
 
 
