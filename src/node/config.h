@@ -19,11 +19,11 @@
 #include "base/logging.h"
 #include "net/address.h"
 #include "node/config_values.h"
+#include "telemetry/request_log.h"
 
 namespace mokv {
 
 enum class AclObject { kKey, kAny };
-enum class RequestLogMode { kAll, kSlow, kErrors, kOff };
 
 // Checked as a whole: whoever gets one from ParseCommandLine need not check again. Empty texts and
 // lists mean "none".
@@ -59,7 +59,7 @@ struct Config {
 
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
-  RequestLogMode request_log = RequestLogMode::kErrors;
+  telemetry::RequestLogMode request_log = telemetry::RequestLogMode::kErrors;
 
   uint32_t io_threads = 0;  // At least 1 after parsing.
   Duration heartbeat_interval{0};

@@ -13,6 +13,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
+using telemetry::RequestLogMode;
 
 constexpr size_t kNodeNameBytesMax = 128;  // Serf's own limit; the name is also a file's content.
 constexpr uint64_t kIoThreadsMax = 256;    // More than the cores of any machine we know.

@@ -110,7 +110,7 @@ TEST_F(ConfigTest, HasTheDocumentedDefaults) {
   EXPECT_EQ(config.acl_object, AclObject::kKey);
   EXPECT_EQ(config.log_level, LogLevel::kInfo);
   EXPECT_EQ(config.log_format, isatty(2) ? LogFormat::kText : LogFormat::kJson);
-  EXPECT_EQ(config.request_log, RequestLogMode::kErrors);
+  EXPECT_EQ(config.request_log, telemetry::RequestLogMode::kErrors);
   EXPECT_GE(config.io_threads, 1u);
   EXPECT_EQ(config.heartbeat_interval, std::chrono::milliseconds(50));
   EXPECT_EQ(config.election_timeout, std::chrono::milliseconds(500));

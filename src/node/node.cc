@@ -66,20 +66,6 @@ absl::StatusOr<std::shared_ptr<const auth::Authorizer>> LoadAuthorizer(const Con
   return auth::Authorizer::Create(model, config.acl_model_file, policy, config.acl_policy_file);
 }
 
-telemetry::RequestLogMode RequestLogModeOf(const Config& config) {
-  switch (config.request_log) {
-    case RequestLogMode::kAll:
-      return telemetry::RequestLogMode::kAll;
-    case RequestLogMode::kSlow:
-      return telemetry::RequestLogMode::kSlow;
-    case RequestLogMode::kErrors:
-      return telemetry::RequestLogMode::kErrors;
-    case RequestLogMode::kOff:
-      break;
-  }
-  return telemetry::RequestLogMode::kOff;
-}
-
 }  // namespace
 
 class Node::Impl {
@@ -87,7 +73,7 @@ class Node::Impl {
   explicit Impl(const Config& config)
       : config_(config),
         rpc_address_(net::HostPort{config.advertise_addr.host, config.rpc_port}.ToString()),
-        request_log_(RequestLogModeOf(config)),
+        request_log_(config.request_log),
         call_log_(request_log_),
         io_(config.io_threads) {}
   ~Impl() { Stop(); }
@@ -323,6 +309,9 @@ void Node::Impl::Stop() {
   if (log_thread_ != nullptr) log_thread_->Stop();
   if (replica_thread_ != nullptr) replica_thread_->Stop();
   if (log_ != nullptr) log_->Close();
+  // What nobody has answered still holds responders, which must go before the server that they
+  // belong to.
+  replica_.reset();
   request_log_.Close();
   if (request_log_thread_ != nullptr) request_log_thread_->Stop();
   if (log_ != nullptr) LogInfo("stopped", {{"node", config_.node_name}});

@@ -1,39 +1,43 @@
 #include "telemetry/http_server.h"
 
-#include <arpa/inet.h>
-#include <civetweb.h>
+#include <httplib.h>
 #include <netdb.h>
-#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
-#include <mutex>
+#include <exception>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/logging.h"
-#include "base/mutex.h"
 #include "base/status.h"
 
 namespace mokv::telemetry {
 namespace {
 
+// -- What is answered.
+
 constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
-// More than anyone excludes; a longer query is cut there.
+// More than anyone excludes; the others have no effect.
 constexpr size_t kExcludesMax = 32;
 
-struct Response {
+struct Content {
   int code = 200;
-  std::string_view reason = "OK";
-  std::string_view content_type = kPlainText;
+  std::string_view type = kPlainText;
   std::string body = {};
-  std::string_view extra_headers = {};  // Each with its line end.
 };
 
 // What `?verbose` and `?exclude=` asked for.
@@ -46,23 +50,12 @@ struct HealthQuery {
   }
 };
 
-HealthQuery ParseHealthQuery(std::string_view query) {
+HealthQuery HealthQueryOf(const httplib::Params& parameters) {
   HealthQuery result;
-  while (!query.empty()) {
-    const std::string_view parameter = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), parameter.size() + 1));
-    const size_t equals = parameter.find('=');
-    const std::string_view name = parameter.substr(0, equals);
-    if (name == "verbose") result.verbose = true;
-    if (name != "exclude" || equals == std::string_view::npos) continue;
-    if (result.excluded.size() == kExcludesMax) continue;
-    const std::string_view value = parameter.substr(equals + 1);
-    std::string decoded(value.size() + 1, '\0');
-    const int size = mg_url_decode(value.data(), static_cast<int>(value.size()), decoded.data(),
-                                   static_cast<int>(decoded.size()), 1);
-    if (size < 0) continue;
-    decoded.resize(static_cast<size_t>(size));
-    result.excluded.push_back(std::move(decoded));
+  result.verbose = parameters.contains("verbose");
+  const auto [begin, end] = parameters.equal_range("exclude");
+  for (auto it = begin; it != end && result.excluded.size() < kExcludesMax; ++it) {
+    result.excluded.push_back(it->second);
   }
   return result;
 }
@@ -75,11 +68,11 @@ std::string OneLine(std::string_view text) {
   return line;
 }
 
-Response Liveness(const HealthQuery& query) {
+Content Liveness(const HealthQuery& query) {
   return {.body = query.verbose ? "[+]process ok\nlivez check passed\n" : "ok\n"};
 }
 
-Response Readiness(const std::vector<ReadinessCheck>& checks, const HealthQuery& query) {
+Content Readiness(const std::vector<ReadinessCheck>& checks, const HealthQuery& query) {
   std::string all_lines;
   std::string failed_lines;
   for (const ReadinessCheck& check : checks) {
@@ -101,38 +94,210 @@ Response Readiness(const std::vector<ReadinessCheck>& checks, const HealthQuery&
     return {.body = query.verbose ? all_lines + "readyz check passed\n" : "ok\n"};
   }
   return {.code = 503,
-          .reason = "Service Unavailable",
           .body = (query.verbose ? all_lines : failed_lines) + "readyz check failed\n"};
 }
 
-void Send(mg_connection* connection, const Response& response, bool with_body) {
-  const std::string head = fmt::format(
-      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n"
-      "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n{}\r\n",
-      response.code, response.reason, response.content_type, response.body.size(),
-      response.extra_headers);
-  // A failed write means that the client has gone; there is nobody left to tell.
-  if (mg_write(connection, head.data(), head.size()) <= 0) return;
-  if (with_body && !response.body.empty()) {
-    mg_write(connection, response.body.data(), response.body.size());
+// -- HTTP, which is httplib's part: it makes the bytes of a response from those of a request. The
+// sockets are ours: docs/decisions/0005-http.md.
+
+// One request in memory, and the response that httplib writes to it.
+class Exchange final : public httplib::Stream {
+ public:
+  explicit Exchange(std::string_view request) : unread_(request) {}
+
+  std::string TakeResponse() { return std::move(response_); }
+
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* bytes, size_t size) override {
+    const size_t count = std::min(size, unread_.size());
+    std::copy_n(unread_.data(), count, bytes);
+    unread_.remove_prefix(count);
+    return static_cast<ssize_t>(count);
+  }
+  ssize_t write(const char* bytes, size_t size) override {
+    response_.append(bytes, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return INVALID_SOCKET; }
+
+ private:
+  std::string_view unread_;
+  std::string response_;
+};
+
+// httplib's request processing without its sockets and threads, as its own TLS server uses it.
+class Engine final : public httplib::Server {
+ public:
+  using httplib::Server::process_request;
+};
+
+std::unique_ptr<Engine> MakeEngine() {
+  // httplib's constructor ignores SIGPIPE for the process. That is not for a library to decide, and
+  // we send with MSG_NOSIGNAL.
+  struct sigaction before {};
+  MOKV_CHECK_EQ(sigaction(SIGPIPE, nullptr, &before), 0);
+  auto engine = std::make_unique<Engine>();
+  MOKV_CHECK_EQ(sigaction(SIGPIPE, &before, nullptr), 0);
+  engine->set_default_headers({{"Accept-Ranges", "none"},
+                               {"Cache-Control", "no-store"},
+                               {"X-Content-Type-Options", "nosniff"}});
+  return engine;
+}
+
+// Options of HTTP that a server need not follow, each of which lets a client spend our memory or
+// time: httplib matches Range with a regular expression that recurses once a byte, which is more
+// than a small stack holds, and answers many ranges of one body in full; it compresses at the best
+// and slowest level; and it answers Expect before it has looked at the request.
+void HideOptions(std::string& head) {
+  for (size_t line = 0; line < head.size();) {
+    for (const std::string_view name : {"range:", "accept-encoding:", "expect:"}) {
+      if (head.size() - line < name.size()) continue;
+      if (strncasecmp(head.data() + line, name.data(), name.size()) == 0) head[line] = '-';
+    }
+    line = head.find('\n', line);
+    if (line != std::string::npos) ++line;
   }
 }
+
+// -- Sockets.
+
+// How long a client gets to close after its answer.
+constexpr Duration kCloseTimeout = std::chrono::milliseconds(500);
+// How long no connection is taken when the process has run out of descriptors or memory for it.
+constexpr Duration kAcceptPause = std::chrono::seconds(1);
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+enum class Waited { kReady, kTimedOut, kStopped };
+
+// Until `fd` is ready for `events` (or broken), the deadline has passed, or `stop_fd` is readable;
+// the last goes before the others.
+Waited WaitFor(int fd, short events, int stop_fd, MonotonicTime deadline) {
+  for (;;) {
+    timespec timeout{};
+    const Duration left = std::max(deadline - SystemClock().Now(), Duration::zero());
+    timeout.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
+    timeout.tv_nsec = (left % std::chrono::seconds(1)).count();
+    std::array<pollfd, 2> watched = {pollfd{fd, events, 0}, pollfd{stop_fd, POLLIN, 0}};
+    const int ready = ppoll(watched.data(), watched.size(),
+                            deadline == MonotonicTime::Max() ? nullptr : &timeout, nullptr);
+    if (ready < 0) {
+      MOKV_CHECK_EQ(errno, EINTR);
+      continue;
+    }
+    if (watched[1].revents != 0) return Waited::kStopped;
+    return ready == 0 ? Waited::kTimedOut : Waited::kReady;
+  }
+}
+
+MonotonicTime After(Duration duration) { return SystemClock().Now() + duration; }
+
+// The connection of one client: one request, one response.
+class Connection {
+ public:
+  Connection(Descriptor socket, int stop_fd) : socket_(std::move(socket)), stop_fd_(stop_fd) {}
+
+  // Request line and headers, with the empty line that ends them. Nothing when the client closes,
+  // stalls, or the server stops before they are there. Cut at kRequestBytesMax.
+  std::optional<std::string> ReadHead() {
+    const MonotonicTime deadline = After(HttpServer::kRequestTimeout);
+    std::string head(HttpServer::kRequestBytesMax, '\0');
+    size_t size = 0;
+    while (size < head.size()) {
+      const ssize_t count = Receive(head.data() + size, head.size() - size, deadline);
+      if (count <= 0) return std::nullopt;
+      size += static_cast<size_t>(count);
+      const size_t end = std::string_view(head.data(), size).find("\n\r\n");
+      if (end == std::string_view::npos) continue;
+      size = end + 3;
+      break;
+    }
+    head.resize(size);
+    return head;
+  }
+
+  void Send(std::string_view bytes) {
+    const MonotonicTime deadline = After(HttpServer::kRequestTimeout);
+    while (!bytes.empty()) {
+      const ssize_t count = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count >= 0) {
+        bytes.remove_prefix(static_cast<size_t>(count));
+      } else if (errno != EINTR && !(WouldBlock() && Wait(POLLOUT, deadline))) {
+        return;  // The client has gone or takes nothing; there is nobody left to tell.
+      }
+    }
+  }
+
+  // To close with bytes unread, such as a body, resets the connection, and the client may lose the
+  // response with it. So the client goes first, if it does so soon.
+  void AwaitClose() {
+    const MonotonicTime deadline = After(kCloseTimeout);
+    if (shutdown(socket_.get(), SHUT_WR) != 0) return;
+    std::array<char, 4096> ignored{};
+    while (SystemClock().Now() < deadline &&
+           Receive(ignored.data(), ignored.size(), deadline) > 0) {
+    }
+  }
+
+ private:
+  static bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+  bool Wait(short events, MonotonicTime deadline) const {
+    return WaitFor(socket_.get(), events, stop_fd_, deadline) == Waited::kReady;
+  }
+
+  // Bytes received; 0 when the client has closed, negative when it will not send any more in time.
+  ssize_t Receive(char* bytes, size_t size, MonotonicTime deadline) {
+    for (;;) {
+      const ssize_t count = recv(socket_.get(), bytes, size, 0);
+      if (count >= 0) return count;
+      if (errno != EINTR && !(WouldBlock() && Wait(POLLIN, deadline))) return -1;
+    }
+  }
+
+  const Descriptor socket_;
+  const int stop_fd_;
+};
 
 std::string AddressText(const std::string& host, uint16_t port) {
   return host.find(':') != std::string::npos ? fmt::format("[{}]:{}", host, port)
                                              : fmt::format("{}:{}", host, port);
 }
 
-// A socket address with its numeric text, as civetweb takes it.
+// What an error about the address begins with.
+std::string AddressName(const HttpServerOptions& options) {
+  return fmt::format("{} {}: address {}", options.setting_name, options.port,
+                     AddressText(options.host, options.port));
+}
+
 struct ListenAddress {
   sockaddr_storage address{};
   socklen_t size = 0;
-  int family = AF_UNSPEC;
-  std::string numeric;  // IPv6 in brackets.
 };
 
 absl::StatusOr<ListenAddress> Resolve(const HttpServerOptions& options) {
-  const std::string name = AddressText(options.host, options.port);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
@@ -140,8 +305,7 @@ absl::StatusOr<ListenAddress> Resolve(const HttpServerOptions& options) {
   const std::string port = fmt::format("{}", options.port);
   if (const int error = getaddrinfo(options.host.c_str(), port.c_str(), &hints, &found);
       error != 0) {
-    return InvalidArgument("{} {}: address {}: {}", options.setting_name, options.port, name,
-                           gai_strerror(error));
+    return InvalidArgument("{}: {}", AddressName(options), gai_strerror(error));
   }
   // IPv4 first: a name such as localhost has both, and the other end of a probe mostly dials that.
   const addrinfo* chosen = found;
@@ -155,47 +319,44 @@ absl::StatusOr<ListenAddress> Resolve(const HttpServerOptions& options) {
   MOKV_CHECK_LE(chosen->ai_addrlen, sizeof(result.address));
   std::memcpy(&result.address, chosen->ai_addr, chosen->ai_addrlen);
   result.size = chosen->ai_addrlen;
-  result.family = chosen->ai_family;
-  std::array<char, NI_MAXHOST> text{};
-  const int error = getnameinfo(chosen->ai_addr, chosen->ai_addrlen, text.data(),
-                                static_cast<socklen_t>(text.size()), nullptr, 0, NI_NUMERICHOST);
   freeaddrinfo(found);
-  if (error != 0) {
-    return InvalidArgument("{} {}: address {}: {}", options.setting_name, options.port, name,
-                           gai_strerror(error));
-  }
-  result.numeric = result.family == AF_INET6 ? fmt::format("[{}]", text.data()) : text.data();
   return result;
 }
 
-// Binds the address once and lets it go: civetweb's own errors do not say what was wrong. Whoever
-// takes the port in between is still met by civetweb's error.
-absl::Status ProbeBind(const HttpServerOptions& options, const ListenAddress& address) {
-  const std::string what = fmt::format("{} {}: address {}", options.setting_name, options.port,
-                                       AddressText(options.host, options.port));
-  if (address.family == AF_INET6 && mg_check_feature(MG_FEATURES_IPV6) == 0) {
-    return InvalidArgument(
-        "{}: this system's HTTP library (civetweb {}) is built without IPv6; use an IPv4 address",
-        what, mg_version());
-  }
-  const int probe = socket(address.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return ErrnoStatus(errno, what);
-  // As civetweb does: connections of an earlier process that linger are no obstacle.
-  const int on = 1;
-  setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  int error = 0;
-  if (bind(probe, reinterpret_cast<const sockaddr*>(&address.address), address.size) != 0 ||
-      listen(probe, 1) != 0) {
-    error = errno;
-  }
-  close(probe);
-  if (error == 0) return absl::OkStatus();
-  if (error == EADDRINUSE) return Unavailable("{} is already in use", what);
+absl::Status BindError(const HttpServerOptions& options, int error) {
+  const std::string name = AddressName(options);
+  if (error == EADDRINUSE) return Unavailable("{} is already in use", name);
   if (error == EADDRNOTAVAIL) {
-    return InvalidArgument("{} is not an address of this machine", what);
+    return InvalidArgument("{} is not an address of this machine", name);
   }
-  if (error == EACCES) return FailedPrecondition("{} may not be used by this user", what);
-  return ErrnoStatus(error, what);
+  if (error == EACCES) return FailedPrecondition("{} may not be used by this user", name);
+  return ErrnoStatus(error, name);
+}
+
+absl::StatusOr<Descriptor> Listen(const HttpServerOptions& options) {
+  MOKV_ASSIGN_OR_RETURN(const ListenAddress address, Resolve(options));
+  Descriptor listener(
+      socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (listener.get() < 0) return BindError(options, errno);
+  // Connections of an earlier process that linger are no obstacle.
+  const int on = 1;
+  setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address.address), address.size) !=
+          0 ||
+      listen(listener.get(), HttpServer::kConnectionsWaitingMax) != 0) {
+    return BindError(options, errno);
+  }
+  return listener;
+}
+
+absl::StatusOr<uint16_t> PortOf(const Descriptor& listener, const HttpServerOptions& options) {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof(bound);
+  if (getsockname(listener.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    return ErrnoStatus(errno, AddressName(options));
+  }
+  return ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
+                                           : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
 }
 
 }  // namespace
@@ -203,153 +364,104 @@ absl::Status ProbeBind(const HttpServerOptions& options, const ListenAddress& ad
 class HttpServer::Impl {
  public:
   Impl(HttpServerOptions options, const MetricsPage* metrics)
-      : options_(std::move(options)), metrics_(metrics) {}
+      : options_(std::move(options)), metrics_(metrics), engine_(MakeEngine()) {
+    engine_->set_pre_routing_handler(
+        [this](const httplib::Request& request, httplib::Response& response) {
+          Answer(request, response);
+          return httplib::Server::HandlerResponse::Handled;  // Before it would read a body.
+        });
+  }
   ~Impl() {
-    if (context_ != nullptr) Stop();
+    if (threads_.empty()) return;
+    MOKV_CHECK_EQ(eventfd_write(stop_.get(), 1), 0);
+    for (std::thread& thread : threads_) thread.join();
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   absl::Status Start() {
-    MOKV_CHECK(context_ == nullptr);
-    MOKV_ASSIGN_OR_RETURN(const ListenAddress address, Resolve(options_));
-    MOKV_RETURN_IF_ERROR(ProbeBind(options_, address));
-    static std::once_flag library_once;  // Process-wide state of civetweb; no TLS is asked of it.
-    std::call_once(library_once, [] { mg_init_library(0); });
-    MOKV_RETURN_IF_ERROR(StartCivetweb(address));
-    mg_server_port listening{};
-    if (mg_get_server_ports(context_, 1, &listening) != 1) {
-      return Unavailable("{} {}: the HTTP server does not tell its port", options_.setting_name,
-                         options_.port);
+    MOKV_CHECK(threads_.empty());
+    MOKV_ASSIGN_OR_RETURN(listener_, Listen(options_));
+    MOKV_ASSIGN_OR_RETURN(port_, PortOf(listener_, options_));
+    stop_ = Descriptor(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (stop_.get() < 0) return ErrnoStatus(errno, AddressName(options_));
+    for (int i = 0; i < kThreads; ++i) {
+      threads_.emplace_back([this, i] {
+        pthread_setname_np(pthread_self(), fmt::format("http-{}", i).c_str());
+        Run();
+      });
     }
-    port_ = static_cast<uint16_t>(listening.port);
-    listen_address_ = address;
     return absl::OkStatus();
   }
 
   uint16_t port() const { return port_; }
 
  private:
-  absl::Status StartCivetweb(const ListenAddress& address) {
-    const std::string ports = fmt::format("{}:{}", address.numeric, options_.port);
-    const std::string threads = fmt::format("{}", kThreads);
-    const std::string waiting = fmt::format("{}", kConnectionsWaitingMax);
-    const std::string request_bytes = fmt::format("{}", kRequestBytesMax);
-    const std::string timeout_ms = fmt::format("{}", kRequestTimeout.count());
-    // One request a connection: an idle one would hold one of the few threads.
-    std::array<const char*, 17> settings = {"listening_ports",
-                                            ports.c_str(),
-                                            "num_threads",
-                                            threads.c_str(),
-                                            "connection_queue",
-                                            waiting.c_str(),
-                                            "listen_backlog",
-                                            waiting.c_str(),
-                                            "max_request_size",
-                                            request_bytes.c_str(),
-                                            "request_timeout_ms",
-                                            timeout_ms.c_str(),
-                                            "enable_keep_alive",
-                                            "no",
-                                            "enable_directory_listing",
-                                            "no",
-                                            nullptr};
-    mg_callbacks callbacks{};
-    callbacks.begin_request = &Impl::OnRequest;
-    callbacks.log_message = &Impl::OnLog;
-    mg_init_data init{};
-    init.callbacks = &callbacks;
-    init.user_data = this;
-    init.configuration_options = settings.data();
-    std::array<char, 256> error_text{};
-    unsigned error_code = 0;
-    mg_error_data error{&error_code, error_text.data(), error_text.size()};
-    context_ = mg_start2(&init, &error);
-    if (context_ != nullptr) return absl::OkStatus();
-    return Unavailable("{} {}: address {}: {}", options_.setting_name, options_.port,
-                       AddressText(options_.host, options_.port), error_text.data());
-  }
-
-  // civetweb's accepting thread looks for its stop flag only when a connection comes, or every two
-  // seconds; connections of our own keep a stop of the node from waiting for that.
-  void Stop() {
-    Mutex mutex;
-    CondVar stopped;
-    bool has_stopped = false;
-    std::thread waker([&] {
-      MutexLock lock(mutex);
-      while (!has_stopped) {
-        Poke();
-        stopped.WaitFor(lock, std::chrono::milliseconds(5));
+  // Each thread takes a connection and serves it to its end. Those that wait do so in the kernel's
+  // queue, which is bounded.
+  void Run() {
+    while (WaitFor(listener_.get(), POLLIN, stop_.get(), MonotonicTime::Max()) == Waited::kReady) {
+      Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (socket.get() >= 0) {
+        Serve(Connection(std::move(socket), stop_.get()));
+      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        LogWarn("http server takes no connection", {{"error", std::strerror(errno)}});
+        WaitFor(-1, 0, stop_.get(), After(kAcceptPause));
       }
-    });
-    mg_stop(context_);
-    context_ = nullptr;
-    {
-      MutexLock lock(mutex);
-      has_stopped = true;
+      // Else another thread has it, or the client has gone again.
     }
-    stopped.NotifyAll();
-    waker.join();
   }
 
-  // Connects to the server and hangs up. Whether it works is seen by the server, not here.
-  void Poke() const {
-    const int client =
-        socket(listen_address_.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (client < 0) return;
-    sockaddr_storage address = listen_address_.address;
-    if (address.ss_family == AF_INET) {
-      reinterpret_cast<sockaddr_in*>(&address)->sin_port = htons(port_);
-    } else {
-      reinterpret_cast<sockaddr_in6*>(&address)->sin6_port = htons(port_);
+  void Serve(Connection connection) {
+    std::optional<std::string> head = connection.ReadHead();
+    if (!head) return;
+    HideOptions(*head);
+    const std::string response = Process(*head);
+    connection.Send(response);
+    connection.AwaitClose();
+  }
+
+  // The bytes of the response; none when there is nothing to say.
+  std::string Process(std::string_view head) {
+    Exchange exchange(head);
+    bool connection_closed = false;
+    try {
+      engine_->process_request(exchange, /*close_connection=*/true, connection_closed, nullptr);
+    } catch (const std::exception& error) {
+      LogError("http request failed", {{"error", error.what()}});
+      return {};
     }
-    (void)connect(client, reinterpret_cast<const sockaddr*>(&address), listen_address_.size);
-    close(client);
+    return exchange.TakeResponse();
   }
 
-  // Called by civetweb's threads before anything of its own, such as files, is considered.
-  static int OnRequest(mg_connection* connection) {
-    const mg_request_info* request = mg_get_request_info(connection);
-    const Impl* self = static_cast<const Impl*>(request->user_data);
-    const std::string_view method = request->request_method;
-    // Also keeps civetweb from reading whatever body follows.
-    mg_disable_connection_keep_alive(connection);
-    const Response response = self->Answer(method, request);
-    Send(connection, response, method != "HEAD");
-    return response.code;
+  // Called by the engine.
+  void Answer(const httplib::Request& request, httplib::Response& response) const {
+    const Content content = ContentFor(request);
+    response.status = content.code;
+    response.set_content(content.body, std::string(content.type));
+    if (content.code == 405) response.set_header("Allow", "GET, HEAD");
   }
 
-  // Its log is about what clients do wrong: not worth more than a line for who looks for it.
-  static int OnLog(const mg_connection*, const char* message) {
-    LogDebug("http server", {{"message", message}});
-    return 1;
-  }
-
-  Response Answer(std::string_view method, const mg_request_info* request) const {
-    const std::string_view path = request->local_uri == nullptr ? "" : request->local_uri;
-    const std::string_view query = request->query_string == nullptr ? "" : request->query_string;
+  Content ContentFor(const httplib::Request& request) const {
+    const std::string& path = request.path;
     if (path != "/metrics" && path != "/livez" && path != "/readyz") {
-      return {.code = 404, .reason = "Not Found", .body = "not found\n"};
+      return {.code = 404, .body = "not found\n"};
     }
-    if (method != "GET" && method != "HEAD") {
-      return {.code = 405,
-              .reason = "Method Not Allowed",
-              .body = "method not allowed\n",
-              .extra_headers = "Allow: GET, HEAD\r\n"};
+    if (request.method != "GET" && request.method != "HEAD") {
+      return {.code = 405, .body = "method not allowed\n"};
     }
-    if (path == "/metrics") {
-      return {.content_type = MetricsPage::kContentType, .body = metrics_->Render()};
-    }
-    if (path == "/livez") return Liveness(ParseHealthQuery(query));
-    return Readiness(options_.readiness_checks, ParseHealthQuery(query));
+    if (path == "/metrics") return {.type = MetricsPage::kContentType, .body = metrics_->Render()};
+    const HealthQuery query = HealthQueryOf(request.params);
+    return path == "/livez" ? Liveness(query) : Readiness(options_.readiness_checks, query);
   }
 
   const HttpServerOptions options_;
   const MetricsPage* const metrics_;
-  mg_context* context_ = nullptr;
-  ListenAddress listen_address_;
+  const std::unique_ptr<Engine> engine_;  // Its settings stay as they are while threads run.
+  Descriptor listener_;
+  Descriptor stop_;    // An event that is set once: what every wait of the threads ends at.
   uint16_t port_ = 0;  // The one bound, where the address asked for any.
+  std::vector<std::thread> threads_;
 };
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,

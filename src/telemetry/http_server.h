@@ -1,11 +1,11 @@
 // HttpServer: metrics and health over HTTP/1.1, in clear: /metrics, /livez and /readyz.
 //
-// Threads: serves on kThreads threads of its own (and one that accepts), started by Start and
-//          joined by the destructor. Metrics callbacks and readiness checks run on those threads.
+// Threads: serves on kThreads threads of its own, started by Start and joined by the destructor,
+//          which waits for no client. Metrics callbacks and readiness checks run on those threads.
 // Owner:   node/ holds it, and destroys it before anything that its checks and metrics read.
-// Bounds:  kThreads requests at a time, a few more waiting; kRequestBytesMax of request line and
-//          headers; kRequestTimeout for a client to send and to take its bytes. Bodies are not
-//          read.
+// Bounds:  kThreads connections at a time, each for one request, and kConnectionsWaitingMax more
+//          waiting; kRequestBytesMax of request line and headers; kRequestTimeout for a client to
+//          send them, and again to take its response. Bodies are not read.
 // Errors:  Start names the address that it could not have; a request never fails the process.
 #pragma once
 
@@ -39,7 +39,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   static constexpr int kThreads = 4;  // A scraper, a probe, a person, and one to spare.
-  static constexpr int kConnectionsWaitingMax = 16;
+  // In the kernel's queue. The system of a client beyond that tries again, after a second or more.
+  static constexpr int kConnectionsWaitingMax = 32;
   static constexpr int kRequestBytesMax = 8192;
   static constexpr std::chrono::milliseconds kRequestTimeout{5000};
 

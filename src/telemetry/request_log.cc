@@ -18,14 +18,6 @@ std::string Shortened(std::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<RequestLogMode> ParseRequestLogMode(std::string_view text) {
-  if (text == "all") return RequestLogMode::kAll;
-  if (text == "slow") return RequestLogMode::kSlow;
-  if (text == "errors") return RequestLogMode::kErrors;
-  if (text == "off") return RequestLogMode::kOff;
-  return InvalidArgument("'{}' is none of all, slow, errors, off", text);
-}
-
 void RequestLog::WriteToProcessLog(const RequestRecord& record) {
   const double duration_ms = std::chrono::duration<double, std::milli>(record.duration).count();
   LogInfo("request", {{"method", record.method},

@@ -9,7 +9,6 @@
 #pragma once
 
 #include <absl/status/status.h>
-#include <absl/status/statusor.h>
 
 #include <chrono>
 #include <cstddef>
@@ -25,15 +24,13 @@
 
 namespace mokv::telemetry {
 
+// The values of the configuration key `request-log`.
 enum class RequestLogMode {
   kAll,
   kSlow,    // Those that took longer than the threshold.
   kErrors,  // All codes but OK, NOT_FOUND and CANCELLED: those are answers, or the client's wish.
   kOff,
 };
-
-// The texts of the configuration key `request-log`: all, slow, errors, off.
-absl::StatusOr<RequestLogMode> ParseRequestLogMode(std::string_view text);
 
 // An order of magnitude above a write to three nodes with fsync on a slow disk.
 inline constexpr Duration kSlowRequest = std::chrono::milliseconds(100);

@@ -15,7 +15,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 constexpr Duration kNoWait{0};
 
@@ -162,16 +161,6 @@ TEST(RequestLog, WritesToTheProcessLog) {
   EXPECT_THAT(line, HasSubstr("request method=/api.KV/Get code=ABORTED duration_ms=1"));
   EXPECT_THAT(line, HasSubstr("subject=root peer=127.0.0.1:5 key=\"a b\""));
   EXPECT_THAT(line, HasSubstr("request_bytes=3 response_bytes=70"));
-}
-
-TEST(RequestLogMode, Parses) {
-  EXPECT_EQ(*ParseRequestLogMode("all"), RequestLogMode::kAll);
-  EXPECT_EQ(*ParseRequestLogMode("slow"), RequestLogMode::kSlow);
-  EXPECT_EQ(*ParseRequestLogMode("errors"), RequestLogMode::kErrors);
-  EXPECT_EQ(*ParseRequestLogMode("off"), RequestLogMode::kOff);
-  const absl::StatusOr<RequestLogMode> wrong = ParseRequestLogMode("ALL");
-  ASSERT_FALSE(wrong.ok());
-  EXPECT_THAT(std::string(MessageOf(wrong.status())), StartsWith("'ALL' is none of"));
 }
 
 }  // namespace
