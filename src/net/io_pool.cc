@@ -20,6 +20,10 @@ namespace {
 
 thread_local const IoThread* current_thread = nullptr;
 
+// Handlers of one turn; each may stand for a batch of ready sockets or posted tasks. Without a
+// bound a busy thread's turn would never end, and with it nothing that waits for the turn's end.
+constexpr int kHandlersPerTurnMax = 16;
+
 void NameThisThread(const std::string& name) { pthread_setname_np(pthread_self(), name.c_str()); }
 
 }  // namespace
@@ -86,7 +90,8 @@ void IoThread::Run() {
   impl_->poller.Start();
   while (!impl_->stopping.load(std::memory_order_acquire)) {
     impl_->context.run_one();  // Blocks until there is something to do.
-    impl_->context.poll();
+    for (int i = 1; i < kHandlersPerTurnMax && impl_->context.poll_one() != 0; ++i) {
+    }
     impl_->EndTurn();
   }
   impl_->EndTurn();

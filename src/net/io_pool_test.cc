@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
 
 #include "net/worker.h"
@@ -39,6 +40,23 @@ TEST(IoPool, RunsTurnEndAfterTheTurnsTasks) {
   pool.thread(0).Post([&] { ++ran; });
   pool.thread(0).Post([&] { ++ran; });
   EXPECT_EQ(at_turn_end.get_future().get(), 2);
+}
+
+// Goal: a thread that always has something to do must still end its turns: answers leave then.
+TEST(IoPool, EndsItsTurnsHoweverBusyItIs) {
+  IoPool pool(1);
+  std::promise<void> ended;
+  std::atomic<bool> told{false};
+  pool.thread(0).AtTurnEnd([&] {
+    if (!told.exchange(true)) ended.set_value();
+  });
+  std::function<void()> again = [&] {
+    if (!told) pool.thread(0).Post(again);
+  };
+  pool.thread(0).Post(again);
+  pool.Start();
+  EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  told = true;
 }
 
 TEST(Timer, CancelledTimerDoesNotRun) {

@@ -1,11 +1,14 @@
 #include "net/listener.h"
 
+#include <absl/container/flat_hash_map.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <future>
+#include <utility>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
@@ -20,27 +23,49 @@ namespace {
 // How long accepting pauses when the process has no descriptors left.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
 
+// An accepted socket on its way to its I/O thread, which it may never reach.
+class AcceptedSocket {
+ public:
+  explicit AcceptedSocket(int fd) : fd_(fd) {}
+  ~AcceptedSocket() {
+    if (fd_ >= 0) close(fd_);
+  }
+  AcceptedSocket(AcceptedSocket&& other) noexcept : fd_(other.Release()) {}
+  AcceptedSocket& operator=(AcceptedSocket&&) = delete;
+
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
+// Owned by its Listener alone: tasks and handlers that are still queued when the pool has stopped
+// must not keep it, since it would then outlive the I/O thread that its acceptor belongs to.
 class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
  public:
-  Impl(IoPool& pool, Options options)
-      : pool_(pool),
-        options_(std::move(options)),
-        acceptor_(pool.thread(0).context()),
-        pause_(pool.thread(0).context()) {}
+  Impl(IoPool& pool, Options options);
+  ~Impl();
 
   absl::Status Bind();
-  void Accept();
+  void Start();
   void Stop();
+  // When nothing runs on the I/O threads any more.
+  void DropGreeters();
   void AddProtocol(Protocol protocol) { protocols_.push_back(std::move(protocol)); }
-  uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  uint16_t port() const { return port_; }
   const ListenerStats& stats() const { return stats_; }
 
  private:
   class Greeter;
 
-  void Distribute(int fd);
+  void Accept();
+  void Distribute(AcceptedSocket socket);
+  void Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> slot);
+  void EndGreeters(IoThread& thread);
+  // Runs `task` on `thread` and waits for its end.
+  static void RunOn(IoThread& thread, Task task);
 
   // The protocol whose ALPN name this is; null when unknown.
   const Protocol* FindByAlpn(std::string_view alpn) const;
@@ -51,32 +76,40 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   IoPool& pool_;
   const Options options_;
   std::vector<Protocol> protocols_;
+  // By I/O thread, which alone touches its own.
+  std::vector<absl::flat_hash_map<Greeter*, std::unique_ptr<Greeter>>> greeters_;
+  // Thread 0 only.
   asio::ip::tcp::acceptor acceptor_;
   asio::steady_timer pause_;
+  uint16_t port_ = 0;
   size_t next_thread_ = 0;
   std::shared_ptr<std::atomic<size_t>> open_ = std::make_shared<std::atomic<size_t>>(0);
   ListenerStats stats_;
 };
 
-// A connection from accept until its protocol is known.
+// A connection from accept until its protocol is known. The listener's, which it outlives by a turn
+// at most.
 class Listener::Impl::Greeter final : public Transport::Handler {
  public:
-  Greeter(std::shared_ptr<Impl> listener, IoThread& thread, int fd)
-      : listener_(std::move(listener)),
+  Greeter(Impl& listener, IoThread& thread, int fd, std::shared_ptr<void> slot)
+      : listener_(&listener),
         thread_(thread),
-        transport_(std::make_unique<Transport>(thread, fd, listener_->options_.tls)),
+        transport_(std::make_unique<Transport>(thread, fd, listener.options_.tls)),
         timeout_(thread) {
-    transport_->CountIn(listener_->open_);
+    transport_->Keep(std::move(slot));
   }
 
-  static void Start(std::unique_ptr<Greeter> greeter) {
-    Greeter* self = greeter.get();
-    self->self_ = std::move(greeter);
-    self->timeout_.Start(self->listener_->options_.handshake_timeout, [self] {
-      ++self->listener_->stats_.handshakes_timed_out;
-      self->End();
+  void Start() {
+    timeout_.Start(listener_->options_.handshake_timeout, [this] {
+      ++listener_->stats_.handshakes_timed_out;
+      End();
     });
-    self->transport_->Start(self);
+    transport_->Start(this);
+  }
+
+  void End() {
+    transport_->Close();
+    Retire();
   }
 
   void OnReady() override {
@@ -119,24 +152,34 @@ class Listener::Impl::Greeter final : public Transport::Handler {
  private:
   void HandOver(const Protocol& protocol) {
     ++listener_->stats_.accepted;
-    timeout_.Cancel();
     protocol.accept(std::move(transport_), first_bytes_);
-    thread_.DeleteSoon(std::move(self_));
+    Retire();
   }
 
-  void End() {
+  void Retire() {
     timeout_.Cancel();
-    transport_->Close();
-    thread_.DeleteSoon(std::move(self_));
+    auto& greeters = listener_->greeters_[thread_.index()];
+    const auto self = greeters.find(this);
+    MOKV_CHECK(self != greeters.end());
+    thread_.DeleteSoon(std::move(self->second));
+    greeters.erase(self);
   }
 
-  std::shared_ptr<Impl> listener_;
+  Impl* listener_;
   IoThread& thread_;
   std::unique_ptr<Transport> transport_;
   Timer timeout_;
   std::string first_bytes_;
-  std::unique_ptr<Greeter> self_;  // Its own owner, until it hands over or ends.
 };
+
+Listener::Impl::Impl(IoPool& pool, Options options)
+    : pool_(pool),
+      options_(std::move(options)),
+      greeters_(pool.size()),
+      acceptor_(pool.thread(0).context()),
+      pause_(pool.thread(0).context()) {}
+
+Listener::Impl::~Impl() = default;
 
 absl::Status Listener::Impl::Bind() {
   const HostPort& address = options_.address;
@@ -159,51 +202,87 @@ absl::Status Listener::Impl::Bind() {
   if (!error) acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(1024, error);
+  if (!error) port_ = acceptor_.local_endpoint(error).port();
   if (error) return ErrnoStatus(error.value(), "cannot listen on " + address.ToString());
   return absl::OkStatus();
 }
 
+void Listener::Impl::Start() {
+  pool_.thread(0).Post([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->Accept();
+  });
+}
+
 void Listener::Impl::Accept() {
   acceptor_.async_accept(
-      [self = shared_from_this()](const asio::error_code& error, asio::ip::tcp::socket socket) {
-        if (!self->acceptor_.is_open()) return;
+      [weak = weak_from_this()](const asio::error_code& error, asio::ip::tcp::socket socket) {
+        const auto self = weak.lock();
+        if (self == nullptr || !self->acceptor_.is_open()) return;
         if (!error) {
           socket.native_non_blocking(true);
-          self->Distribute(socket.release());
+          self->Distribute(AcceptedSocket(socket.release()));
           self->Accept();
           return;
         }
         // Usually out of descriptors: trying again at once would spin.
         LogWarn("cannot accept a connection", {{"error", error.message()}});
         self->pause_.expires_after(kAcceptPause);
-        self->pause_.async_wait([self](const asio::error_code& cancelled) {
-          if (!cancelled) self->Accept();
+        self->pause_.async_wait([weak](const asio::error_code&) {
+          if (const auto again = weak.lock(); again != nullptr && again->acceptor_.is_open()) {
+            again->Accept();
+          }
         });
       });
 }
 
 void Listener::Impl::Stop() {
-  std::promise<void> stopped;
-  pool_.thread(0).Post([&] {
+  RunOn(pool_.thread(0), [this] {
     asio::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
-    stopped.set_value();
   });
-  stopped.get_future().wait();
+  // What was accepted before has been posted before.
+  for (size_t i = 0; i < pool_.size(); ++i) {
+    RunOn(pool_.thread(i), [this, i] { EndGreeters(pool_.thread(i)); });
+  }
 }
 
-void Listener::Impl::Distribute(int fd) {
+void Listener::Impl::RunOn(IoThread& thread, Task task) {
+  std::promise<void> done;
+  thread.Post([&] {
+    task();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void Listener::Impl::Distribute(AcceptedSocket socket) {
   if (open_->load() >= options_.connections_max) {
     ++stats_.refused_full;
-    close(fd);
     return;
   }
+  ++*open_;
+  std::shared_ptr<void> slot(nullptr, [open = open_](void*) { --*open; });
   // In turn: even with few connections, which a hash of addresses would not be.
   IoThread& thread = pool_.thread(next_thread_++ % pool_.size());
-  thread.Post([self = shared_from_this(), &thread, fd] {
-    Greeter::Start(std::make_unique<Greeter>(self, thread, fd));
+  thread.Post([weak = weak_from_this(), &thread, socket = std::move(socket),
+               slot = std::move(slot)]() mutable {
+    if (const auto self = weak.lock()) self->Greet(thread, std::move(socket), std::move(slot));
   });
+}
+
+void Listener::Impl::Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> slot) {
+  auto greeter = std::make_unique<Greeter>(*this, thread, socket.Release(), std::move(slot));
+  Greeter* added = greeter.get();
+  greeters_[thread.index()].emplace(added, std::move(greeter));
+  added->Start();
+}
+
+void Listener::Impl::DropGreeters() { greeters_.clear(); }
+
+void Listener::Impl::EndGreeters(IoThread& thread) {
+  auto& greeters = greeters_[thread.index()];
+  while (!greeters.empty()) greeters.begin()->first->End();
 }
 
 const Protocol* Listener::Impl::FindByAlpn(std::string_view alpn) const {
@@ -228,9 +307,9 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(IoPool& pool, Options o
 }
 
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Listener::~Listener() = default;
+Listener::~Listener() { impl_->DropGreeters(); }
 void Listener::AddProtocol(Protocol protocol) { impl_->AddProtocol(std::move(protocol)); }
-void Listener::Start() { impl_->Accept(); }
+void Listener::Start() { impl_->Start(); }
 void Listener::Stop() { impl_->Stop(); }
 uint16_t Listener::port() const { return impl_->port(); }
 const ListenerStats& Listener::stats() const { return impl_->stats(); }

@@ -2,6 +2,7 @@
 // each one speaks: by ALPN over TLS, by its first bytes in clear.
 //
 // Threads: made, stopped and destroyed by the thread that owns the pool; `stats` is thread-safe.
+//          It or the pool must have been stopped before it is destroyed.
 // Bounds:  Options names them.
 #pragma once
 
@@ -56,8 +57,8 @@ class Listener {
   // Before Start only.
   void AddProtocol(Protocol protocol);
   void Start();
-  // No connection is accepted any more when this returns; those that are established stay. Not from
-  // an I/O thread; the pool must still run.
+  // No connection is accepted any more when this returns; those that are established stay, those
+  // whose protocol is not known yet are closed. Not from an I/O thread; the pool must still run.
   void Stop();
 
   uint16_t port() const;

@@ -129,11 +129,14 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
     return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
                            TakeOpenSslError());
   }
+  // Nobody is there to type a pass phrase: an encrypted key is one that cannot be used.
+  SSL_CTX_set_default_passwd_cb(context_, [](char*, int, int, void*) { return 0; });
   if (FILE* key = std::fopen(files.key_file.c_str(), "re"); key == nullptr) {
     return InvalidArgument("cannot read key {}: {}", files.key_file, std::strerror(errno));
   } else {
     std::fclose(key);
   }
+  ERR_clear_error();
   if (SSL_CTX_use_PrivateKey_file(context_, files.key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(context_) != 1) {
     const unsigned long code = ERR_peek_error();

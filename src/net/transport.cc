@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -31,13 +32,16 @@ void SetSocketOptions(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  // A peer that vanished without a word is noticed within a minute.
+  // A peer that vanished without a word is noticed within a minute, whether bytes were on their way
+  // to it (then the keep-alive probes rest) or not.
   const int idle_s = 30;
   const int interval_s = 10;
   const int probes = 3;
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+  const unsigned unacknowledged_ms = 60'000;
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
 }
 
 }  // namespace
@@ -66,12 +70,6 @@ Transport::Transport(IoThread& thread, int fd, std::shared_ptr<const TlsContext>
 Transport::~Transport() {
   Close();
   *alive_ = false;
-  if (counted_in_ != nullptr) --*counted_in_;
-}
-
-void Transport::CountIn(std::shared_ptr<std::atomic<size_t>> open) {
-  counted_in_ = std::move(open);
-  ++*counted_in_;
 }
 
 void Transport::ExpectServerName(const std::string& host) {
@@ -103,8 +101,12 @@ void Transport::OnReady(uint32_t events) {
     ContinueHandshake();
     return;
   }
-  if ((events & EPOLLOUT) != 0) WritePending();
-  if (!closed() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) ReadAvailable();
+  bool read = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+  if ((events & EPOLLOUT) != 0) {
+    read |= std::exchange(read_wants_write_, false);
+    WritePending();
+  }
+  if (read && !closed()) ReadAvailable();
 }
 
 void Transport::ContinueHandshake() {
@@ -176,7 +178,12 @@ ssize_t Transport::ReadSome(char* buffer, size_t size_bytes) {
   const int size = SSL_read(ssl_, buffer, static_cast<int>(size_bytes));
   if (size > 0) return size;
   const int error = SSL_get_error(ssl_, size);
-  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return 0;
+  if (error == SSL_ERROR_WANT_READ) return 0;
+  if (error == SSL_ERROR_WANT_WRITE) {
+    read_wants_write_ = true;
+    WatchWrites(true);
+    return 0;
+  }
   Fail(error == SSL_ERROR_ZERO_RETURN ? absl::OkStatus() : TlsError(error, "TLS read"));
   return -1;
 }
@@ -250,6 +257,7 @@ void Transport::WatchWrites(bool watch) {
 void Transport::Fail(absl::Status reason) {
   if (closed()) return;
   Handler* handler = handler_;
+  if (!reason.ok()) failure_ = reason;  // After an error TLS must not say goodbye.
   Close();
   if (handler != nullptr) handler->OnClosed(reason);
 }

@@ -9,7 +9,6 @@
 
 #include <absl/status/status.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -48,8 +47,8 @@ class Transport final : private Poller::Target {
   // For a TLS client: the name that the server's certificate must carry, a DNS name or an address.
   void ExpectServerName(const std::string& host);
 
-  // Counts the transport in `open` for as long as it lives.
-  void CountIn(std::shared_ptr<std::atomic<size_t>> open);
+  // Holds `token` for as long as it lives.
+  void Keep(std::shared_ptr<void> token) { kept_ = std::move(token); }
 
   // Begins. `handler` must stay until OnClosed, Close or SetHandler.
   void Start(Handler* handler);
@@ -102,7 +101,8 @@ class Transport final : private Poller::Target {
   absl::Status failure_;
   bool ready_ = false;
   bool watching_writes_ = false;
-  std::shared_ptr<std::atomic<size_t>> counted_in_;
+  bool read_wants_write_ = false;  // TLS cannot read on before the socket takes bytes again.
+  std::shared_ptr<void> kept_;
   // Outlives the transport in posted tasks, which must not touch it once it is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

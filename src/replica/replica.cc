@@ -204,7 +204,7 @@ absl::StatusOr<store::ApplyResult> Replica::ApplyEntry(const Entry& entry) {
 }
 
 void Replica::ApplyCommitted() {
-  if (applied_index_ == commit_index_) return;
+  if (failed_ || applied_index_ == commit_index_) return;
   while (!pending_.empty() && pending_.front().entry.index.value() <= commit_index_) {
     PendingEntry& next = pending_.front();
     absl::StatusOr<store::ApplyResult> applied = ApplyEntry(next.entry);
@@ -219,7 +219,7 @@ void Replica::ApplyCommitted() {
   // Readers first: whoever has been told that a write is done must find it.
   store_.Publish();
   applied_index_ = commit_index_.load();
-  SetServing(!failed_);
+  SetServing(true);
   for (Answer& answer : answers_) {
     --proposals_pending_;
     proposals_applied_.fetch_add(1, std::memory_order_relaxed);

@@ -35,6 +35,7 @@ class Channel::Impl final : public ClientConnection::Owner,
 
   void Connect();
   void TryConnect(const asio::ip::tcp::resolver::results_type& endpoints);
+  void ExpireWaiting(const ClientCall& call);
   void FailConnecting(const absl::Status& reason);
   void OnConnected() override;
   void OnDisconnected(ClientConnection& connection, const absl::Status& reason) override;
@@ -62,17 +63,33 @@ void Channel::Impl::Begin(std::unique_ptr<ClientCall> call) {
     retiring_.push_back(std::move(connection_));
     state_ = State::kIdle;
   }
+  const size_t waiting =
+      state_ == State::kConnected ? connection_->waiting_calls() : waiting_.size();
+  if (waiting >= options_.calls_waiting_max) {
+    call->Finish(
+        ResourceExhausted("{} calls wait for {} already", waiting, options_.target.ToString()));
+    return;
+  }
   if (state_ == State::kConnected) {
     connection_->Submit(std::move(call));
     return;
   }
-  if (waiting_.size() >= options_.calls_waiting_max) {
-    call->Finish(ResourceExhausted("{} calls wait for a connection to {} already", waiting_.size(),
-                                   options_.target.ToString()));
-    return;
+  if (call->deadline != MonotonicTime::Max()) {
+    call->timer = std::make_unique<net::Timer>(thread_);
+    call->timer->Start(std::max(call->deadline - SystemClock().Now(), Duration(0)),
+                       [this, waiting_call = call.get()] { ExpireWaiting(*waiting_call); });
   }
   waiting_.push_back(std::move(call));
   if (state_ == State::kIdle) Connect();
+}
+
+void Channel::Impl::ExpireWaiting(const ClientCall& call) {
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const auto& candidate) { return candidate.get() == &call; });
+  MOKV_CHECK(found != waiting_.end());  // Its timer goes with it.
+  const std::unique_ptr<ClientCall> expired = std::move(*found);
+  waiting_.erase(found);
+  expired->Finish(absl::DeadlineExceededError("deadline exceeded while connecting"));
 }
 
 void Channel::Impl::Connect() {

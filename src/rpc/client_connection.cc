@@ -170,6 +170,7 @@ void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
     return;
   }
   call->stream = stream;
+  call->timer.reset();
   if (call->deadline != MonotonicTime::Max()) {
     call->timer = std::make_unique<net::Timer>(thread_);
     call->timer->Start(std::max(call->deadline - now, Duration(0)), [this, stream] {
@@ -180,6 +181,12 @@ void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
   }
   calls_->by_stream.emplace(stream, std::move(call));
   ScheduleFlush();
+}
+
+size_t ClientConnection::waiting_calls() const {
+  const size_t allowed =
+      nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  return calls_->by_stream.size() - std::min(calls_->by_stream.size(), allowed);
 }
 
 void ClientConnection::FailCall(ClientCall& call, absl::Status status) {

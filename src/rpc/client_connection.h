@@ -63,6 +63,8 @@ class ClientConnection final : private net::Transport::Handler {
 
   // After GOAWAY: no new call may be submitted.
   bool going_away() const { return going_away_; }
+  // Calls that wait for the server to allow more (HTTP/2, 5.1.2).
+  size_t waiting_calls() const;
 
  private:
   struct Callbacks;

@@ -17,6 +17,18 @@ constexpr uint32_t kCallWindowBytes = uint32_t{1} << 20;
 constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 // Messages of a stream are gathered up to this before HTTP/2 is given them.
 constexpr size_t kStreamBatchBytes = size_t{16} << 10;
+// Frames that wait for a client to read. A client that obeys the rules causes a few for each of its
+// calls; one that reads nothing and goes on sending could make us queue resets without end.
+constexpr size_t kQueuedFramesMax = 10'000;
+// Resets of calls that a client may send: at once, and per second from then on. Cancelling is every
+// client's right, and thousands of deadlines may pass together; only a flood ends the connection.
+constexpr uint64_t kResetsBurst = 20'000;
+constexpr uint64_t kResetsPerSecond = 2'000;
+// A request that is kept while its call waits for an answer has no larger buffer than this.
+constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
+// What a client is told of an error; gRPC clients refuse headers of more than 16 KiB, and escapes
+// make three bytes of one.
+constexpr size_t kStatusMessageBytesMax = 5'000;
 
 nghttp2_nv Header(std::string_view name, std::string_view value) {
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -48,6 +60,18 @@ bool IsTransportHeader(std::string_view name) {
          name == "user-agent" || name == "content-type" || name == "accept-encoding";
 }
 
+// "application/grpc" and "application/grpc+proto", but not "application/grpc-web".
+bool IsGrpc(std::string_view content_type) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  if (!content_type.starts_with(kGrpc)) return false;
+  const std::string_view rest = content_type.substr(kGrpc.size());
+  return rest.empty() || rest.front() == '+' || rest.front() == ';';
+}
+
+std::string EncodedMessage(const absl::Status& status) {
+  return PercentEncode(MessageOf(status).substr(0, kStatusMessageBytesMax));
+}
+
 struct SessionCallbacks {
   nghttp2_session_callbacks* get = nullptr;
   ~SessionCallbacks() { nghttp2_session_callbacks_del(get); }
@@ -65,6 +89,11 @@ struct ServerConnection::Callbacks {
 
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (Self(user).going_away_) {
+      // The client has been told, or will be, that this call was not looked at: so it must not be.
+      Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
     ServerCall& call = Self(user).OpenCall(frame->hd.stream_id);
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, &call);
     return 0;
@@ -101,6 +130,9 @@ struct ServerConnection::Callbacks {
   }
 
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      Self(user).CountBroken(nghttp2_http2_strerror(frame->goaway.error_code));
+    }
     // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
@@ -147,6 +179,7 @@ ServerConnection::ServerConnection(ServerThread& thread, uint64_t id,
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
   nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
   MOKV_CHECK_EQ(nghttp2_session_server_new2(&session_, Callbacks::Get(), this, option), 0);
   nghttp2_option_del(option);
 }
@@ -184,17 +217,23 @@ void ServerConnection::OnBytes(std::string_view bytes) {
   turn_time_ = SystemClock().Now();
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  if (result >= 0) return;
+  if (result < 0) {
+    CountBroken(nghttp2_strerror(static_cast<int>(result)));
+    Close();
+  } else if (nghttp2_session_get_outbound_queue_size(session_) > kQueuedFramesMax) {
+    CountBroken("the client does not read");
+    Close();
+  }
+}
+
+void ServerConnection::CountBroken(std::string_view reason) {
   ++thread_.shared().stats.connections_broken;
-  LogDebug("connection broken: not HTTP/2",
-           {{"peer", peer_address()}, {"reason", nghttp2_strerror(static_cast<int>(result))}});
-  Close();
+  LogDebug("connection broken: not HTTP/2", {{"peer", peer_address()}, {"reason", reason}});
 }
 
 void ServerConnection::OnClosed(const absl::Status&) { Close(); }
 
 void ServerConnection::Close() {
-  if (session_ == nullptr) return;
   transport_->Close();
   while (open_calls_ != nullptr) CloseCall(*open_calls_, NGHTTP2_CANCEL);
   // The session may be on the stack above us; it is deleted with the connection.
@@ -260,7 +299,7 @@ void ServerConnection::OnHeader(ServerCall& call, std::string_view name, std::st
   } else if (name == ":method") {
     call.is_post = value == "POST";
   } else if (name == "content-type") {
-    call.is_grpc = value.starts_with("application/grpc");
+    call.is_grpc = IsGrpc(value);
   } else if (name == "grpc-timeout") {
     if (const std::optional<Duration> timeout = ParseTimeout(value); timeout.has_value()) {
       call.deadline = call.received + *timeout;
@@ -273,13 +312,14 @@ void ServerConnection::OnHeader(ServerCall& call, std::string_view name, std::st
 }
 
 void ServerConnection::OnHeadersEnd(ServerCall& call) {
-  if (!call.is_post) {
+  if (call.header_bytes > thread_.shared().options.header_bytes_max) {
+    // First: which headers were looked at depends on their order.
+    Fail(call, ResourceExhausted("request headers of {} bytes are over the limit of {}",
+                                 call.header_bytes, thread_.shared().options.header_bytes_max));
+  } else if (!call.is_post) {
     SubmitHttpError(call, "405");
   } else if (!call.is_grpc) {
     SubmitHttpError(call, "415");
-  } else if (call.header_bytes > thread_.shared().options.header_bytes_max) {
-    Fail(call, ResourceExhausted("request headers of {} bytes are over the limit of {}",
-                                 call.header_bytes, thread_.shared().options.header_bytes_max));
   } else if (call.bad_timeout) {
     Fail(call, absl::InternalError("grpc-timeout is malformed"));
   } else if (call.method == nullptr) {
@@ -349,6 +389,8 @@ void ServerConnection::OnRequestEnd(ServerCall& call) {
     ServerStreamCall stream(call);
     call.method->server_stream(stream);
   }
+  // Handlers keep what they need; the rest must not wait with the call.
+  if (call.request.capacity() > kDeferredRequestBytesMax) call.request = std::string();
 }
 
 void ServerConnection::Defer(ServerCall& call) {
@@ -366,6 +408,7 @@ void ServerConnection::FinishUnary(ServerCall& call) {
 void ServerConnection::StartStream(ServerCall& call, std::unique_ptr<MessageSource> source) {
   call.source = std::move(source);
   call.progress = SystemClock().Now();
+  if (call.deadline_id == 0) Defer(call);  // A stream that began at once has a deadline as well.
   SubmitData(call);
 }
 
@@ -383,7 +426,7 @@ void ServerConnection::Fail(ServerCall& call, absl::Status status) {
   if (call.state == ServerCall::State::kAnswering) return;
   call.state = ServerCall::State::kAnswering;
   call.status = std::move(status);
-  const std::string message = PercentEncode(MessageOf(call.status));
+  const std::string message = EncodedMessage(call.status);
   const nghttp2_nv headers[] = {kStatusOk, kContentType,
                                 Header("grpc-status", CodeText(call.status.code())),
                                 CopiedHeader("grpc-message", message)};
@@ -405,7 +448,7 @@ void ServerConnection::SubmitTrailers(ServerCall& call) {
     nghttp2_submit_trailer(session_, call.stream, &kGrpcStatusOk, 1);
     return;
   }
-  const std::string message = PercentEncode(MessageOf(call.status));
+  const std::string message = EncodedMessage(call.status);
   const nghttp2_nv trailers[] = {Header("grpc-status", CodeText(call.status.code())),
                                  CopiedHeader("grpc-message", message)};
   nghttp2_submit_trailer(session_, call.stream, trailers, std::size(trailers));
@@ -446,7 +489,8 @@ ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t
     *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
     SubmitTrailers(call);
   }
-  if (call.method->server_stream) call.progress = SystemClock().Now();
+  // Most unary answers leave at once; for them the time is not worth asking.
+  if (taken < left || call.source != nullptr) call.progress = SystemClock().Now();
   return static_cast<ssize_t>(taken);
 }
 
@@ -463,6 +507,7 @@ void ServerConnection::Complete(Completion completion) {
     return;
   }
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
+  call->progress = SystemClock().Now();                     // Until now the client waited for us.
   if (!completion.status.ok()) {
     Fail(*call, std::move(completion.status));
   } else if (completion.source != nullptr) {
@@ -489,11 +534,20 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
 }
 
 void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
+  if (transport_->blocked() && blocked_since_ <= no_progress_since) {
+    // Not even the end of a call would reach a client that does not read.
+    for (ServerCall* call = open_calls_; call != nullptr; call = call->next) {
+      ++thread_.shared().stats.streams_stalled;
+    }
+    Close();
+    return;
+  }
   for (ServerCall* call = open_calls_; call != nullptr; call = call->next) {
     const bool we_wait = call->state == ServerCall::State::kReceiving ||
                          (call->state == ServerCall::State::kAnswering && !call->source_waits);
     if (!we_wait || call->progress > no_progress_since) continue;
     ++thread_.shared().stats.streams_stalled;
+    call->progress = MonotonicTime::Max();  // Counted once.
     if (call->status.ok()) call->status = absl::CancelledError("the client made no progress");
     ResetStream(call->stream, NGHTTP2_CANCEL);
   }
@@ -538,7 +592,11 @@ void ServerConnection::Flush() {
     transport_->Send(output_);
   }
   flushing_ = false;
-  if (transport_->blocked()) return;  // OnWritable goes on.
+  if (transport_->blocked()) {
+    // OnWritable goes on.
+    if (written > 0) blocked_since_ = SystemClock().Now();
+    return;
+  }
   if (written >= kWriteBytesPerTurnMax) {
     // Others' turn first.
     thread_.io().Post([&thread = thread_, id = id_] { thread.FlushLater(id); });

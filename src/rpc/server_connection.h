@@ -73,6 +73,7 @@ class ServerConnection final : private net::Transport::Handler {
   // Whole answer without a gRPC status, for clients that do not speak gRPC.
   void SubmitHttpError(ServerCall& call, std::string_view status);
   void ResetStream(int32_t stream, uint32_t http2_error);
+  void CountBroken(std::string_view reason);
   ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
   void FillFromSource(ServerCall& call);
   void MarkDirty();
@@ -82,7 +83,8 @@ class ServerConnection final : private net::Transport::Handler {
   const uint64_t id_;
   std::unique_ptr<net::Transport> transport_;
   nghttp2_session* session_ = nullptr;
-  MonotonicTime turn_time_;  // When the bytes in progress were read.
+  MonotonicTime turn_time_;      // When the bytes in progress were read.
+  MonotonicTime blocked_since_;  // While the transport is blocked.
   ServerCall* open_calls_ = nullptr;
   std::vector<std::unique_ptr<ServerCall>> spare_calls_;
   uint64_t assembly_bytes_ = 0;

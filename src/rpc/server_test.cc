@@ -1,12 +1,17 @@
 // The engine's server and client channel against each other, in clear text over loopback.
 #include "rpc/server.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <future>
 #include <thread>
 
 #include "base/status.h"
+#include "net/testing/test_certificates.h"
 #include "rpc/channel.h"
 
 namespace mokv::rpc {
@@ -253,6 +258,33 @@ TEST_F(ServerTest, DrainClosesWhatDoesNotEndInTime) {
   listener_->Stop();
   server_.Drain(milliseconds(20));
   EXPECT_EQ(open.get().status.code(), absl::StatusCode::kUnavailable);
+}
+
+// Goal: a deadline holds from the call on, not from the connection on.
+TEST_F(ServerTest, DeadlinePassesWhileConnecting) {
+  // Connects, as a socket that listens does, but nobody speaks TLS there.
+  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(silent, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(silent, 1), 0);
+  getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size);
+  net::TestCertificates files;
+  files.MakeCa("ca");
+  files.Make("client", "ca", {.common_name = "client"});
+  auto tls = net::TlsContext::ForClient(files.Files("client", "ca"), {"h2"});
+  ASSERT_TRUE(tls.ok()) << tls.status();
+  Channel channel(client_pool_.thread(0),
+                  Channel::Options{.target = {"127.0.0.1", ntohs(address.sin_port)},
+                                   .tls = *tls,
+                                   .connect_timeout = seconds(20)});
+  std::promise<absl::Status> status;
+  channel.Call("/t.T/Echo", "", milliseconds(30),
+               [&](const absl::Status& s, std::string_view) { status.set_value(s); });
+  EXPECT_EQ(status.get_future().get().code(), absl::StatusCode::kDeadlineExceeded);
+  close(silent);
 }
 
 TEST_F(ServerTest, NobodyListeningIsUnavailable) {

@@ -146,7 +146,10 @@ void ServerThread::ExpireDeadlines() {
 
 void ServerThread::CheckStalls() {
   const MonotonicTime before = SystemClock().Now() - shared_.options.stall_timeout;
-  for (const auto& [id, connection] : connections_) connection->EndStalledCalls(before);
+  // A connection may end here, which takes it out of the list.
+  std::vector<ServerConnection*> open;
+  for (const auto& [id, connection] : connections_) open.push_back(connection.get());
+  for (ServerConnection* connection : open) connection->EndStalledCalls(before);
   stall_timer_.Start(shared_.options.stall_timeout / kStallChecksPerTimeout,
                      [this] { CheckStalls(); });
 }

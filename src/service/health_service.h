@@ -19,7 +19,8 @@ class HealthService {
 
   // NOT_SERVING until this says otherwise. Watchers hear of every lasting change.
   void SetServing(bool serving);
-  bool serving() const { return serving_; }
+  // A leader that was found while the node stops does not make it serve.
+  bool serving() const { return serving_ && !stopped_; }
   // NOT_SERVING for good; watchers hear it and their streams end, so that the node can stop.
   void Stop();
 

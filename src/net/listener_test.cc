@@ -1,0 +1,186 @@
+// The listener against clients that do not do what they should; a good one is served all the same.
+#include "net/listener.h"
+
+#include <dirent.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "base/status.h"
+#include "net/testing/raw_socket.h"
+#include "net/testing/test_certificates.h"
+
+namespace mokv::net {
+namespace {
+
+// The end of the ClientHello's record header: TLS 1.0 handshake of 512 bytes, which never come.
+constexpr std::string_view kHalfHello("\x16\x03\x01\x02\x00\x01", 6);
+
+size_t OpenDescriptors() {
+  size_t count = 0;
+  DIR* directory = opendir("/proc/self/fd");
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count;
+}
+
+bool Until(const std::function<bool()>& condition) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+// Answers each connection of the protocol that begins with "ping\n" with "pong\n".
+class ListenerTest : public testing::Test {
+ protected:
+  ~ListenerTest() override {
+    if (listener_ != nullptr) listener_->Stop();
+    pool_.Stop();
+  }
+
+  void Listen(Listener::Options options) {
+    options.address = {"127.0.0.1", 0};
+    auto listener = Listener::Bind(pool_, options);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    listener_ = std::move(*listener);
+    Protocol protocol;
+    protocol.alpn = "ping";
+    protocol.clear_prefix = "ping\n";
+    protocol.accept = [](std::unique_ptr<Transport> transport, std::string_view) {
+      transport->Send("pong\n");
+      IoThread& thread = transport->thread();
+      transport->Close();
+      thread.DeleteSoon(std::move(transport));
+    };
+    listener_->AddProtocol(std::move(protocol));
+    pool_.Start();
+    listener_->Start();
+  }
+
+  RawSocket Connect() { return RawSocket(listener_->port()); }
+
+  void ExpectGoodClientIsServed() {
+    RawSocket good = Connect();
+    good.Send("ping\n");
+    std::string answer;
+    while (good.Receive(answer)) {
+    }
+    EXPECT_EQ(answer, "pong\n");
+  }
+
+  const ListenerStats& stats() const { return listener_->stats(); }
+
+  IoPool pool_{2};
+  std::unique_ptr<Listener> listener_;
+};
+
+TEST_F(ListenerTest, ClosesGarbageAndOtherProtocols) {
+  Listen({});
+  RawSocket garbage = Connect();
+  garbage.Send("\x01\x02\x03");
+  EXPECT_TRUE(garbage.WaitForEnd());
+  RawSocket http = Connect();
+  http.Send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(http.WaitForEnd());
+  EXPECT_EQ(stats().protocols_unknown, 2u);
+  ExpectGoodClientIsServed();
+  EXPECT_EQ(stats().accepted, 1u);
+}
+
+TEST_F(ListenerTest, TakesAPrefixThatComesByteByByte) {
+  Listen({});
+  RawSocket slow = Connect();
+  for (const char c : std::string_view("ping\n")) {
+    slow.Send({&c, 1});
+    std::this_thread::yield();
+  }
+  std::string answer;
+  EXPECT_TRUE(slow.Receive(answer));
+}
+
+TEST_F(ListenerTest, CountsConnectionsThatCloseAtOnce) {
+  Listen({});
+  for (int i = 0; i < 20; ++i) Connect().Close();
+  EXPECT_TRUE(Until([&] { return stats().closed_early == 20; }));
+  ExpectGoodClientIsServed();
+}
+
+TEST_F(ListenerTest, EndsConnectionsThatStayUndecided) {
+  Listen({.handshake_timeout = std::chrono::milliseconds(30)});
+  RawSocket silent = Connect();
+  RawSocket half = Connect();
+  half.Send("pin");
+  EXPECT_TRUE(silent.WaitForEnd());
+  EXPECT_TRUE(half.WaitForEnd());
+  EXPECT_EQ(stats().handshakes_timed_out, 2u);
+  ExpectGoodClientIsServed();
+}
+
+TEST_F(ListenerTest, EndsHalfATlsHandshake) {
+  TestCertificates files;
+  files.MakeCa("ca");
+  files.Make("node", "ca", {.common_name = "node"});
+  auto tls = TlsContext::ForServer(files.Files("node", "ca"), {"ping"});
+  ASSERT_TRUE(tls.ok()) << tls.status();
+  Listen({.tls = *tls, .handshake_timeout = std::chrono::milliseconds(100)});
+  RawSocket half = Connect();
+  half.Send(kHalfHello);
+  EXPECT_TRUE(half.WaitForEnd());
+  EXPECT_EQ(stats().handshakes_timed_out, 1u);
+  RawSocket clear_text = Connect();
+  clear_text.Send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_TRUE(clear_text.WaitForEnd());
+  EXPECT_TRUE(Until([&] { return stats().handshakes_failed == 1; }));
+  Connect().Close();
+  EXPECT_TRUE(Until([&] { return stats().handshakes_failed == 2; }));
+}
+
+TEST_F(ListenerTest, RefusesConnectionsOverItsLimitUntilOthersEnd) {
+  Listen({.connections_max = 2});
+  std::vector<RawSocket> open;
+  for (int i = 0; i < 2; ++i) open.push_back(Connect());
+  RawSocket refused = Connect();
+  EXPECT_TRUE(refused.WaitForEnd());
+  EXPECT_EQ(stats().refused_full, 1u);
+  open.clear();
+  EXPECT_TRUE(Until([&] { return stats().closed_early == 2; }));
+  EXPECT_TRUE(Until([&] {
+    RawSocket good = Connect();
+    good.Send("ping\n");
+    std::string answer;
+    return good.Receive(answer);
+  }));
+}
+
+TEST_F(ListenerTest, StopEndsWhatHasNoProtocolYet) {
+  Listen({});
+  RawSocket undecided = Connect();
+  undecided.Send("pin");
+  ExpectGoodClientIsServed();  // The other one has been accepted before it.
+  const uint16_t port = listener_->port();
+  listener_->Stop();
+  EXPECT_TRUE(undecided.WaitForEnd());
+  EXPECT_EQ(listener_->port(), port);
+}
+
+// Goal: a node that fails while it starts leaves nothing open, whatever clients were doing.
+TEST(Listener, ClosesEverySocketWhenThePoolStopsFirst) {
+  const size_t before = OpenDescriptors();
+  {
+    std::vector<RawSocket> clients;
+    IoPool pool(2);
+    auto listener = Listener::Bind(pool, {.address = {"127.0.0.1", 0}});
+    ASSERT_TRUE(listener.ok());
+    pool.Start();
+    (*listener)->Start();
+    for (int i = 0; i < 50; ++i) clients.emplace_back((*listener)->port());
+    pool.Stop();
+  }
+  EXPECT_EQ(OpenDescriptors(), before);
+}
+
+}  // namespace
+}  // namespace mokv::net

@@ -1,0 +1,71 @@
+// A blocking client socket for tests of what ill-behaved clients may do.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+
+namespace mokv::net {
+
+class RawSocket {
+ public:
+  explicit RawSocket(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    MOKV_CHECK_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  }
+  ~RawSocket() { Close(); }
+  RawSocket(RawSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+  int fd() const { return fd_; }
+
+  // False once the other side has broken the connection.
+  bool Send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+    return true;
+  }
+
+  // Appends what comes; false when the connection has ended, or nothing came for 10 seconds.
+  bool Receive(std::string& out) {
+    char buffer[16 << 10];
+    pollfd readable{fd_, POLLIN, 0};
+    if (poll(&readable, 1, 10'000) != 1) return false;
+    const ssize_t size = recv(fd_, buffer, sizeof(buffer), 0);
+    if (size <= 0) return false;
+    out.append(buffer, static_cast<size_t>(size));
+    return true;
+  }
+
+  // Whether the other side ends the connection, within 10 seconds of its last byte.
+  bool WaitForEnd() {
+    char buffer[16 << 10];
+    for (;;) {
+      pollfd readable{fd_, POLLIN, 0};
+      if (poll(&readable, 1, 10'000) != 1) return false;
+      if (recv(fd_, buffer, sizeof(buffer), 0) <= 0) return true;
+    }
+  }
+
+  void Close() {
+    if (fd_ >= 0) close(std::exchange(fd_, -1));
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace mokv::net

@@ -1,0 +1,127 @@
+#include "net/testing/test_certificates.h"
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "base/check.h"
+
+namespace mokv::net {
+namespace {
+
+struct Signed {
+  EVP_PKEY* key = nullptr;
+  X509* certificate = nullptr;
+};
+
+void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
+  X509V3_CTX context;
+  X509V3_set_ctx_nodb(&context);
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
+  MOKV_CHECK(extension != nullptr);
+  X509_add_ext(certificate, extension, -1);
+  X509_EXTENSION_free(extension);
+}
+
+X509* NewCertificate(EVP_PKEY* key, const TestCertificates::Options& options) {
+  static long serial = 1;
+  X509* certificate = X509_new();
+  X509_set_version(certificate, X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), options.valid_from);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), options.valid_until);
+  X509_set_pubkey(certificate, key);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(options.common_name.c_str()),
+                             -1, -1, 0);
+  return certificate;
+}
+
+}  // namespace
+
+class TestCertificates::Impl {
+ public:
+  ~Impl() {
+    for (auto& [name, entry] : made) {
+      EVP_PKEY_free(entry.key);
+      X509_free(entry.certificate);
+    }
+  }
+
+  void Write(const std::string& path, const Signed& entry) {
+    FILE* file = std::fopen((path + ".pem").c_str(), "we");
+    MOKV_CHECK(file != nullptr);
+    PEM_write_X509(file, entry.certificate);
+    std::fclose(file);
+    file = std::fopen((path + "-key.pem").c_str(), "we");
+    MOKV_CHECK(file != nullptr);
+    PEM_write_PrivateKey(file, entry.key, nullptr, nullptr, 0, nullptr, nullptr);
+    std::fclose(file);
+  }
+
+  std::map<std::string, Signed> made;
+};
+
+TestCertificates::TestCertificates() : impl_(std::make_unique<Impl>()) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "mokv-tls-XXXXXX").string();
+  MOKV_CHECK(mkdtemp(pattern.data()) != nullptr);
+  directory_ = pattern;
+}
+
+TestCertificates::~TestCertificates() {
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+void TestCertificates::MakeCa(const std::string& name) {
+  Signed ca;
+  ca.key = EVP_EC_gen("P-256");
+  ca.certificate = NewCertificate(ca.key, {.common_name = name});
+  X509_set_issuer_name(ca.certificate, X509_get_subject_name(ca.certificate));
+  AddExtension(ca.certificate, ca.certificate, NID_basic_constraints, "critical,CA:TRUE");
+  X509_sign(ca.certificate, ca.key, EVP_sha256());
+  impl_->Write(Path(name), ca);
+  impl_->made[name] = ca;
+}
+
+void TestCertificates::Make(const std::string& name, const std::string& ca,
+                            const Options& options) {
+  const Signed& issuer = impl_->made.at(ca);
+  Signed leaf;
+  leaf.key = EVP_EC_gen("P-256");
+  leaf.certificate = NewCertificate(leaf.key, options);
+  X509_set_issuer_name(leaf.certificate, X509_get_subject_name(issuer.certificate));
+  if (!options.names.empty()) {
+    AddExtension(leaf.certificate, issuer.certificate, NID_subject_alt_name, options.names);
+  }
+  X509_sign(leaf.certificate, issuer.key, EVP_sha256());
+  impl_->Write(Path(name), leaf);
+  impl_->made[name] = leaf;
+}
+
+void TestCertificates::EncryptKey(const std::string& name, const std::string& encrypted_name) {
+  FILE* file = std::fopen(Path(encrypted_name + "-key.pem").c_str(), "we");
+  MOKV_CHECK(file != nullptr);
+  std::string phrase = "secret";
+  PEM_write_PrivateKey(file, impl_->made.at(name).key, EVP_aes_128_cbc(),
+                       reinterpret_cast<unsigned char*>(phrase.data()),
+                       static_cast<int>(phrase.size()), nullptr, nullptr);
+  std::fclose(file);
+}
+
+void TestCertificates::WriteText(const std::string& file, const std::string& text) {
+  FILE* out = std::fopen(Path(file).c_str(), "we");
+  MOKV_CHECK(out != nullptr);
+  std::fwrite(text.data(), 1, text.size(), out);
+  std::fclose(out);
+}
+
+}  // namespace mokv::net

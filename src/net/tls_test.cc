@@ -1,0 +1,103 @@
+// What TLS contexts say of files that do not fit: the file's name, and what is wrong with it.
+#include "net/tls.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+#include "net/testing/test_certificates.h"
+
+namespace mokv::net {
+namespace {
+
+using testing::HasSubstr;
+
+class TlsTest : public testing::Test {
+ protected:
+  TlsTest() {
+    files_.MakeCa("ca");
+    files_.MakeCa("other-ca");
+    files_.Make("node", "ca", {.common_name = "node"});
+    files_.Make("second", "ca", {.common_name = "second"});
+    files_.Make("stranger", "other-ca", {.common_name = "stranger"});
+    files_.WriteText("text.pem", "not a certificate\n");
+  }
+
+  std::string ErrorOf(const TlsFiles& files) {
+    const absl::Status server = TlsContext::ForServer(files, {"h2"}).status();
+    const absl::Status client = TlsContext::ForClient(files, {"h2"}).status();
+    EXPECT_EQ(server.code(), absl::StatusCode::kInvalidArgument) << server;
+    EXPECT_EQ(server, client);
+    return std::string(MessageOf(server));
+  }
+
+  TestCertificates files_;
+};
+
+TEST_F(TlsTest, TakesFilesThatFit) {
+  EXPECT_TRUE(TlsContext::ForServer(files_.Files("node", "ca"), {"h2"}).ok());
+  EXPECT_TRUE(TlsContext::ForClient(files_.Files("node", "ca"), {"h2"}).ok());
+}
+
+TEST_F(TlsTest, NamesTheFileThatIsMissing) {
+  TlsFiles files = files_.Files("node", "ca");
+  files.certificate_file = files_.Path("none.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr(files.certificate_file + ": No such file"));
+  files = files_.Files("node", "ca");
+  files.key_file = files_.Path("none-key.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr(files.key_file + ": No such file"));
+  files = files_.Files("node", "ca");
+  files.ca_file = files_.Path("none-ca.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr(files.ca_file + ": No such file"));
+}
+
+TEST_F(TlsTest, NamesTheFileThatIsNotPem) {
+  TlsFiles files = files_.Files("node", "ca");
+  files.certificate_file = files_.Path("text.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("text.pem holds no PEM certificate"));
+  files = files_.Files("node", "ca");
+  files.ca_file = files_.Path("text.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("text.pem holds no PEM certificate"));
+  files = files_.Files("node", "ca");
+  files.key_file = files_.Path("text.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("cannot use key " + files.key_file));
+}
+
+TEST_F(TlsTest, RefusesTheKeyOfAnotherCertificate) {
+  TlsFiles files = files_.Files("node", "ca");
+  files.key_file = files_.Path("second-key.pem");
+  EXPECT_THAT(ErrorOf(files),
+              HasSubstr("second-key.pem does not belong to certificate " + files.certificate_file));
+}
+
+// Goal: a node must not stop at start to ask a terminal for a pass phrase.
+TEST_F(TlsTest, RefusesAnEncryptedKeyWithoutAsking) {
+  files_.EncryptKey("node", "locked");
+  TlsFiles files = files_.Files("node", "ca");
+  files.key_file = files_.Path("locked-key.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("cannot use key " + files.key_file));
+}
+
+TEST_F(TlsTest, RefusesCertificatesOutOfTheirTime) {
+  files_.Make("old", "ca", {.common_name = "old", .valid_from = -7200, .valid_until = -3600});
+  EXPECT_THAT(ErrorOf(files_.Files("old", "ca")), HasSubstr("old.pem expired on"));
+  files_.Make("early", "ca", {.common_name = "early", .valid_from = 3600, .valid_until = 7200});
+  EXPECT_THAT(ErrorOf(files_.Files("early", "ca")), HasSubstr("early.pem is not valid before"));
+}
+
+TEST_F(TlsTest, CaMustHaveSignedOneOfTheCertificates) {
+  const std::string ca = files_.Path("ca.pem");
+  const std::string node = files_.Path("node.pem");
+  const std::string stranger = files_.Path("stranger.pem");
+  EXPECT_TRUE(CheckSignedByCa(ca, {node}).ok());
+  EXPECT_TRUE(CheckSignedByCa(ca, {stranger, node}).ok());
+  const absl::Status neither = CheckSignedByCa(ca, {stranger, files_.Path("other-ca.pem")});
+  EXPECT_EQ(neither.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MessageOf(neither),
+            "CA " + ca + " did not sign " + stranger + " nor " + files_.Path("other-ca.pem"));
+  EXPECT_THAT(MessageOf(CheckSignedByCa(files_.Path("text.pem"), {node})),
+              HasSubstr("cannot use CA"));
+}
+
+}  // namespace
+}  // namespace mokv::net
