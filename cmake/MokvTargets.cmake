@@ -83,5 +83,6 @@ function(mokv_test name)
                         rapidcheck rapidcheck_gtest)
   add_dependencies(unit_tests ${name})
   gtest_discover_tests(${name} TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
-                       PROPERTIES TIMEOUT 300 LABELS unit)
+                       PROPERTIES TIMEOUT 300 LABELS unit
+                       ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
 endfunction()

@@ -344,7 +344,8 @@ TEST_F(ServerRawTest, CutsLongStatusMessages) {
 TEST_F(ServerRawTest, StreamThatBeganAtOnceHasADeadline) {
   RawClient client = Connect();
   Headers headers = GrpcHeaders("/t.T/Silent");
-  headers.emplace_back("grpc-timeout", "30m");
+  // Long enough for the request to arrive, which takes two packets.
+  headers.emplace_back("grpc-timeout", "500m");
   client.SendHeaders(1, headers);
   client.SendData(1, Message(""));
   EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
