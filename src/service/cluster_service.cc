@@ -28,7 +28,6 @@ void ClusterService::Status(rpc::UnaryCall& call) {
     return call.Fail(std::move(status));
   }
   const replica::Status status = replica_.status();
-  const store::Stats stats = store_.stats();
   api::StatusResponse response;
   response.set_id(options_.node_id);
   response.set_instance_id(options_.instance_id);
@@ -39,8 +38,8 @@ void ClusterService::Status(rpc::UnaryCall& call) {
   response.set_commit_index(status.commit_index.value());
   response.set_applied_index(status.applied_index.value());
   response.set_revision(store_.revision().value());
-  response.set_keys(stats.keys);
-  response.set_store_bytes(stats.bytes);
+  response.set_keys(store_.stats().keys);
+  response.set_store_bytes(store_.memory_bytes());
   response.set_resident_bytes(telemetry::ResidentBytes());
   response.set_version(options_.version);
   response.set_serving(options_.serving());

@@ -110,7 +110,7 @@ void KvService::Get(rpc::UnaryCall& call) {
   if (replica_.CanReadNow(requirement)) [[likely]] {
     const store::Item* item = readers_[call.io_thread()]->Find(request.key());
     if (item == nullptr) return call.Fail(NoValue(request.key()));
-    AppendGetResponse(*item, call.response());
+    AppendGetResponse(item->fields(), call.response());
     call.Finish();
     return;
   }
@@ -122,7 +122,7 @@ void KvService::Get(rpc::UnaryCall& call) {
         const store::Item* item = view->Find(key);
         if (item == nullptr) return responder.Fail(NoValue(key));
         std::string response;
-        AppendGetResponse(*item, response);
+        AppendGetResponse(item->fields(), response);
         responder.Finish(std::move(response));
       });
 }

@@ -75,7 +75,7 @@ absl::Status CheckKey(std::string_view key) {
   return absl::OkStatus();
 }
 
-void AppendGetResponse(const store::Item& item, std::string& out) {
+void AppendGetResponse(const store::ItemFields& item, std::string& out) {
   using Fields = api::GetResponse;
   out.reserve(out.size() + item.key.size() + item.value.size() + 5 * (kTagBytes + kVarintBytesMax));
   AppendBytes(Fields::kKeyFieldNumber, item.key, out);

@@ -28,7 +28,7 @@ absl::Status ParseRequest(std::string_view bytes, google::protobuf::MessageLite&
 absl::Status CheckKey(std::string_view key);
 
 // Appends an api.GetResponse.
-void AppendGetResponse(const store::Item& item, std::string& out);
+void AppendGetResponse(const store::ItemFields& item, std::string& out);
 // Appends an api.SetResponse with ok = true.
 void AppendSetResponse(Revision revision, std::string& out);
 // Appends an api.DeleteResponse with ok = true.

@@ -12,15 +12,16 @@ namespace {
 // What we write by hand must be what protobuf itself would write.
 RC_GTEST_PROP(GetResponse, IsWhatProtobufWrites,
               (const std::string& value, uint64_t create, uint64_t modified, uint64_t version)) {
-  store::Item item;
-  item.key = *rc::gen::container<std::string>(rc::gen::inRange<char>(0, 127));
+  const auto key = *rc::gen::container<std::string>(rc::gen::inRange<char>(0, 127));
+  store::ItemFields item;
+  item.key = key;
   item.value = value;
   item.create_revision = Revision(create);
   item.mod_revision = Revision(modified);
   item.version = version;
   api::GetResponse expected;
-  expected.set_key(item.key);
-  expected.set_value(item.value);
+  expected.set_key(key);
+  expected.set_value(value);
   expected.set_create_revision(create);
   expected.set_mod_revision(modified);
   expected.set_version(version);

@@ -13,7 +13,22 @@
 namespace mokv::store {
 namespace {
 
-using Model = std::map<std::string, Item>;
+// An item's fields with bytes of their own.
+struct Row {
+  std::string key;
+  std::string value;
+  Revision create_revision{};
+  Revision mod_revision{};
+  uint64_t version = 0;
+
+  bool Is(const Item& item) const {
+    return item.key() == key && item.value() == value &&
+           item.create_revision() == create_revision && item.mod_revision() == mod_revision &&
+           item.version() == version && item.lease() == LeaseId(0);
+  }
+};
+
+using Model = std::map<std::string, Row>;
 
 enum class Action { kSet, kSetIf, kDelete, kDeleteIf, kPublish, kTakeView, kDropView, kRead };
 
@@ -43,19 +58,59 @@ rc::Gen<std::vector<Op>> Ops() {
   });
 }
 
-bool SameItem(const Item& a, const Item& b) {
-  return a.key == b.key && a.value == b.value && a.create_revision == b.create_revision &&
-         a.mod_revision == b.mod_revision && a.version == b.version && a.lease == b.lease;
+Digest DigestOf(const Model& model) {
+  Digest digest;
+  for (const auto& [key, row] : model) {
+    digest.Add(
+        {row.key, row.value, row.create_revision, row.mod_revision, row.version, LeaseId(0)});
+  }
+  return digest;
+}
+
+void CheckForward(const View& view, const Model& model, const std::string& from) {
+  const auto cursor = view.Seek(from);
+  for (auto row = model.lower_bound(from); row != model.end(); ++row, cursor->Next()) {
+    RC_ASSERT(cursor->item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor->item()));
+  }
+  RC_ASSERT(cursor->item() == nullptr);
+}
+
+void CheckBackward(const View& view, const Model& model, const std::string& bound) {
+  const auto cursor = view.SeekBelow(bound);
+  for (auto row = model.lower_bound(bound); row != model.begin(); cursor->Previous()) {
+    --row;
+    RC_ASSERT(cursor->item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor->item()));
+  }
+  RC_ASSERT(cursor->item() == nullptr);
+}
+
+// Steps to and fro, as `turns` says.
+void CheckWalk(const View& view, const Model& model, uint32_t turns) {
+  const auto cursor = view.Seek("");
+  auto row = model.begin();
+  for (int step = 0; step < 200 && row != model.end(); ++step) {
+    RC_ASSERT(cursor->item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor->item()));
+    turns = turns * 1664525 + 1013904223;
+    if (turns >> 24 < 90 && row != model.begin()) {
+      --row;
+      cursor->Previous();
+    } else {
+      ++row;
+      cursor->Next();
+    }
+  }
 }
 
 void CheckView(const View& view, const Model& model, const std::string& from) {
-  RC_ASSERT(view.size() == model.size());
-  const auto cursor = view.Seek(from);
-  for (auto item = model.lower_bound(from); item != model.end(); ++item, cursor->Next()) {
-    RC_ASSERT(cursor->item() != nullptr);
-    RC_ASSERT(SameItem(*cursor->item(), item->second));
-  }
-  RC_ASSERT(cursor->item() == nullptr);
+  RC_ASSERT(view.stats().keys == model.size());
+  RC_ASSERT(view.digest() == DigestOf(model));
+  CheckForward(view, model, from);
+  CheckBackward(view, model, from + "5");
+  CheckBackward(view, model, "\xff");
+  CheckWalk(view, model, static_cast<uint32_t>(model.size()));
 }
 
 // The store, and what it should be.
@@ -67,6 +122,7 @@ struct Pair {
   Model published;
   Revision published_revision;
   std::vector<std::pair<std::shared_ptr<const View>, Model>> views;
+  uint64_t empty_bytes = (store.Reclaim(), store.memory_bytes());
 
   void Write(const Op& op, const std::string& key);
   void Do(const Op& op);
@@ -92,10 +148,8 @@ void Pair::Write(const Op& op, const std::string& key) {
     RC_ASSERT(result.deleted == (!is_set && exists ? 1u : 0u));
     if (is_set) {
       ++revision;
-      Item& item = working[key];
-      item = {
-          key,       value, exists ? item.create_revision : revision, revision, item.version + 1,
-          LeaseId(0)};
+      Row& row = working[key];
+      row = {key, value, exists ? row.create_revision : revision, revision, row.version + 1};
     } else if (exists) {
       ++revision;
       working.erase(old);
@@ -130,7 +184,7 @@ void Pair::Do(const Op& op) {
       const Item* item = reader->Find(key);
       const auto expected = published.find(key);
       RC_ASSERT((item != nullptr) == (expected != published.end()));
-      RC_ASSERT((item == nullptr || SameItem(*item, expected->second)));
+      RC_ASSERT((item == nullptr || expected->second.Is(*item)));
       if (op.number % 3 == 0) reader->Leave();
       return;
     }
@@ -146,10 +200,19 @@ RC_GTEST_PROP(StoreModel, BehavesAsAMap, ()) {
     CheckView(*view, model, "a/long/common/prefix/2");
   }
   CheckView(*pair.store.TakeView(), pair.published, "1");
-  for (const auto& [key, item] : Model(pair.working)) pair.store.Apply(DeleteCommand{key, {}});
+  for (const auto& [key, row] : pair.working) pair.store.Apply(DeleteCommand{key, {}});
   pair.store.Publish();
   RC_ASSERT(pair.store.stats().keys == 0u);
-  RC_ASSERT(pair.store.stats().bytes == 0u);
+  RC_ASSERT(pair.store.stats().data_bytes == 0u);
+  RC_ASSERT(pair.store.digest() == Digest{});
+  for (const auto& [view, model] : pair.views) CheckView(*view, model, "");
+  pair.reader->Leave();
+  pair.views.clear();
+  pair.store.Reclaim();
+  pair.store.Reclaim();
+  // What an allocator gives for the same request may differ by its smallest step.
+  constexpr uint64_t kAllocatorSlackBytes = 64;
+  RC_ASSERT(pair.store.memory_bytes() <= pair.empty_bytes + kAllocatorSlackBytes);
 }
 
 }  // namespace

@@ -42,17 +42,17 @@ void CheckView(const View& view) {
   uint64_t count = 0;
   std::string previous;
   for (const auto cursor = view.Seek(""); cursor->item() != nullptr; cursor->Next(), ++count) {
-    ASSERT_LT(previous, cursor->item()->key);
-    previous = cursor->item()->key;
-    ASSERT_LE(cursor->item()->mod_revision, view.revision());
+    ASSERT_LT(previous, cursor->item()->key());
+    previous = cursor->item()->key();
+    ASSERT_LE(cursor->item()->mod_revision(), view.revision());
   }
-  ASSERT_EQ(count, view.size());
+  ASSERT_EQ(count, view.stats().keys);
   for (size_t pair = 0; pair < kPairs; ++pair) {
     const Item* a = view.Find(Key(pair, 'a'));
     const Item* b = view.Find(Key(pair, 'b'));
     ASSERT_EQ(a == nullptr, b == nullptr);
     if (a != nullptr) {
-      ASSERT_EQ(a->value, b->value);
+      ASSERT_EQ(a->value(), b->value());
     }
   }
 }
@@ -70,9 +70,9 @@ void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
       ASSERT_GE(before, newest);
       newest = before;
       const Item* item = reader->Find(Key(random.Next() % kPairs, 'a'));
-      if (item != nullptr) found.emplace_back(item, item->value);
+      if (item != nullptr) found.emplace_back(item, item->value());
     }
-    for (const auto& [item, value] : found) ASSERT_EQ(item->value, value);
+    for (const auto& [item, value] : found) ASSERT_EQ(item->value(), value);
     reader->Leave();
     if (turn % 50 == 0) CheckView(*store.TakeView());
     ASSERT_LE(store.stats().keys, 2 * kPairs);

@@ -1,0 +1,28 @@
+// Digest: a fingerprint of the whole state, kept as the state changes. The sum over all items of a
+// 128-bit hash of everything that an item says: it does not depend on the order of the items, and a
+// change costs the hash of what was and of what is. Two replicas that have applied the same
+// commands have the same digest.
+//
+// It finds replicas that differ by accident; it is no protection against somebody who chooses items
+// in order to make two states collide.
+#pragma once
+
+#include <cstdint>
+
+#include "store/item.h"
+
+namespace mokv::store {
+
+// How the digest is computed. Only digests of the same format can be compared.
+inline constexpr uint32_t kDigestFormat = 1;
+
+struct Digest {
+  uint64_t low = 0;
+  uint64_t high = 0;
+
+  void Add(const ItemFields& item);
+  void Remove(const ItemFields& item);
+  bool operator==(const Digest&) const = default;
+};
+
+}  // namespace mokv::store

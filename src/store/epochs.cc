@@ -1,0 +1,77 @@
+#include "store/epochs.h"
+
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+
+namespace mokv::store {
+namespace {
+
+// Looking at every slot costs about a microsecond; it should pay for many frees.
+constexpr size_t kRetiredBeforeLooking = 256;
+
+// Spreads the threads over the slots, each starting at a place of its own.
+size_t HomeSlot() {
+  static std::atomic<size_t> threads{0};
+  thread_local const size_t home = threads.fetch_add(1, std::memory_order_relaxed);
+  return home % Epochs::kSlots;
+}
+
+}  // namespace
+
+Epochs::~Epochs() {
+  for (const Slot& slot : slots_) MOKV_CHECK_EQ(slot.epoch.load(), 0u);
+  for (Batch& batch : waiting_) FreeAll(batch.memory);
+  FreeAll(retired_);
+}
+
+Epochs::Slot& Epochs::Enter() {
+  for (size_t i = HomeSlot(), tried = 0;; i = (i + 1) % kSlots, ++tried) {
+    Slot& slot = slots_[i];
+    uint64_t free = 0;
+    // Sequentially consistent: either the writer's look at the slots sees this, or what is loaded
+    // from here on sees everything that the writer had unlinked before it looked.
+    if (slot.epoch.load(std::memory_order_relaxed) == 0 &&
+        slot.epoch.compare_exchange_strong(free, epoch_.load(), std::memory_order_seq_cst)) {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+      return slot;
+    }
+    if (tried % kSlots == kSlots - 1) std::this_thread::yield();
+  }
+}
+
+uint64_t Epochs::OldestInside() const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  uint64_t oldest = epoch_.load();
+  for (const Slot& slot : slots_) {
+    const uint64_t epoch = slot.epoch.load(std::memory_order_seq_cst);
+    if (epoch != 0 && epoch < oldest) oldest = epoch;
+  }
+  return oldest;
+}
+
+void Epochs::FreeAll(std::vector<void*>& memory) {
+  for (void* one : memory) heap_.Free(one);
+  memory.clear();
+}
+
+void Epochs::Reclaim(bool all) {
+  if (retired_.size() >= kRetiredBeforeLooking || (all && !retired_.empty())) {
+    waiting_.push_back({epoch_.load(), std::exchange(retired_, std::move(spare_))});
+    retired_.clear();
+    // Whoever comes from now on came after the unlinking.
+    epoch_.fetch_add(1);
+  } else if (!all) {
+    return;
+  }
+  if (waiting_.empty()) return;
+  const uint64_t oldest = OldestInside();
+  while (!waiting_.empty() && waiting_.front().epoch < oldest) {
+    FreeAll(waiting_.front().memory);
+    spare_ = std::move(waiting_.front().memory);
+    waiting_.pop_front();
+  }
+}
+
+}  // namespace mokv::store

@@ -1,0 +1,76 @@
+// Epochs: tell the writer when nobody can still be looking at memory that it has unlinked.
+//
+// A thread that looks into the store's structures occupies a slot, which holds the epoch in which
+// it came, until it is done. The writer hands unlinked memory to Retire; it is freed once everybody
+// inside came in a later epoch. Readers never wait for the writer, nor the writer for readers: one
+// that stays inside only keeps memory from being freed. (Epoch-based reclamation: Fraser,
+// "Practical lock-freedom", 5.2.3.)
+//
+// Threads: Enter and Leave are thread-safe; the rest is confined to the writer.
+// Bounds:  kSlots threads inside at the same time; one more spins until a slot is left. Nobody
+//          inside may block.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "store/heap.h"
+
+namespace mokv::store {
+
+class Epochs {
+ public:
+  class Slot {
+    friend class Epochs;
+    // 0: free. In a cache line of its own, since a thread comes back to the slot that it had.
+    alignas(Heap::kCacheLineBytes) std::atomic<uint64_t> epoch{0};
+  };
+  static constexpr size_t kSlots = 64;
+
+  explicit Epochs(Heap& heap) : heap_(heap) {}
+  ~Epochs();
+  Epochs(const Epochs&) = delete;
+  Epochs& operator=(const Epochs&) = delete;
+
+  Slot& Enter();
+  static void Leave(Slot& slot) { slot.epoch.store(0, std::memory_order_release); }
+
+  // `memory` (of the heap, nothing to destroy) cannot be reached any more by those who come now.
+  void Retire(void* memory) { retired_.push_back(memory); }
+  // Frees what nobody can see. With few retirements this waits until looking pays, unless `all`.
+  void Reclaim(bool all);
+
+ private:
+  struct Batch {
+    uint64_t epoch;  // When it was retired: everybody who came later cannot see it.
+    std::vector<void*> memory;
+  };
+
+  uint64_t OldestInside() const;
+  void FreeAll(std::vector<void*>& memory);
+
+  Heap& heap_;
+  std::atomic<uint64_t> epoch_{1};
+  std::array<Slot, kSlots> slots_;
+  // Writer only.
+  std::vector<void*> retired_;
+  std::deque<Batch> waiting_;
+  std::vector<void*> spare_;  // An emptied vector, kept for its capacity.
+};
+
+// Inside for as long as it lives.
+class EpochGuard {
+ public:
+  explicit EpochGuard(Epochs& epochs) : slot_(epochs.Enter()) {}
+  ~EpochGuard() { Epochs::Leave(slot_); }
+  EpochGuard(const EpochGuard&) = delete;
+  EpochGuard& operator=(const EpochGuard&) = delete;
+
+ private:
+  Epochs::Slot& slot_;
+};
+
+}  // namespace mokv::store

@@ -1,0 +1,132 @@
+// OrderedIndex: the keys in order. A B+tree whose nodes are replaced, not changed: a leaf that gets
+// or loses a key is copied (half a KiB) and the pointer in its parent swung; a new version of a key
+// that is there only swings a pointer in its leaf. So readers walk it without locks, and a change
+// costs the same whether a view is held or not.
+//
+// Threads: one writer; Read is thread-safe inside an epoch.
+// Order:   keys as unsigned bytes.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/epochs.h"
+#include "store/heap.h"
+#include "store/item.h"
+#include "store/tree_node.h"
+
+namespace mokv::store {
+
+class OrderedIndex {
+ public:
+  OrderedIndex(Heap& heap, Epochs& epochs) : heap_(heap), epochs_(epochs) {}
+  // Frees its nodes, not the items.
+  ~OrderedIndex();
+  OrderedIndex(const OrderedIndex&) = delete;
+  OrderedIndex& operator=(const OrderedIndex&) = delete;
+
+  // `item`'s key must not be there yet.
+  void Insert(const Item& item);
+  // The key must be there.
+  void Replace(const Item& item);
+  void Erase(std::string_view key);
+
+  // One leaf: what it holds of the keys from `low` (or from the first key) up to, without, `high`
+  // (or to the last). Nothing else has keys between the two.
+  struct Run {
+    std::vector<const Item*> items;  // The newest versions.
+    std::optional<std::string> low;
+    std::optional<std::string> high;
+  };
+  // The run that `key` belongs to.
+  void ReadAt(std::string_view key, Run& run) const;
+  // The run that the greatest key below `bound` belongs to; nothing as bound: the last run.
+  void ReadBelow(std::optional<std::string_view> bound, Run& run) const;
+
+  // Visits every item. Writer only.
+  template <typename Visit>
+  void ForEach(Visit&& visit) const {
+    if (const Node* root = root_.load(std::memory_order_relaxed)) VisitItems(*root, visit);
+  }
+
+  // Makes an index of ascending items, an order of magnitude faster than Insert.
+  class Builder;
+
+ private:
+  static constexpr size_t kLevelsMax = 32;  // With two children a node, at least.
+
+  struct Step {
+    Inner* node;
+    size_t index;  // Of the child taken.
+  };
+  // From the root to a leaf.
+  struct Path {
+    std::array<Step, kLevelsMax> steps;
+    size_t depth = 0;
+    Leaf* leaf = nullptr;
+    // The nearest separators around the leaf; their absence is a null `data()`.
+    std::string_view low;
+    std::string_view high;
+
+    size_t SharedBytes() const;
+    void Descend(Inner& node, size_t index);
+  };
+  // Null leaf: the tree is empty.
+  Path PathTo(std::string_view key) const;
+  Path PathBelow(std::optional<std::string_view> bound) const;
+  static void ReadLeaf(const Path& path, Run& run);
+
+  // Puts `added` in the place of `removed` children that begin at `first`, in the node that is
+  // `depth` steps below the root's parent; splits, merges and removes nodes as it takes.
+  void ReplaceChildren(Path& path, size_t depth, size_t first, size_t removed,
+                       std::span<const Child> added);
+  void SetRoot(std::span<const Child> added);
+  void SplitLeaf(Path& path, size_t position, const Item& item);
+  // Whether the leaf was merged with a neighbour.
+  bool MergeLeaf(Path& path, const LeafList& rest);
+  bool MergeInner(Path& path, size_t depth, std::span<const Child> children);
+  void FreeNodes(Node& node);
+
+  template <typename Visit>
+  static void VisitItems(const Node& node, Visit& visit) {
+    for (size_t i = 0; i < node.count; ++i) {
+      if (node.level == 0) {
+        visit(static_cast<const Leaf&>(node).item(i));
+      } else {
+        VisitItems(static_cast<const Inner&>(node).child(i), visit);
+      }
+    }
+  }
+
+  Heap& heap_;
+  Epochs& epochs_;
+  std::atomic<Node*> root_{nullptr};
+};
+
+class OrderedIndex::Builder {
+ public:
+  // `index` must be empty and is complete after Finish.
+  explicit Builder(OrderedIndex& index) : index_(index) {}
+  void Append(const Item& item);
+  void Finish();
+
+ private:
+  // Leaves and inner nodes keep some room, so that the first inserts do not split them all.
+  static constexpr size_t kItemsInLeaf = Leaf::kItemsMax * 9 / 10;
+  static constexpr size_t kChildrenInInner = Inner::kChildrenMax * 9 / 10;
+
+  void CloseLeaf();
+
+  OrderedIndex& index_;
+  std::vector<const Item*> leaf_;
+  std::string_view last_key_;  // Of the leaf before.
+  std::vector<Child> leaves_;
+};
+
+}  // namespace mokv::store

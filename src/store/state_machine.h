@@ -1,0 +1,105 @@
+// StateMachine: what is behind Store: the items, the two indexes that find them, and which versions
+// are still needed by whom.
+//
+// Threads: as Store says; hash(), order() and epochs() are for readers inside an epoch.
+// Versions: a new version is put in front of the old one at once. It becomes visible when its
+//          revision is published; then the old one is unlinked, unless a view sees it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "store/command.h"
+#include "store/epochs.h"
+#include "store/hash_index.h"
+#include "store/heap.h"
+#include "store/item.h"
+#include "store/ordered_index.h"
+#include "store/published.h"
+#include "store/store.h"
+
+namespace mokv::store {
+
+class StateMachine {
+ public:
+  explicit StateMachine(uint64_t expected_items)
+      : hash_(heap_, epochs_, expected_items), order_(heap_, epochs_) {}
+  ~StateMachine();
+  StateMachine(const StateMachine&) = delete;
+  StateMachine& operator=(const StateMachine&) = delete;
+
+  ApplyResult Apply(const SetCommand& command);
+  ApplyResult Apply(const DeleteCommand& command);
+  void Publish();
+  void Reclaim();
+
+  // The version of `key` that is visible at `revision`. Inside an epoch.
+  const Item* Find(std::string_view key, Revision revision) const {
+    return ItemAccess::VisibleAt(hash_.Find(hash_.Hash(key), key), revision);
+  }
+
+  Epochs& epochs() const { return epochs_; }
+  const OrderedIndex& order() const { return order_; }
+  const Published& published() const { return published_; }
+  // After the last Publish or Reclaim. Thread-safe.
+  uint64_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
+
+  // Loads an empty state machine that nobody reads yet.
+  class Loading;
+
+ private:
+  struct Superseded {
+    const Item* by;
+    const Item* item;
+  };
+
+  // The outcome if the condition does not hold.
+  std::optional<ApplyResult> Refusal(const Item* found, std::optional<Revision> expected) const;
+  // `item` takes the place of `newest`, which may be null.
+  void Put(uint64_t hash, const Item* newest, const Item& item);
+  void CountIn(const Item& item);
+  void CountOut(const Item& item);
+  // `by` is the version right in front of `item`, which nobody needs any more.
+  void Unlink(const Item& by, const Item& item);
+  void UnlinkHeld(const Item& item);
+
+  Heap heap_;
+  mutable Epochs epochs_{heap_};
+  HashIndex hash_;
+  OrderedIndex order_;
+  Published published_;
+
+  // The writer's own; ahead of what is published.
+  Revision revision_;
+  Stats stats_;
+  Digest digest_;
+  std::vector<Superseded> superseded_;  // Since the last publication.
+
+  std::atomic<uint64_t> memory_bytes_{0};
+};
+
+class StateMachine::Loading {
+ public:
+  explicit Loading(StateMachine& machine) : machine_(machine), order_(machine.order_) {}
+  // Ascending keys.
+  void Append(const ItemFields& fields);
+  void Finish(Revision revision);
+
+ private:
+  struct Pending {
+    uint64_t hash;
+    const Item* item;
+  };
+  // Looked up together, so that the buckets' cache misses overlap.
+  static constexpr size_t kPendingMax = 32;
+
+  void InsertPending();
+
+  StateMachine& machine_;
+  OrderedIndex::Builder order_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace mokv::store

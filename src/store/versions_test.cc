@@ -1,0 +1,296 @@
+// Which older versions are kept, for whom, and that nothing else is; loading and digests.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "store/store.h"
+
+namespace mokv::store {
+namespace {
+
+void Set(Store& store, const std::string& key, const std::string& value) {
+  store.Apply(SetCommand{key, value, {}});
+}
+
+void Delete(Store& store, const std::string& key) { store.Apply(DeleteCommand{key, {}}); }
+
+std::string Text(const View& view, std::string_view key) {
+  const Item* item = view.Find(key);
+  return item == nullptr ? "(missing)" : std::string(item->value());
+}
+
+// Until nothing more is given back.
+uint64_t SettledBytes(Store& store) {
+  uint64_t before = 0;
+  do {
+    before = store.memory_bytes();
+    store.Reclaim();
+  } while (store.memory_bytes() != before);
+  return before;
+}
+
+// Goal:   each of several views keeps its own state, in whichever order they go.
+// Method: every order of dropping four views, over keys that were changed, deleted and made again
+//         between them.
+TEST(Versions, ViewsGoInAnyOrder) {
+  std::vector<int> order = {0, 1, 2, 3};
+  do {
+    Store store;
+    std::vector<std::shared_ptr<const View>> views;
+    std::vector<std::vector<std::string>> expected;
+    const std::vector<std::string> keys = {"changed", "deleted", "again", "late", "kept"};
+    Set(store, "kept", "always");
+    const auto take = [&] {
+      store.Publish();
+      views.push_back(store.TakeView());
+      expected.emplace_back();
+      for (const std::string& key : keys) expected.back().push_back(Text(*views.back(), key));
+    };
+    for (const char* key : {"changed", "deleted", "again"}) Set(store, key, "first");
+    take();
+    Set(store, "changed", "second");
+    Delete(store, "deleted");
+    Delete(store, "again");
+    take();
+    Set(store, "changed", "third");
+    Set(store, "again", "second");
+    Set(store, "late", "first");
+    Delete(store, "late");
+    take();
+    Delete(store, "changed");
+    Set(store, "late", "second");
+    take();
+    Set(store, "changed", "last");
+    Delete(store, "again");
+    store.Publish();
+    for (const int dropped : order) {
+      views[static_cast<size_t>(dropped)].reset();
+      store.Reclaim();
+      for (size_t i = 0; i < views.size(); ++i) {
+        if (views[i] == nullptr) continue;
+        for (size_t k = 0; k < keys.size(); ++k) {
+          EXPECT_EQ(Text(*views[i], keys[k]), expected[i][k]) << "view " << i << " " << keys[k];
+        }
+      }
+    }
+    for (const std::string& key : keys) Delete(store, key);
+    store.Publish();
+    Store empty;
+    EXPECT_LE(SettledBytes(store), SettledBytes(empty) + 64);
+  } while (std::next_permutation(order.begin(), order.end()));
+}
+
+// Goal: a view costs what has changed since, not what there is, and not how often it changed.
+TEST(Versions, ViewKeepsOneVersionOfWhatChanged) {
+  Store store;
+  constexpr int kKeys = 2'000;
+  const std::string value(100, 'v');
+  for (int i = 0; i < kKeys; ++i) Set(store, fmt::format("key-{:06}", i), value);
+  store.Publish();
+  const uint64_t before = SettledBytes(store);
+  auto view = store.TakeView();
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 100; ++i) Set(store, fmt::format("key-{:06}", i), value);
+    store.Publish();
+  }
+  // A hundred old versions, and a hundred new ones with their longer headers.
+  EXPECT_LT(SettledBytes(store), before + 100 * 300);
+  EXPECT_GT(SettledBytes(store), before + 100 * 100);
+  view.reset();
+  EXPECT_LT(SettledBytes(store), before + 100 * 40);
+}
+
+TEST(Versions, MemoryComesBackAfterDeletingEverything) {
+#if defined(__SANITIZE_THREAD__)
+  constexpr int kKeys = 5'000;
+#else
+  constexpr int kKeys = 50'000;
+#endif
+  Store store;
+  const uint64_t empty = SettledBytes(store);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < kKeys; ++i) {
+      Set(store, fmt::format("key-{}", i), std::string(50, 'v'));
+      if (i % 64 == 0) store.Publish();
+    }
+    store.Publish();
+    EXPECT_EQ(store.stats().keys, static_cast<uint64_t>(kKeys));
+    EXPECT_GT(store.memory_bytes(), kKeys * 60u);
+    for (int i = 0; i < kKeys; ++i) {
+      Delete(store, fmt::format("key-{}", (i * 7919) % kKeys));
+      if (i % 64 == 0) store.Publish();
+    }
+    store.Publish();
+    EXPECT_LE(SettledBytes(store), empty + 64);
+    EXPECT_EQ(store.digest(), Digest{});
+  }
+}
+
+TEST(Versions, BatchMayChangeAKeyManyTimes) {
+  Store store;
+  Set(store, "a", "1");
+  store.Publish();
+  const auto view = store.TakeView();
+  const auto reader = store.NewReader();
+  Delete(store, "a");
+  Set(store, "a", "2");
+  Delete(store, "a");
+  Set(store, "a", "3");
+  Set(store, "b", "1");
+  Delete(store, "b");
+  EXPECT_EQ(reader->Find("a")->value(), "1");
+  store.Publish();
+  EXPECT_EQ(reader->Find("a")->value(), "3");
+  EXPECT_EQ(reader->Find("b"), nullptr);
+  EXPECT_EQ(Text(*view, "a"), "1");
+  EXPECT_EQ(Text(*view, "b"), "(missing)");
+}
+
+// Goal: the digest depends on the state alone, not on how it came about; and on all of it.
+TEST(Digest, IsOfTheStateAlone) {
+  Store one;
+  Store other;
+  Set(one, "a", "1");
+  Set(one, "b", "2");
+  Set(other, "a", "1");
+  Set(other, "b", "2");
+  one.Publish();
+  one.Publish();
+  other.Publish();
+  EXPECT_EQ(one.digest(), other.digest());
+  Set(other, "c", "3");
+  other.Publish();
+  EXPECT_NE(one.digest(), other.digest());
+  Delete(other, "c");
+  other.Publish();
+  EXPECT_EQ(one.digest(), other.digest());
+}
+
+TEST(Digest, DependsOnEveryField) {
+  const ItemFields item{"key", "value", Revision(3), Revision(5), 2, LeaseId(0)};
+  Digest digest;
+  digest.Add(item);
+  std::vector<ItemFields> others(7, item);
+  others[0].key = "kez";
+  others[1].value = "valuf";
+  others[2].create_revision = Revision(4);
+  others[3].mod_revision = Revision(6);
+  others[4].version = 3;
+  others[5].lease = LeaseId(1);
+  others[6].key = "keyv", others[6].value = "alue";
+  for (const ItemFields& other : others) {
+    Digest differs;
+    differs.Add(other);
+    EXPECT_NE(differs, digest);
+  }
+  digest.Remove(item);
+  EXPECT_EQ(digest, Digest{});
+}
+
+TEST(BulkLoader, LoadsTheSameState) {
+  Store written;
+  for (int i = 0; i < 5'000; ++i) Set(written, fmt::format("key-{}", i), fmt::format("v{}", i));
+  for (int i = 0; i < 5'000; i += 3) Set(written, fmt::format("key-{}", i), "changed");
+  for (int i = 0; i < 5'000; i += 5) Delete(written, fmt::format("key-{}", i));
+  written.Publish();
+  const auto view = written.TakeView();
+  for (const uint64_t expected : {uint64_t{0}, view->stats().keys, uint64_t{100'000}}) {
+    BulkLoader loader(expected);
+    for (auto cursor = view->Seek(""); cursor->item() != nullptr; cursor->Next()) {
+      ASSERT_TRUE(loader.Add(cursor->item()->fields()).ok());
+    }
+    auto loaded = loader.Finish(view->revision());
+    ASSERT_TRUE(loaded.ok());
+    Store& store = **loaded;
+    EXPECT_EQ(store.revision(), written.revision());
+    EXPECT_EQ(store.digest(), written.digest());
+    EXPECT_EQ(store.stats().keys, written.stats().keys);
+    EXPECT_EQ(store.stats().data_bytes, written.stats().data_bytes);
+    EXPECT_EQ(store.NewReader()->Find("key-3")->value(), "changed");
+    // It goes on from there as any other.
+    Set(store, "key-5", "new");
+    Delete(store, "key-3");
+    store.Publish();
+    EXPECT_EQ(store.revision(), Revision(written.revision().value() + 2));
+    EXPECT_EQ(Text(*store.TakeView(), "key-5"), "new");
+    EXPECT_EQ(Text(*store.TakeView(), "key-3"), "(missing)");
+  }
+}
+
+TEST(BulkLoader, RefusesWhatCannotBeAState) {
+  const ItemFields item{"b", "", Revision(2), Revision(3), 1};
+  const auto refused = [&](auto change) -> std::string {
+    BulkLoader loader;
+    EXPECT_TRUE(loader.Add(item).ok());
+    ItemFields next = item;
+    next.key = "c";
+    change(next);
+    const absl::Status status = loader.Add(next);
+    return std::string(MessageOf(status));
+  };
+  EXPECT_EQ(refused([](ItemFields& next) { next.key = "b"; }),
+            "items out of order: key \"b\" follows \"b\"");
+  EXPECT_EQ(refused([](ItemFields& next) { next.key = "a"; }),
+            "items out of order: key \"a\" follows \"b\"");
+  EXPECT_NE(refused([](ItemFields& next) { next.version = 0; }), "");
+  EXPECT_NE(refused([](ItemFields& next) { next.create_revision = Revision(4); }), "");
+  BulkLoader loader;
+  EXPECT_TRUE(loader.Add(item).ok());
+  const auto finished = loader.Finish(Revision(2));
+  EXPECT_EQ(MessageOf(finished.status()), "an item of revision 3 in a state of revision 2");
+}
+
+TEST(Range, OverAPrefixBothWays) {
+  Store store;
+  for (const char* key : {"a", "b", "b/1", "b/2", "b/\xff", "b0", "c"}) Set(store, key, "");
+  store.Publish();
+  const auto view = store.TakeView();
+  std::vector<std::string> forward;
+  for (auto at = view->Seek("b/"); at->item() != nullptr && at->item()->key().starts_with("b/");
+       at->Next()) {
+    forward.emplace_back(at->item()->key());
+  }
+  EXPECT_EQ(forward, (std::vector<std::string>{"b/1", "b/2", "b/\xff"}));
+  std::vector<std::string> backward;
+  for (auto at = view->SeekBelow(BehindPrefix("b/"));
+       at->item() != nullptr && at->item()->key().starts_with("b/"); at->Previous()) {
+    backward.insert(backward.begin(), std::string(at->item()->key()));
+  }
+  EXPECT_EQ(backward, forward);
+  EXPECT_EQ(BehindPrefix("a\xff\xff"), "b");
+  EXPECT_EQ(BehindPrefix("\xff"), std::nullopt);
+  EXPECT_EQ(BehindPrefix(""), std::nullopt);
+  EXPECT_EQ(view->SeekBelow(std::nullopt)->item()->key(), "c");
+  EXPECT_EQ(view->SeekBelow("a")->item(), nullptr);
+}
+
+// Goal: stepping off either end comes back to the item at that end.
+TEST(Range, StepsOffBothEndsAndBack) {
+  Store store;
+  Set(store, "a", "");
+  Set(store, "b", "");
+  store.Publish();
+  const auto view = store.TakeView();
+  const auto at = view->Seek("a");
+  at->Previous();
+  EXPECT_EQ(at->item(), nullptr);
+  at->Previous();
+  EXPECT_EQ(at->item(), nullptr);
+  at->Next();
+  ASSERT_NE(at->item(), nullptr);
+  EXPECT_EQ(at->item()->key(), "a");
+  at->Next();
+  at->Next();
+  EXPECT_EQ(at->item(), nullptr);
+  at->Next();
+  at->Previous();
+  ASSERT_NE(at->item(), nullptr);
+  EXPECT_EQ(at->item()->key(), "b");
+}
+
+}  // namespace
+}  // namespace mokv::store
