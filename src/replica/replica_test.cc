@@ -152,7 +152,7 @@ TEST(Replica, RestartKeepsWhatWasAnsweredAndBeginsANewTerm) {
   EXPECT_EQ(life.replica->cluster_id(), "cluster-1");
   const auto view = life.store.TakeView();
   ASSERT_NE(view->Find("k"), nullptr);
-  EXPECT_EQ(view->Find("k")->version, 2u);
+  EXPECT_EQ(view->Find("k")->version(), 2u);
   EXPECT_EQ(view->revision(), Revision(2));
 }
 
