@@ -14,6 +14,7 @@ help:
 	@echo "make gencert    certificates and policy files in CERT_DIR ($(CERT_DIR))"
 	@echo "make cluster    three nodes on this machine"
 	@echo "make bench      measure, side by side with what is installed"
+	@echo "make lincheck   bin/lincheck FILE: is a client history linearizable?"
 	@echo "make format     clang-format everything"
 
 .PHONY: build
@@ -56,7 +57,11 @@ interop-server:
 
 .PHONY: lincheck
 lincheck:
-	@echo "bin/lincheck comes with the simulator; it is not there yet" >&2; exit 1
+	@scripts/install_packages.sh build test
+	@cmake -S . -B build/lincheck -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_FOLDERS=base -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_SIM=ON >/dev/null
+	@cmake --build build/lincheck -j $(JOBS) --target lincheck
+	@mkdir -p bin
+	@cp -f build/lincheck/bin/lincheck bin/
 
 .PHONY: format
 format:
