@@ -21,11 +21,11 @@ int main(int argc, char** argv) {
   }
   std::ifstream file(argument);
   std::istream& in = argument == "-" ? std::cin : file;
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
   if (argument != "-" && (!file.is_open() || std::filesystem::is_directory(argument))) {
     fmt::print(stderr, "lincheck: cannot read {}\n", argument);
     return 2;
   }
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
   const auto history = ParseHistory(text);
   if (!history.ok()) {
     fmt::print(stderr, "lincheck: {}: {}\n", argument, mokv::MessageOf(history.status()));
