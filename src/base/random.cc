@@ -13,4 +13,10 @@ std::string NewUniqueId() {
   return fmt::format("{:016x}{:016x}", words[0], words[1]);
 }
 
+uint64_t NewSalt() {
+  uint64_t salt;
+  MOKV_CHECK_EQ(getrandom(&salt, sizeof(salt), 0), static_cast<ssize_t>(sizeof(salt)));
+  return salt;
+}
+
 }  // namespace mokv

@@ -31,5 +31,7 @@ class SeededRandom final : public Random {
 
 // 128 bits of the operating system's randomness as 32 hex digits: for ids that must never repeat.
 std::string NewUniqueId();
+// 64 bits of it: for salts, which nobody outside may know.
+uint64_t NewSalt();
 
 }  // namespace mokv

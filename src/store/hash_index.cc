@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <bit>
 #include <new>
-#include <random>
 
 #include "base/check.h"
+#include "base/random.h"
 
 namespace mokv::store {
 namespace {
@@ -31,11 +31,6 @@ constexpr uint64_t kEmpty = 0;
 constexpr uint64_t kRemoved = 1;
 constexpr unsigned kTagShift = 48;
 constexpr uint64_t kAddressMask = (uint64_t{1} << kTagShift) - 1;
-
-uint64_t RandomSalt() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
 
 // Bits of the hash that are far from those that the directory uses.
 uint64_t Tag(uint64_t hash) { return hash & 0xffff; }
@@ -74,7 +69,7 @@ class HashIndex::SegmentRef {
 };
 
 HashIndex::HashIndex(Heap& heap, Epochs& epochs, uint64_t expected_items)
-    : heap_(heap), epochs_(epochs), salt_(RandomSalt()) {
+    : heap_(heap), epochs_(epochs), salt_(NewSalt()) {
   constexpr uint64_t kItemsInFullSegment =
       uint64_t{kBucketsMax} * kSlotsInBucket * (kFillPercentMax - 10) / 100;
   const uint64_t segments = std::bit_ceil(expected_items / kItemsInFullSegment + 1);

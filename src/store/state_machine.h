@@ -35,12 +35,13 @@ class StateMachine {
   void Publish();
   void Reclaim();
 
-  // The version of `key` that is visible at `revision`. Inside an epoch.
+  // The version of `key` that is visible at `revision`, which a view pins. Inside an epoch.
   const Item* Find(std::string_view key, Revision revision) const {
     return ItemAccess::VisibleAt(hash_.Find(hash_.Hash(key), key), revision);
   }
 
   Epochs& epochs() const { return epochs_; }
+  const HashIndex& hash() const { return hash_; }
   const OrderedIndex& order() const { return order_; }
   const Published& published() const { return published_; }
   // After the last Publish or Reclaim. Thread-safe.

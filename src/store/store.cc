@@ -16,7 +16,19 @@ class StoreReader final : public Reader {
   const Item* Find(std::string_view key) override {
     // Inside before asking for the revision: what is visible now then stays until we leave.
     if (slot_ == nullptr) slot_ = &machine_.epochs().Enter();
-    return machine_.Find(key, machine_.published().revision());
+    const uint64_t hash = machine_.hash().Hash(key);
+    Revision revision = machine_.published().revision();
+    while (true) {
+      const Item* newest = machine_.hash().Find(hash, key);
+      if (newest == nullptr || newest->mod_revision() <= revision) {
+        return ItemAccess::VisibleAt(newest, revision);
+      }
+      // The version that we look for is unlinked once its successor is published, which may be now.
+      const Item* visible = ItemAccess::VisibleAt(newest, revision);
+      const Revision now = machine_.published().revision();
+      if (now == revision) return visible;
+      revision = now;
+    }
   }
 
   void Leave() override {

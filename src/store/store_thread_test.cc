@@ -80,6 +80,53 @@ void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
   satisfied.fetch_add(1);
 }
 
+// Goal:   a reader that comes while a new version is published finds the old one or the new one,
+// and
+//         never again an older one than before.
+// Method: a few keys that are always there are overwritten all the time, each in a batch of its
+// own,
+//         while a view holds their first versions.
+TEST(StoreThreads, OverwrittenKeysAreNeverMissing) {
+  constexpr size_t kKeys = 8;
+  constexpr int kFinds = 200'000;
+  constexpr int kReaders = 2;
+  Store store;
+  for (size_t i = 0; i < kKeys; ++i) store.Apply(SetCommand{Key(i, 'a'), "first", {}});
+  store.Publish();
+  const auto view = store.TakeView();
+  std::atomic<int> done = 0;
+  std::atomic<int> missing = 0;
+  std::atomic<int> older = 0;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < kReaders; ++i) {
+    readers.emplace_back([&] {
+      const auto reader = store.NewReader();
+      std::vector<uint64_t> versions(kKeys, 0);
+      for (int find = 0; find < kFinds; ++find) {
+        const size_t key = static_cast<size_t>(find) % kKeys;
+        const Item* item = reader->Find(Key(key, 'a'));
+        if (item == nullptr) {
+          ++missing;
+        } else if (item->version() < versions[key]) {
+          ++older;
+        } else {
+          versions[key] = item->version();
+        }
+        if (find % 4 == 0) reader->Leave();
+      }
+      ++done;
+    });
+  }
+  for (size_t i = 0; done.load() < kReaders; ++i) {
+    store.Apply(SetCommand{Key(i % kKeys, 'a'), "another", {}});
+    store.Publish();
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(missing.load(), 0);
+  EXPECT_EQ(older.load(), 0);
+  for (size_t i = 0; i < kKeys; ++i) EXPECT_EQ(view->Find(Key(i, 'a'))->value(), "first");
+}
+
 TEST(StoreThreads, ReadersSeeWholeBatches) {
   constexpr int kReaders = 3;
   SCOPED_TRACE(testing::Message() << "seed " << kSeed);
