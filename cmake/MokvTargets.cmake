@@ -1,16 +1,41 @@
 # The rules that every target of ours follows: warnings as errors, one include root, sanitizers.
 add_library(mokv_options INTERFACE)
 # Designated initializers name what differs from the defaults; GCC 12 would have all of them named.
-target_compile_options(mokv_options INTERFACE -Wall -Wextra -Wconversion -Werror
-                       -Wno-missing-field-initializers)
+target_compile_options(mokv_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
 target_include_directories(mokv_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+# The compiler that ships the product decides about warnings; Clang only builds the fuzzers.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(mokv_options INTERFACE -Wconversion -Werror)
+endif()
+
+option(MOKV_FUZZ "Build the libFuzzer programs, and no tests; needs Clang" OFF)
+set(MOKV_FUZZ_SECONDS 10 CACHE STRING "How long ctest runs each fuzzer")
+if(MOKV_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+    message(FATAL_ERROR "MOKV_FUZZ needs -DCMAKE_CXX_COMPILER=clang++-19")
+  endif()
+  find_program(MOKV_ADDR2LINE addr2line REQUIRED)
+  set(MOKV_SANITIZE address,undefined)
+endif()
+
+# In a library of its own, so that generated code gets these without our warnings.
+add_library(mokv_sanitizers INTERFACE)
+target_link_libraries(mokv_options INTERFACE mokv_sanitizers)
 if(MOKV_SANITIZE)
-  target_compile_options(mokv_options INTERFACE -fsanitize=${MOKV_SANITIZE}
+  target_compile_options(mokv_sanitizers INTERFACE -fsanitize=${MOKV_SANITIZE}
                          -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(mokv_options INTERFACE -fsanitize=${MOKV_SANITIZE})
-  # GCC 12 warns falsely inside libstdc++ once sanitizers change its inlining.
-  target_compile_options(mokv_options INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow
-                         -Wno-restrict -Wno-tsan)
+  target_link_options(mokv_sanitizers INTERFACE -fsanitize=${MOKV_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # GCC 12 warns falsely inside libstdc++ once sanitizers change its inlining.
+    target_compile_options(mokv_options INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow
+                           -Wno-restrict -Wno-tsan)
+  endif()
+endif()
+if(MOKV_FUZZ)
+  # libstdc++'s own checks find an index past the end also where memory happens to follow. A higher
+  # level of optimization costs more time to build than it saves in a short run.
+  target_compile_options(mokv_sanitizers INTERFACE -fsanitize=fuzzer-no-link -O1 -gline-tables-only
+                         -D_GLIBCXX_ASSERTIONS)
 endif()
 
 # -O2 rather than CMake's -O3: smaller code, and nothing here gained from -O3. Frame pointers
@@ -60,10 +85,7 @@ function(mokv_protos name)
   endforeach()
   add_library(${name} STATIC ${generated})
   target_include_directories(${name} SYSTEM PUBLIC ${out_root})
-  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
-  if(MOKV_SANITIZE)
-    target_compile_options(${name} PRIVATE -fsanitize=${MOKV_SANITIZE})
-  endif()
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf PRIVATE mokv_sanitizers)
 endfunction()
 
 # Which test programs to have (all when empty), and what their tests' names begin with: so that one
@@ -74,7 +96,7 @@ add_custom_target(unit_tests)
 
 # mokv_test(NAME SOURCES a_test.cc LINKS dep ...): one GoogleTest program, each test known to ctest.
 function(mokv_test name)
-  if(NOT MOKV_BUILD_TESTS OR (MOKV_TESTS AND NOT name IN_LIST MOKV_TESTS))
+  if(NOT MOKV_BUILD_TESTS OR MOKV_FUZZ OR (MOKV_TESTS AND NOT name IN_LIST MOKV_TESTS))
     return()
   endif()
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
@@ -85,4 +107,35 @@ function(mokv_test name)
   gtest_discover_tests(${name} TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300 LABELS unit
                        ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
+endfunction()
+
+add_custom_target(fuzzers)
+
+# mokv_fuzz(NAME SOURCES a_fuzz.cc LINKS dep ...): one libFuzzer program, and the test fuzz/NAME that
+# runs it for a short while from the inputs in testdata/fuzz/NAME beside its source, if there are
+# any. New inputs that reach new code stay in the build directory, as does one that fails; libFuzzer
+# prints its path, and the seed. Nothing at all unless MOKV_FUZZ is on.
+function(mokv_fuzz name)
+  if(NOT MOKV_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} EXCLUDE_FROM_ALL ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE mokv_options ${ARG_LINKS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name})
+
+  set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
+  file(MAKE_DIRECTORY ${found}/corpus)
+  set(corpora ${found}/corpus)
+  if(IS_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/testdata/fuzz/${name})
+    list(APPEND corpora ${CMAKE_CURRENT_SOURCE_DIR}/testdata/fuzz/${name})
+  endif()
+  add_test(NAME fuzz/${name}
+           COMMAND ${name} -max_total_time=${MOKV_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
+                   -artifact_prefix=${found}/ -print_final_stats=1 ${corpora})
+  math(EXPR timeout "${MOKV_FUZZ_SECONDS} + 120")
+  # addr2line is always there; llvm-symbolizer would be one more package.
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT ${timeout}
+                       ENVIRONMENT ASAN_SYMBOLIZER_PATH=${MOKV_ADDR2LINE})
 endfunction()

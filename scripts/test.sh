@@ -1,14 +1,16 @@
 #!/bin/sh
 # Builds and runs every test: in the release build the unit, tree and end-to-end tests, then the unit
-# tests again under AddressSanitizer with UBSan, and those with threads under ThreadSanitizer.
+# tests again under AddressSanitizer with UBSan, those with threads under ThreadSanitizer, and each
+# fuzzer for a few seconds.
 #   scripts/test.sh [JOBS]
-# One run of ctest at the end covers all three builds, so that its closing lines count every test.
+# One run of ctest at the end covers all four builds, so that its closing lines count every test.
 set -eu
 jobs=${1:-$(nproc)}
 top=$(pwd)
 
-asan_tests="base_test;net_test;rpc_test;wal_test;store_test;replica_test;auth_test;telemetry_test"
-asan_tests="$asan_tests;service_test;config_test;certificates_test;node_test"
+asan_tests="base_test;net_test;rpc_test;raft_test;raft_property_test;wal_test;store_test"
+asan_tests="$asan_tests;replica_test;auth_test;telemetry_test;service_test;config_test"
+asan_tests="$asan_tests;certificates_test;node_test"
 tsan_tests="net_test;rpc_test;store_test;wal_test;telemetry_test"
 
 build() { # NAME TARGET CMAKE_OPTION...
@@ -26,9 +28,12 @@ build asan unit_tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOKV_SANITIZE=address,
   -DMOKV_TESTS="$asan_tests" -DMOKV_TEST_PREFIX=asan/
 build tsan unit_tests -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMOKV_SANITIZE=thread \
   -DMOKV_TESTS="$tsan_tests" -DMOKV_TEST_PREFIX=tsan/
+build fuzz fuzzers -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_C_COMPILER=clang-19 -DCMAKE_BUILD_TYPE= \
+  -DMOKV_FUZZ=ON
 
 mkdir -p build/all
-echo "subdirs(\"$top/build/test\" \"$top/build/asan\" \"$top/build/tsan\")" \
-  >build/all/CTestTestfile.cmake
+for name in test asan tsan fuzz; do
+  echo "subdirs(\"$top/build/$name\")"
+done >build/all/CTestTestfile.cmake
 # Its closing lines are the last that this prints; they say how long the tests took.
 ctest --test-dir build/all --output-on-failure -j "$jobs"

@@ -1,4 +1,5 @@
 // mokv: runs one node in the foreground until SIGTERM or SIGINT.
+#include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -42,6 +43,9 @@ int main(int argc, char** argv) {
       break;
   }
   mokv::ConfigureLogging(config.log_level, config.log_format);
+  // Protobuf would print a line for every request whose texts are not UTF-8, as fast as a client can
+  // send them; the answer says it already.
+  google::protobuf::SetLogHandler(nullptr);
 
   // Before any thread starts, so that all inherit it and only sigwait below takes the signals.
   sigset_t signals;

@@ -30,6 +30,7 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
     return error("an IPv6 host needs brackets");
   }
   if (host.empty()) return error("no host");
+  if (host.find_first_of("[]") != std::string_view::npos) return error("a bracket in the host");
   unsigned port = 0;
   const auto [end, error_code] =
       std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);

@@ -16,7 +16,7 @@ TEST(ParseHostPort, ReadsWhatPeopleWrite) {
 
 TEST(ParseHostPort, RefusesTheRestNamingIt) {
   for (const char* text : {"", "host", ":1", "host:", "host:x", "host:65536", "host:-1", "::1:80",
-                           "[::1:80", "h:1 "}) {
+                           "[::1:80", "[[]:80", "a]:80", "h:1 "}) {
     const auto parsed = ParseHostPort(text);
     ASSERT_FALSE(parsed.ok()) << text;
     EXPECT_NE(MessageOf(parsed.status()).find(text), std::string_view::npos);

@@ -4,12 +4,13 @@
 #include <dirent.h>
 #include <gtest/gtest.h>
 
-#include <future>
 #include <thread>
 
 #include "base/status.h"
+#include "net/testing/loopback.h"
 #include "net/testing/raw_socket.h"
 #include "net/testing/test_certificates.h"
+#include "net/testing/wait.h"
 
 namespace mokv::net {
 namespace {
@@ -25,14 +26,6 @@ size_t OpenDescriptors() {
   return count;
 }
 
-bool Until(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10'000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
-}
-
 // Answers each connection of the protocol that begins with "ping\n" with "pong\n".
 class ListenerTest : public testing::Test {
  protected:
@@ -42,10 +35,6 @@ class ListenerTest : public testing::Test {
   }
 
   void Listen(Listener::Options options) {
-    options.address = {"127.0.0.1", 0};
-    auto listener = Listener::Bind(pool_, options);
-    ASSERT_TRUE(listener.ok()) << listener.status();
-    listener_ = std::move(*listener);
     Protocol protocol;
     protocol.alpn = "ping";
     protocol.clear_prefix = "ping\n";
@@ -55,7 +44,7 @@ class ListenerTest : public testing::Test {
       transport->Close();
       thread.DeleteSoon(std::move(transport));
     };
-    listener_->AddProtocol(std::move(protocol));
+    listener_ = BindLoopback(pool_, std::move(protocol), std::move(options));
     pool_.Start();
     listener_->Start();
   }

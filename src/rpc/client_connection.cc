@@ -4,24 +4,18 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
+#include "rpc/http2_header.h"
 
 namespace mokv::rpc {
 namespace {
 
 constexpr uint32_t kStreamWindowBytes = uint32_t{4} << 20;
 constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
-
-nghttp2_nv Header(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME};
-}
 
 // gRPC's mapping of HTTP/2 errors (PROTOCOL-HTTP2, "Errors").
 absl::StatusCode CodeOfHttp2Error(uint32_t error) {
@@ -148,17 +142,17 @@ void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
   const MonotonicTime now = SystemClock().Now();
   std::string timeout;
   std::vector<nghttp2_nv> headers = {
-      Header(":method", "POST"),
-      Header(":scheme", options_.tls != nullptr ? "https" : "http"),
-      Header(":path", call->method),
-      Header(":authority", authority_),
-      Header("te", "trailers"),
-      Header("content-type", "application/grpc"),
-      Header("user-agent", "mokv-cpp"),
+      CopiedHeader(":method", "POST"),
+      CopiedHeader(":scheme", options_.tls != nullptr ? "https" : "http"),
+      CopiedHeader(":path", call->method),
+      CopiedHeader(":authority", authority_),
+      CopiedHeader("te", "trailers"),
+      CopiedHeader("content-type", "application/grpc"),
+      CopiedHeader("user-agent", "mokv-cpp"),
   };
   if (call->deadline != MonotonicTime::Max()) {
     timeout = FormatTimeout(call->deadline - now);
-    headers.push_back(Header("grpc-timeout", timeout));
+    headers.push_back(CopiedHeader("grpc-timeout", timeout));
   }
   nghttp2_data_provider provider{};
   provider.source.ptr = call.get();
@@ -200,9 +194,7 @@ void ClientConnection::OnHeader(ClientCall& call, std::string_view name, std::st
   if (name == ":status") {
     call.http_status = value;
   } else if (name == "grpc-status") {
-    int code = -1;
-    std::from_chars(value.data(), value.data() + value.size(), code);
-    call.grpc_status = code;
+    call.grpc_status = ParseStatusCode(value);
   } else if (name == "grpc-message") {
     call.grpc_message = PercentDecode(value);
   }
@@ -241,20 +233,23 @@ void ClientConnection::OnData(ClientCall& call, std::string_view bytes) {
 
 absl::Status ClientConnection::FinalStatus(const ClientCall& call, uint32_t http2_error) const {
   if (!call.failure.ok()) return call.failure;
-  if (call.grpc_status >= 0) {
-    if (call.grpc_status == 0) {
-      if (call.unary_done != nullptr && !call.has_message) {
-        return absl::InternalError("the server answered OK without a message");
-      }
-      return absl::OkStatus();
+  if (call.grpc_status.has_value()) {
+    if (*call.grpc_status != absl::StatusCode::kOk) {
+      return absl::Status(*call.grpc_status, call.grpc_message);
     }
-    return absl::Status(static_cast<absl::StatusCode>(call.grpc_status), call.grpc_message);
+    if (call.unary_done != nullptr && !call.has_message) {
+      // gRPC's table has UNIMPLEMENTED here. But that promises that nothing was done, and this
+      // server may well have done it.
+      return absl::InternalError("the server answered OK without a message");
+    }
+    return absl::OkStatus();
   }
   if (http2_error != NGHTTP2_NO_ERROR) {
     return MakeStatus(CodeOfHttp2Error(http2_error), "the server reset the call: {}",
                       nghttp2_http2_strerror(http2_error));
   }
-  return MakeStatus(absl::StatusCode::kUnknown, "answer without grpc-status (HTTP status {})",
+  return MakeStatus(CodeOfHttpStatus(call.http_status),
+                    "answer without grpc-status, HTTP status {} (outcome unknown)",
                     call.http_status);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,7 +33,7 @@ struct ClientCall {
   bool sent = false;  // Bytes of it may have left.
   std::string response;
   std::string http_status;
-  int grpc_status = -1;  // None yet.
+  std::optional<absl::StatusCode> grpc_status;
   std::string grpc_message;
   bool has_message = false;  // Unary: `message` is complete.
   std::string message;

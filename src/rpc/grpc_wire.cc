@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/check.h"
 
@@ -67,6 +68,26 @@ std::string FormatTimeout(Duration timeout) {
   if (ns / 1'000 <= kNumberMax) return fmt::format("{}u", ns / 1'000);
   if (ns / 1'000'000 <= kNumberMax) return fmt::format("{}m", ns / 1'000'000);
   return fmt::format("{}S", std::min(ns / 1'000'000'000, kNumberMax));
+}
+
+absl::StatusCode ParseStatusCode(std::string_view text) {
+  constexpr int kCodeMax = static_cast<int>(absl::StatusCode::kUnauthenticated);
+  int code = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), code);
+  const bool is_code =
+      error == std::errc() && end == text.data() + text.size() && code >= 0 && code <= kCodeMax;
+  return is_code ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown;
+}
+
+absl::StatusCode CodeOfHttpStatus(std::string_view http_status) {
+  if (http_status == "400") return absl::StatusCode::kInternal;
+  if (http_status == "401") return absl::StatusCode::kUnauthenticated;
+  if (http_status == "403") return absl::StatusCode::kPermissionDenied;
+  if (http_status == "404") return absl::StatusCode::kUnimplemented;
+  for (const std::string_view later : {"429", "502", "503", "504"}) {
+    if (http_status == later) return absl::StatusCode::kUnavailable;
+  }
+  return absl::StatusCode::kUnknown;
 }
 
 std::string PercentEncode(std::string_view text) {

@@ -1,8 +1,10 @@
 // The parts of gRPC's wire format that lie on top of HTTP/2: message prefix, grpc-timeout,
-// grpc-message. See gRPC's PROTOCOL-HTTP2 document.
+// grpc-status, grpc-message. See gRPC's PROTOCOL-HTTP2 document.
 //
 // Pure functions.
 #pragma once
+
+#include <absl/status/status.h>
 
 #include <cstdint>
 #include <optional>
@@ -30,6 +32,12 @@ void WriteMessagePrefix(uint32_t size_bytes, char* out);
 std::optional<Duration> ParseTimeout(std::string_view text);
 // The shortest exact-or-shorter form; at least "1n".
 std::string FormatTimeout(Duration timeout);
+
+// The value of `grpc-status`: UNKNOWN when it is not the number of a code.
+absl::StatusCode ParseStatusCode(std::string_view text);
+// What an answer without `grpc-status` means (gRPC's http-grpc-status-mapping document): it most
+// likely comes from a proxy.
+absl::StatusCode CodeOfHttpStatus(std::string_view http_status);
 
 // Status messages travel percent-encoded; whatever is not printable ASCII is escaped.
 std::string PercentEncode(std::string_view text);

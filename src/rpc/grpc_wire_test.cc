@@ -46,6 +46,27 @@ TEST(GrpcMessage, KeepsMalformedEscapes) {
   EXPECT_EQ(PercentDecode("%zz%4"), "%zz%4");
 }
 
+TEST(StatusCode, IsUnknownUnlessItIsANumberOfOne) {
+  EXPECT_EQ(ParseStatusCode("0"), absl::StatusCode::kOk);
+  EXPECT_EQ(ParseStatusCode("16"), absl::StatusCode::kUnauthenticated);
+  for (const char* text : {"", "17", "-1", "0x", " 0", "OK", "99999999999"}) {
+    EXPECT_EQ(ParseStatusCode(text), absl::StatusCode::kUnknown) << text;
+  }
+}
+
+TEST(StatusCode, FollowsTheHttpStatusOfWhatIsNotGrpc) {
+  EXPECT_EQ(CodeOfHttpStatus("400"), absl::StatusCode::kInternal);
+  EXPECT_EQ(CodeOfHttpStatus("401"), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(CodeOfHttpStatus("403"), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(CodeOfHttpStatus("404"), absl::StatusCode::kUnimplemented);
+  for (const char* later : {"429", "502", "503", "504"}) {
+    EXPECT_EQ(CodeOfHttpStatus(later), absl::StatusCode::kUnavailable) << later;
+  }
+  for (const char* other : {"200", "500", "302", ""}) {
+    EXPECT_EQ(CodeOfHttpStatus(other), absl::StatusCode::kUnknown) << other;
+  }
+}
+
 TEST(MessagePrefix, HoldsFlagAndBigEndianLength) {
   char bytes[kMessagePrefixBytes];
   WriteMessagePrefix(0x01020304, bytes);

@@ -66,7 +66,7 @@ MonotonicTime Call::deadline() const { return call_.deadline; }
 size_t Call::io_thread() const { return call_.connection->thread().io().index(); }
 
 std::string_view Call::metadata(std::string_view name) const {
-  for (const auto& [key, value] : call_.metadata) {
+  for (const auto& [key, value] : call_.head.metadata) {
     if (key == name) return value;
   }
   return {};

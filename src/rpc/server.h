@@ -50,7 +50,8 @@ struct ServerStats {
   std::atomic<uint64_t> connections_total{0};
   std::atomic<uint64_t> connections_broken{0};  // HTTP/2 that does not parse, or breaks its rules.
   std::atomic<uint64_t> calls_open{0};
-  std::atomic<uint64_t> streams_stalled{0};  // Ended: no progress for Options::stall_timeout.
+  std::atomic<uint64_t> streams_stalled{0};     // Ended: no progress for Options::stall_timeout.
+  std::atomic<uint64_t> connections_silent{0};  // Closed: no answer to a PING.
 };
 
 class Server {
@@ -68,6 +69,12 @@ class Server {
     // A call whose client neither sends nor takes a byte for so long, while the server waits for
     // it, is ended.
     Duration stall_timeout = std::chrono::seconds(60);
+    // A client that has sent nothing for `keepalive_idle` is sent a PING; it must send something
+    // within `keepalive_timeout`, or its connection is closed with all its calls.
+    Duration keepalive_idle = std::chrono::seconds(60);
+    Duration keepalive_timeout = std::chrono::seconds(20);
+    // How long a client has to notice that the server is going away, in Drain.
+    Duration goaway_notice = std::chrono::seconds(1);
   };
 
   // `observer` may be null and must outlive the pool's threads.
@@ -83,7 +90,8 @@ class Server {
   net::Protocol protocol();
 
   // Every connection is told to go away (GOAWAY) and closed when its calls are over, at the latest
-  // after `grace`. Returns when all are closed. Stop the listener first.
+  // after `grace`. Calls that clients send before they can know of it are served. Returns when all
+  // connections are closed. Stop the listener first.
   void Drain(Duration grace);
 
   const std::vector<std::string>& method_paths() const;

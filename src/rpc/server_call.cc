@@ -1,10 +1,14 @@
 #include "rpc/server_call.h"
 
+#include "base/check.h"
+
 namespace mokv::rpc {
 namespace {
 
 // A call that is kept for reuse keeps no larger buffer than this.
 constexpr size_t kKeptBufferBytesMax = size_t{16} << 10;
+// Messages of a stream are gathered up to this before HTTP/2 is given them.
+constexpr size_t kStreamBatchBytes = size_t{16} << 10;
 
 void ClearBuffer(std::string& buffer) {
   if (buffer.capacity() > kKeptBufferBytesMax) {
@@ -19,13 +23,7 @@ void ClearBuffer(std::string& buffer) {
 void ServerCall::Reset() {
   stream = 0;
   state = State::kReceiving;
-  method = nullptr;
-  path.clear();
-  is_post = false;
-  is_grpc = false;
-  bad_timeout = false;
-  header_bytes = 0;
-  metadata.clear();
+  head.Reset();
   deadline = MonotonicTime::Max();
   ClearBuffer(request);
   request_ended = false;
@@ -41,6 +39,35 @@ void ServerCall::Reset() {
   response_bytes = 0;
   previous = nullptr;
   next = nullptr;
+}
+
+void ServerCall::FrameResponse() {
+  MOKV_CHECK_GE(response.size(), kMessagePrefixBytes);
+  response_bytes = response.size() - kMessagePrefixBytes;
+  WriteMessagePrefix(static_cast<uint32_t>(response_bytes), response.data());
+}
+
+void ServerCall::FillFromSource() {
+  response.clear();
+  response_sent = 0;
+  while (source != nullptr && !source_waits && response.size() < kStreamBatchBytes) {
+    const size_t start = response.size();
+    response.resize(start + kMessagePrefixBytes);
+    const MessageSource::Next next_message = source->Produce(&response);
+    if (next_message != MessageSource::Next::kMessage) {
+      response.resize(start);
+      if (next_message == MessageSource::Next::kWait) {
+        source_waits = true;
+      } else {
+        status = source->status();
+        source.reset();
+      }
+      return;
+    }
+    const size_t message_bytes = response.size() - start - kMessagePrefixBytes;
+    WriteMessagePrefix(static_cast<uint32_t>(message_bytes), response.data() + start);
+    response_bytes += message_bytes;
+  }
 }
 
 }  // namespace mokv::rpc

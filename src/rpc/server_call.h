@@ -7,12 +7,11 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/method.h"
+#include "rpc/server_request.h"
 
 namespace mokv::rpc {
 
@@ -38,19 +37,16 @@ class ServerCall {
 
   // Makes a finished call as good as new; keeps buffers unless they have grown large.
   void Reset();
+  // Writes the prefix of a unary response, whose message stands behind the room for it.
+  void FrameResponse();
+  // Replaces a response that has left by the source's next messages, until it waits or ends.
+  void FillFromSource();
 
   ServerConnection* connection;
   int32_t stream = 0;
   State state = State::kReceiving;
-  const Method* method = nullptr;
 
-  // Set by the headers.
-  std::string path;  // Only of an unknown method.
-  bool is_post = false;
-  bool is_grpc = false;
-  bool bad_timeout = false;
-  size_t header_bytes = 0;
-  std::vector<std::pair<std::string, std::string>> metadata;
+  RequestHead head;
   MonotonicTime received;
   MonotonicTime deadline = MonotonicTime::Max();
 

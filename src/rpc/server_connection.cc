@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "rpc/http2_header.h"
 
 namespace mokv::rpc {
 namespace {
@@ -15,8 +16,6 @@ namespace {
 // Uploads may be this far ahead of us, a call and a connection.
 constexpr uint32_t kCallWindowBytes = uint32_t{1} << 20;
 constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
-// Messages of a stream are gathered up to this before HTTP/2 is given them.
-constexpr size_t kStreamBatchBytes = size_t{16} << 10;
 // Frames that wait for a client to read. A client that obeys the rules causes a few for each of its
 // calls; one that reads nothing and goes on sending could make us queue resets without end.
 constexpr size_t kQueuedFramesMax = 10'000;
@@ -30,42 +29,20 @@ constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
 // make three bytes of one.
 constexpr size_t kStatusMessageBytesMax = 5'000;
 
-nghttp2_nv Header(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
-}
+// What the PING carries that tells whether a client has seen the first GOAWAY.
+constexpr uint8_t kGoAwayPing[8] = {'g', 'o', ' ', 'a', 'w', 'a', 'y', '?'};
+// Of the first GOAWAY: all streams that can be (RFC 9113, 6.8).
+constexpr int32_t kStreamMax = INT32_MAX;
 
-// For values that do not outlive the call of nghttp2.
-nghttp2_nv CopiedHeader(std::string_view name, std::string_view value) {
-  nghttp2_nv header = Header(name, value);
-  header.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
-  return header;
-}
-
-const nghttp2_nv kStatusOk = Header(":status", "200");
-const nghttp2_nv kContentType = Header("content-type", "application/grpc");
-const nghttp2_nv kGrpcStatusOk = Header("grpc-status", "0");
+const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
+const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");
+const nghttp2_nv kGrpcStatusOk = StaticHeader("grpc-status", "0");
 
 std::string_view CodeText(absl::StatusCode code) {
   static constexpr std::string_view kTexts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                                 "9", "10", "11", "12", "13", "14", "15", "16"};
   const auto index = static_cast<size_t>(code);
   return index < std::size(kTexts) ? kTexts[index] : "2";
-}
-
-// Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
-bool IsTransportHeader(std::string_view name) {
-  return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
-         name == "user-agent" || name == "content-type" || name == "accept-encoding";
-}
-
-// "application/grpc" and "application/grpc+proto", but not "application/grpc-web".
-bool IsGrpc(std::string_view content_type) {
-  constexpr std::string_view kGrpc = "application/grpc";
-  if (!content_type.starts_with(kGrpc)) return false;
-  const std::string_view rest = content_type.substr(kGrpc.size());
-  return rest.empty() || rest.front() == '+' || rest.front() == ';';
 }
 
 std::string EncodedMessage(const absl::Status& status) {
@@ -104,8 +81,9 @@ struct ServerConnection::Callbacks {
                       void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
-      Self(user).OnHeader(*call, {reinterpret_cast<const char*>(name), name_size},
-                          {reinterpret_cast<const char*>(value), value_size});
+      call->head.Take({reinterpret_cast<const char*>(name), name_size},
+                      {reinterpret_cast<const char*>(value), value_size},
+                      Self(user).thread_.shared());
     }
     return 0;
   }
@@ -119,6 +97,10 @@ struct ServerConnection::Callbacks {
   }
 
   static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
+        std::memcmp(frame->ping.opaque_data, kGoAwayPing, sizeof(kGoAwayPing)) == 0) {
+      Self(user).GoAway();
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     ServerCall* call = CallOf(session, frame->hd.stream_id);
     if (call == nullptr) return 0;
@@ -130,8 +112,13 @@ struct ServerConnection::Callbacks {
   }
 
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-      Self(user).CountBroken(nghttp2_http2_strerror(frame->goaway.error_code));
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+      if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        Self(user).CountBroken(nghttp2_http2_strerror(frame->goaway.error_code));
+      } else if (frame->goaway.last_stream_id == kStreamMax) {
+        // Only now: nghttp2 would let a PING that waits together with the GOAWAY go first.
+        nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, kGoAwayPing);
+      }
     }
     // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -175,7 +162,11 @@ struct ServerConnection::Callbacks {
 
 ServerConnection::ServerConnection(ServerThread& thread, uint64_t id,
                                    std::unique_ptr<net::Transport> transport)
-    : thread_(thread), id_(id), transport_(std::move(transport)) {
+    : thread_(thread),
+      id_(id),
+      transport_(std::move(transport)),
+      keepalive_(thread.shared().options.keepalive_idle, thread.shared().options.keepalive_timeout,
+                 SystemClock().Now()) {
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
   nghttp2_option_set_no_closed_streams(option, 1);
@@ -215,6 +206,7 @@ void ServerConnection::Start(std::string_view first_bytes) {
 
 void ServerConnection::OnBytes(std::string_view bytes) {
   turn_time_ = SystemClock().Now();
+  keepalive_.OnBytes(turn_time_);
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (result < 0) {
@@ -266,8 +258,9 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
   if (CallObserver* observer = thread_.shared().observer; observer != nullptr) {
     CallRecord record;
     record.io_thread = thread_.io().index();
-    record.method = call.method != nullptr ? call.method->index : kUnknownMethod;
-    record.path = call.method != nullptr ? std::string_view(call.method->path) : call.path;
+    const Method* method = call.head.method;
+    record.method = method != nullptr ? method->index : kUnknownMethod;
+    record.path = method != nullptr ? std::string_view(method->path) : call.head.path;
     record.subject = subject();
     record.peer_address = peer_address();
     record.code = call.status.code();
@@ -290,40 +283,15 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
   }
 }
 
-void ServerConnection::OnHeader(ServerCall& call, std::string_view name, std::string_view value) {
-  call.header_bytes += name.size() + value.size() + 32;  // As RFC 9113, 6.5.2 counts.
-  if (call.header_bytes > thread_.shared().options.header_bytes_max) return;
-  if (name == ":path") {
-    call.method = thread_.shared().FindMethod(value);
-    if (call.method == nullptr) call.path = value;
-  } else if (name == ":method") {
-    call.is_post = value == "POST";
-  } else if (name == "content-type") {
-    call.is_grpc = IsGrpc(value);
-  } else if (name == "grpc-timeout") {
-    if (const std::optional<Duration> timeout = ParseTimeout(value); timeout.has_value()) {
-      call.deadline = call.received + *timeout;
-    } else {
-      call.bad_timeout = true;
-    }
-  } else if (!IsTransportHeader(name)) {
-    call.metadata.emplace_back(name, value);
-  }
-}
-
 void ServerConnection::OnHeadersEnd(ServerCall& call) {
-  if (call.header_bytes > thread_.shared().options.header_bytes_max) {
-    // First: which headers were looked at depends on their order.
-    Fail(call, ResourceExhausted("request headers of {} bytes are over the limit of {}",
-                                 call.header_bytes, thread_.shared().options.header_bytes_max));
-  } else if (!call.is_post) {
-    SubmitHttpError(call, "405");
-  } else if (!call.is_grpc) {
-    SubmitHttpError(call, "415");
-  } else if (call.bad_timeout) {
-    Fail(call, absl::InternalError("grpc-timeout is malformed"));
-  } else if (call.method == nullptr) {
-    Fail(call, MakeStatus(absl::StatusCode::kUnimplemented, "unknown method {}", call.path));
+  if (call.head.timeout.has_value()) call.deadline = call.received + *call.head.timeout;
+  std::optional<HeadRefusal> refusal = CheckHead(call.head, thread_.shared().options);
+  if (!refusal.has_value()) return;
+  if (refusal->http_status == "200") {
+    Fail(call, std::move(refusal->status));
+  } else {
+    call.status = std::move(refusal->status);
+    SubmitHttpError(call, refusal->http_status);
   }
 }
 
@@ -333,46 +301,19 @@ void ServerConnection::OnData(ServerCall& call, std::string_view bytes) {
   call.request += bytes;
   assembly_bytes_ += bytes.size();
   const Server::Options& options = thread_.shared().options;
-  if (call.request.size() >= kMessagePrefixBytes) {
-    const MessagePrefix prefix = ParseMessagePrefix(call.request);
-    if (prefix.size_bytes > options.message_bytes_max) {
-      Fail(call, ResourceExhausted("message of {} bytes is over the limit of {}", prefix.size_bytes,
-                                   options.message_bytes_max));
-      return;
-    }
-  }
-  if (call.request.size() > options.message_bytes_max + kMessagePrefixBytes) {
-    Fail(call, ResourceExhausted("more than one message, over the limit of {} bytes",
-                                 options.message_bytes_max));
-    return;
-  }
-  if (assembly_bytes_ > options.assembly_bytes_max) {
+  if (absl::Status status = CheckSize(call.request, options); !status.ok()) {
+    Fail(call, std::move(status));
+  } else if (assembly_bytes_ > options.assembly_bytes_max) {
     Fail(call, ResourceExhausted("requests in assembly on this connection are over the limit of {}",
                                  options.assembly_bytes_max));
   }
-}
-
-absl::Status ServerConnection::CheckRequest(const ServerCall& call) const {
-  if (call.request.size() < kMessagePrefixBytes) {
-    return absl::InternalError("the request holds no message");
-  }
-  const MessagePrefix prefix = ParseMessagePrefix(call.request);
-  if (prefix.compressed) {
-    return absl::UnimplementedError("compressed messages are not supported");
-  }
-  const uint64_t rest = call.request.size() - kMessagePrefixBytes;
-  if (rest < prefix.size_bytes) return absl::InternalError("the request's message is cut off");
-  if (rest > prefix.size_bytes) {
-    return absl::InternalError("the request holds more than one message");
-  }
-  return absl::OkStatus();
 }
 
 void ServerConnection::OnRequestEnd(ServerCall& call) {
   call.request_ended = true;
   assembly_bytes_ -= call.request.size();
   if (call.state != ServerCall::State::kReceiving) return;
-  if (absl::Status status = CheckRequest(call); !status.ok()) {
+  if (absl::Status status = CheckMessage(call.request); !status.ok()) {
     Fail(call, std::move(status));
     return;
   }
@@ -382,12 +323,13 @@ void ServerConnection::OnRequestEnd(ServerCall& call) {
     return;
   }
   call.state = ServerCall::State::kDeferred;
-  if (call.method->unary) {
+  const Method& method = *call.head.method;
+  if (method.unary) {
     UnaryCall unary(call);
-    call.method->unary(unary);
+    method.unary(unary);
   } else {
     ServerStreamCall stream(call);
-    call.method->server_stream(stream);
+    method.server_stream(stream);
   }
   // Handlers keep what they need; the rest must not wait with the call.
   if (call.request.capacity() > kDeferredRequestBytesMax) call.request = std::string();
@@ -398,10 +340,7 @@ void ServerConnection::Defer(ServerCall& call) {
 }
 
 void ServerConnection::FinishUnary(ServerCall& call) {
-  MOKV_CHECK_GE(call.response.size(), kMessagePrefixBytes);
-  const size_t message_bytes = call.response.size() - kMessagePrefixBytes;
-  WriteMessagePrefix(static_cast<uint32_t>(message_bytes), call.response.data());
-  call.response_bytes = message_bytes;
+  call.FrameResponse();
   SubmitData(call);
 }
 
@@ -428,7 +367,7 @@ void ServerConnection::Fail(ServerCall& call, absl::Status status) {
   call.status = std::move(status);
   const std::string message = EncodedMessage(call.status);
   const nghttp2_nv headers[] = {kStatusOk, kContentType,
-                                Header("grpc-status", CodeText(call.status.code())),
+                                StaticHeader("grpc-status", CodeText(call.status.code())),
                                 CopiedHeader("grpc-message", message)};
   nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
   MarkDirty();
@@ -436,7 +375,6 @@ void ServerConnection::Fail(ServerCall& call, absl::Status status) {
 
 void ServerConnection::SubmitHttpError(ServerCall& call, std::string_view status) {
   call.state = ServerCall::State::kAnswering;
-  call.status = absl::UnknownError(status == "405" ? "not a POST" : "not application/grpc");
   const nghttp2_nv headers[] = {CopiedHeader(":status", status)};
   nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
   MarkDirty();
@@ -449,37 +387,14 @@ void ServerConnection::SubmitTrailers(ServerCall& call) {
     return;
   }
   const std::string message = EncodedMessage(call.status);
-  const nghttp2_nv trailers[] = {Header("grpc-status", CodeText(call.status.code())),
+  const nghttp2_nv trailers[] = {StaticHeader("grpc-status", CodeText(call.status.code())),
                                  CopiedHeader("grpc-message", message)};
   nghttp2_submit_trailer(session_, call.stream, trailers, std::size(trailers));
 }
 
-void ServerConnection::FillFromSource(ServerCall& call) {
-  call.response.clear();
-  call.response_sent = 0;
-  while (call.source != nullptr && !call.source_waits && call.response.size() < kStreamBatchBytes) {
-    const size_t start = call.response.size();
-    call.response.resize(start + kMessagePrefixBytes);
-    const MessageSource::Next next = call.source->Produce(&call.response);
-    if (next != MessageSource::Next::kMessage) {
-      call.response.resize(start);
-      if (next == MessageSource::Next::kWait) {
-        call.source_waits = true;
-      } else {
-        call.status = call.source->status();
-        call.source.reset();
-      }
-      return;
-    }
-    const size_t message_bytes = call.response.size() - start - kMessagePrefixBytes;
-    WriteMessagePrefix(static_cast<uint32_t>(message_bytes), call.response.data() + start);
-    call.response_bytes += message_bytes;
-  }
-}
-
 ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes,
                                        uint32_t* flags) {
-  if (call.response_sent == call.response.size() && call.source != nullptr) FillFromSource(call);
+  if (call.response_sent == call.response.size() && call.source != nullptr) call.FillFromSource();
   const size_t left = call.response.size() - call.response_sent;
   const size_t taken = std::min(left, size_bytes);
   if (taken == 0 && call.source != nullptr) return NGHTTP2_ERR_DEFERRED;
@@ -533,6 +448,24 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
   }
 }
 
+void ServerConnection::Watch(MonotonicTime now) {
+  EndStalledCalls(now - thread_.shared().options.stall_timeout);
+  if (transport_->closed()) return;
+  switch (keepalive_.Check(now)) {
+    case Keepalive::Verdict::kAlive:
+      break;
+    case Keepalive::Verdict::kAsk:
+      nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+      MarkDirty();
+      break;
+    case Keepalive::Verdict::kDead:
+      ++thread_.shared().stats.connections_silent;
+      LogDebug("connection closed: the client does not answer", {{"peer", peer_address()}});
+      Close();
+      break;
+  }
+}
+
 void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
   if (transport_->blocked() && blocked_since_ <= no_progress_since) {
     // Not even the end of a call would reach a client that does not read.
@@ -558,7 +491,13 @@ void ServerConnection::ResetStream(int32_t stream, uint32_t http2_error) {
   MarkDirty();
 }
 
+void ServerConnection::AnnounceGoAway() {
+  MOKV_CHECK_EQ(nghttp2_submit_shutdown_notice(session_), 0);
+  MarkDirty();
+}
+
 void ServerConnection::GoAway() {
+  if (going_away_) return;
   going_away_ = true;
   // Calls that are open now are served; the client sends new ones elsewhere.
   nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,

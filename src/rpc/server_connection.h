@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "net/transport.h"
+#include "rpc/keepalive.h"
 #include "rpc/server_call.h"
 #include "rpc/server_thread.h"
 
@@ -40,7 +41,12 @@ class ServerConnection final : private net::Transport::Handler {
   // From the thread.
   void Complete(Completion completion);
   void ExpireDeadline(int32_t stream);
-  void EndStalledCalls(MonotonicTime no_progress_since);
+  // Ends calls that stall, and a connection whose client gives no sign of life.
+  void Watch(MonotonicTime now);
+  // A graceful end takes two GOAWAYs (RFC 9113, 6.8). The first only announces it: calls that the
+  // client sent before it knew are served. The second follows when the client has answered the PING
+  // behind the first, or with GoAway, and names the last call that is served.
+  void AnnounceGoAway();
   void GoAway();
   void Flush();
   void Close();
@@ -62,12 +68,9 @@ class ServerConnection final : private net::Transport::Handler {
 
   ServerCall& OpenCall(int32_t stream);
   void CloseCall(ServerCall& call, uint32_t http2_error);
-  void OnHeader(ServerCall& call, std::string_view name, std::string_view value);
   void OnHeadersEnd(ServerCall& call);
   void OnData(ServerCall& call, std::string_view bytes);
   void OnRequestEnd(ServerCall& call);
-  // The one message of the request, or why there is none.
-  absl::Status CheckRequest(const ServerCall& call) const;
   void SubmitData(ServerCall& call);
   void SubmitTrailers(ServerCall& call);
   // Whole answer without a gRPC status, for clients that do not speak gRPC.
@@ -75,7 +78,7 @@ class ServerConnection final : private net::Transport::Handler {
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
   ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
-  void FillFromSource(ServerCall& call);
+  void EndStalledCalls(MonotonicTime no_progress_since);
   void MarkDirty();
   ServerCall* Find(int32_t stream);
 
@@ -83,6 +86,7 @@ class ServerConnection final : private net::Transport::Handler {
   const uint64_t id_;
   std::unique_ptr<net::Transport> transport_;
   nghttp2_session* session_ = nullptr;
+  Keepalive keepalive_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
   ServerCall* open_calls_ = nullptr;

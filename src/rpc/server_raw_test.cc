@@ -5,181 +5,20 @@
 #include <nghttp2/nghttp2.h>
 
 #include <future>
-#include <map>
 #include <optional>
-#include <thread>
 
-#include "base/check.h"
-#include "net/testing/raw_socket.h"
+#include "net/testing/loopback.h"
+#include "net/testing/wait.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/server.h"
+#include "rpc/testing/raw_http2.h"
 
 namespace mokv::rpc {
 namespace {
 
+using net::Until;
 using std::chrono::milliseconds;
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
-  std::string frame;
-  const auto size = static_cast<uint32_t>(payload.size());
-  for (const uint32_t byte : {size >> 16, size >> 8, size, uint32_t{type}, uint32_t{flags},
-                              stream >> 24, stream >> 16, stream >> 8, stream}) {
-    frame += static_cast<char>(byte);
-  }
-  return frame.append(payload);
-}
-
-// HPACK: literals that are not indexed, of up to 126 bytes each.
-std::string HeaderBlock(const Headers& headers) {
-  std::string block;
-  for (const auto& [name, value] : headers) {
-    block += '\0';
-    for (const std::string& text : {name, value}) {
-      MOKV_CHECK_LT(text.size(), size_t{127});
-      block += static_cast<char>(text.size());
-      block += text;
-    }
-  }
-  return block;
-}
-
-Headers GrpcHeaders(const std::string& path) {
-  return {{":method", "POST"},         {":scheme", "http"}, {":path", path},
-          {":authority", "localhost"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
-}
-
-std::string Message(std::string_view text, bool compressed = false) {
-  std::string message(kMessagePrefixBytes, '\0');
-  WriteMessagePrefix(static_cast<uint32_t>(text.size()), message.data());
-  if (compressed) message[0] = 1;
-  return message.append(text);
-}
-
-std::string Number(uint32_t number) {
-  std::string bytes;
-  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(number >> shift);
-  return bytes;
-}
-
-struct Answer {
-  std::map<std::string, std::string> headers;  // And trailers.
-  std::string data;
-  std::optional<uint32_t> reset;  // Error code of RST_STREAM.
-  bool ended = false;
-
-  std::string grpc_status() const {
-    const auto found = headers.find("grpc-status");
-    return found == headers.end() ? "none" : found->second;
-  }
-};
-
-class RawClient {
- public:
-  explicit RawClient(uint16_t port) : socket_(port) {
-    nghttp2_hd_inflate_new(&inflater_);
-    socket_.Send(std::string(kPreface) + Frame(NGHTTP2_SETTINGS, 0, 0, ""));
-  }
-  ~RawClient() { nghttp2_hd_inflate_del(inflater_); }
-
-  bool Send(std::string_view bytes) { return socket_.Send(bytes); }
-  net::RawSocket& socket() { return socket_; }
-
-  bool SendHeaders(uint32_t stream, const Headers& headers, bool end = false) {
-    const uint8_t flags = NGHTTP2_FLAG_END_HEADERS | (end ? NGHTTP2_FLAG_END_STREAM : 0);
-    return Send(Frame(NGHTTP2_HEADERS, flags, stream, HeaderBlock(headers)));
-  }
-  bool SendData(uint32_t stream, std::string_view data, bool end = true) {
-    return Send(Frame(NGHTTP2_DATA, end ? NGHTTP2_FLAG_END_STREAM : 0, stream, data));
-  }
-  bool SendReset(uint32_t stream) {
-    return Send(Frame(NGHTTP2_RST_STREAM, 0, stream, Number(NGHTTP2_CANCEL)));
-  }
-  // A unary call with one message.
-  Answer Call(uint32_t stream, const std::string& path, std::string_view message) {
-    SendHeaders(stream, GrpcHeaders(path));
-    SendData(stream, Message(message));
-    return Wait(stream);
-  }
-
-  // Reads until the stream's end; for 0 until a GOAWAY or the connection's end.
-  Answer Wait(uint32_t stream) {
-    while (!answers_[stream].ended && ReadFrame()) {
-    }
-    return answers_[stream];
-  }
-
-  // What the GOAWAY said, if one came.
-  std::optional<uint32_t> goaway_error() const { return goaway_error_; }
-
- private:
-  bool ReadFrame() {
-    while (input_.size() < 9) {
-      if (!socket_.Receive(input_)) return false;
-    }
-    const auto byte = [&](size_t i) {
-      return static_cast<uint32_t>(static_cast<uint8_t>(input_[i]));
-    };
-    const size_t size = byte(0) << 16 | byte(1) << 8 | byte(2);
-    const uint32_t type = byte(3);
-    const uint32_t flags = byte(4);
-    const uint32_t stream = byte(5) << 24 | byte(6) << 16 | byte(7) << 8 | byte(8);
-    while (input_.size() < 9 + size) {
-      if (!socket_.Receive(input_)) return false;
-    }
-    const std::string payload = input_.substr(9, size);
-    input_.erase(0, 9 + size);
-    Handle(type, flags, stream, payload);
-    return true;
-  }
-
-  void Handle(uint32_t type, uint32_t flags, uint32_t stream, const std::string& payload) {
-    const auto number = [&](size_t at) {
-      uint32_t value = 0;
-      for (size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<uint8_t>(payload[i]);
-      return value;
-    };
-    Answer& answer = answers_[stream];
-    if (type == NGHTTP2_HEADERS) Inflate(payload, answer);
-    if (type == NGHTTP2_DATA) answer.data += payload;
-    if (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) {
-      if ((flags & NGHTTP2_FLAG_END_STREAM) != 0) answer.ended = true;
-    } else if (type == NGHTTP2_RST_STREAM) {
-      answer.reset = number(0);
-      answer.ended = true;
-    } else if (type == NGHTTP2_GOAWAY) {
-      goaway_error_ = number(4);
-      answer.ended = true;
-    }
-  }
-
-  void Inflate(const std::string& block, Answer& answer) {
-    const auto* in = reinterpret_cast<const uint8_t*>(block.data());
-    size_t left = block.size();
-    for (;;) {
-      nghttp2_nv header;
-      int flags = 0;
-      const ssize_t used = nghttp2_hd_inflate_hd2(inflater_, &header, &flags, in, left, 1);
-      if (used < 0) return;
-      in += used;
-      left -= static_cast<size_t>(used);
-      if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {
-        answer.headers[std::string(reinterpret_cast<char*>(header.name), header.namelen)] =
-            std::string(reinterpret_cast<char*>(header.value), header.valuelen);
-      }
-      if ((flags & NGHTTP2_HD_INFLATE_FINAL) != 0 || (used == 0 && left == 0)) break;
-    }
-    nghttp2_hd_inflate_end_headers(inflater_);
-  }
-
-  net::RawSocket socket_;
-  nghttp2_hd_inflater* inflater_ = nullptr;
-  std::string input_;
-  std::map<uint32_t, Answer> answers_;
-  std::optional<uint32_t> goaway_error_;
-};
+using std::chrono::seconds;
 
 // A stream that has nothing to say.
 class Silent final : public MessageSource {
@@ -189,7 +28,8 @@ class Silent final : public MessageSource {
 
 class ServerRawTest : public testing::Test {
  protected:
-  ServerRawTest() : server_(pool_, Limits(), nullptr) {
+  explicit ServerRawTest(const Server::Options& options = Limits())
+      : server_(pool_, options, nullptr) {
     server_.AddUnary("/t.T/Echo", [](UnaryCall& call) {
       call.response() += call.request();
       call.Finish();
@@ -207,10 +47,7 @@ class ServerRawTest : public testing::Test {
     });
     server_.AddServerStream("/t.T/Silent",
                             [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
-    auto listener = net::Listener::Bind(pool_, {.address = {"127.0.0.1", 0}});
-    EXPECT_TRUE(listener.ok()) << listener.status();
-    listener_ = std::move(*listener);
-    listener_->AddProtocol(server_.protocol());
+    listener_ = net::BindLoopback(pool_, server_.protocol());
     pool_.Start();
     listener_->Start();
   }
@@ -229,15 +66,7 @@ class ServerRawTest : public testing::Test {
     return options;
   }
 
-  RawClient Connect() { return RawClient(listener_->port()); }
-
-  bool Until(const std::function<bool()>& condition) {
-    for (int i = 0; i < 10'000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(milliseconds(1));
-    }
-    return false;
-  }
+  uint16_t port() const { return listener_->port(); }
 
   size_t kept() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -252,14 +81,14 @@ class ServerRawTest : public testing::Test {
 };
 
 TEST_F(ServerRawTest, ServesAClientThatObeys) {
-  RawClient client = Connect();
-  const Answer answer = client.Call(1, "/t.T/Echo", "hello");
+  RawClient client(port());
+  const RawAnswer answer = client.Call(1, "/t.T/Echo", "hello");
   EXPECT_EQ(answer.grpc_status(), "0");
   EXPECT_EQ(answer.data, Message("hello"));
 }
 
 TEST_F(ServerRawTest, AnswersWhatIsNotGrpcInHttp) {
-  RawClient client = Connect();
+  RawClient client(port());
   Headers get = GrpcHeaders("/t.T/Echo");
   get[0].second = "GET";
   client.SendHeaders(1, get, true);
@@ -279,19 +108,16 @@ TEST_F(ServerRawTest, AnswersWhatIsNotGrpcInHttp) {
 }
 
 TEST_F(ServerRawTest, AnswersBrokenRequestsAndGoesOn) {
-  RawClient client = Connect();
+  RawClient client(port());
   EXPECT_EQ(client.Call(1, "/t.T/Nothing", "").grpc_status(), "12");
 
   client.SendHeaders(3, GrpcHeaders("/t.T/Echo"));
   client.SendData(3, Message("packed", /*compressed=*/true));
   EXPECT_EQ(client.Wait(3).grpc_status(), "12");
 
-  client.SendHeaders(5, GrpcHeaders("/t.T/Echo"), true);  // No message.
-  EXPECT_EQ(client.Wait(5).grpc_status(), "13");
-
   client.SendHeaders(7, GrpcHeaders("/t.T/Echo"));
   client.SendData(7, Message("one") + Message("two"));
-  EXPECT_EQ(client.Wait(7).grpc_status(), "13");
+  EXPECT_EQ(client.Wait(7).grpc_status(), "12");
 
   client.SendHeaders(9, GrpcHeaders("/t.T/Echo"));
   client.SendData(9, Message("cut off").substr(0, 8));
@@ -310,8 +136,23 @@ TEST_F(ServerRawTest, AnswersBrokenRequestsAndGoesOn) {
   EXPECT_EQ(server_.stats().connections_broken, 0u);
 }
 
+// Goal: a client that ends its request without a message waits for no answer in vain.
+TEST_F(ServerRawTest, AnswersRequestsWithoutAMessage) {
+  RawClient client(port());
+  uint32_t stream = 1;
+  for (const char* path : {"/t.T/Echo", "/t.T/Never", "/t.T/Silent"}) {
+    client.SendHeaders(stream, GrpcHeaders(path), /*end=*/true);
+    EXPECT_EQ(client.Wait(stream).grpc_status(), "12") << path;
+    stream += 2;
+    client.SendHeaders(stream, GrpcHeaders(path));
+    client.SendData(stream, "");
+    EXPECT_EQ(client.Wait(stream).grpc_status(), "12") << path;
+    stream += 2;
+  }
+}
+
 TEST_F(ServerRawTest, AnswersBeforeTheUploadIsOver) {
-  RawClient client = Connect();
+  RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
   std::string prefix(kMessagePrefixBytes, '\0');
   WriteMessagePrefix(2 << 20, prefix.data());
@@ -322,7 +163,7 @@ TEST_F(ServerRawTest, AnswersBeforeTheUploadIsOver) {
 }
 
 TEST_F(ServerRawTest, RefusesHeadersOverTheLimitWhateverTheirOrder) {
-  RawClient client = Connect();
+  RawClient client(port());
   Headers many = GrpcHeaders("/t.T/Echo");
   Headers small;
   for (int i = 0; i < 400; ++i) small.emplace_back(fmt::format("h{}", i), "value of it");
@@ -335,14 +176,14 @@ TEST_F(ServerRawTest, RefusesHeadersOverTheLimitWhateverTheirOrder) {
 }
 
 TEST_F(ServerRawTest, CutsLongStatusMessages) {
-  RawClient client = Connect();
-  const Answer answer = client.Call(1, "/t.T/Fails", "");
+  RawClient client(port());
+  const RawAnswer answer = client.Call(1, "/t.T/Fails", "");
   EXPECT_EQ(answer.grpc_status(), "5");
   EXPECT_LT(answer.headers.at("grpc-message").size(), size_t{16} << 10);
 }
 
 TEST_F(ServerRawTest, StreamThatBeganAtOnceHasADeadline) {
-  RawClient client = Connect();
+  RawClient client(port());
   Headers headers = GrpcHeaders("/t.T/Silent");
   // Long enough for the request to arrive, which takes two packets.
   headers.emplace_back("grpc-timeout", "500m");
@@ -352,10 +193,11 @@ TEST_F(ServerRawTest, StreamThatBeganAtOnceHasADeadline) {
 }
 
 TEST_F(ServerRawTest, CountsConnectionsThatBreakTheRules) {
-  RawClient client = Connect();
+  RawClient client(port());
   client.SendData(1, "data of a stream that was never opened");
-  client.Wait(0);
-  EXPECT_EQ(client.goaway_error(), std::optional<uint32_t>(NGHTTP2_PROTOCOL_ERROR));
+  const auto& goaways = client.WaitForGoAways(1);
+  ASSERT_EQ(goaways.size(), 1u);
+  EXPECT_EQ(goaways[0].error, uint32_t{NGHTTP2_PROTOCOL_ERROR});
   EXPECT_TRUE(client.socket().WaitForEnd());
   EXPECT_EQ(server_.stats().connections_broken, 1u);
 }
@@ -363,7 +205,7 @@ TEST_F(ServerRawTest, CountsConnectionsThatBreakTheRules) {
 // Goal:   a client whose deadlines all pass together must not lose its connection, and with it
 //         every other call, for having said so.
 TEST_F(ServerRawTest, ManyCancelledCallsAreNoFlood) {
-  RawClient client = Connect();
+  RawClient client(port());
   uint32_t stream = 1;
   for (int i = 0; i < 5'000; ++i, stream += 2) {
     ASSERT_TRUE(client.SendHeaders(stream, GrpcHeaders("/t.T/Never")));
@@ -372,37 +214,125 @@ TEST_F(ServerRawTest, ManyCancelledCallsAreNoFlood) {
   EXPECT_EQ(client.Call(stream, "/t.T/Echo", "x").grpc_status(), "0");
 }
 
-// Goal: what a client is told was not looked at (GOAWAY's last stream) must not be carried out.
-TEST_F(ServerRawTest, NothingIsBegunOnceGoawayIsOnItsWay) {
-  RawClient client = Connect();
-  client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
-  client.SendData(1, Message(""));
-  ASSERT_TRUE(Until([&] { return kept() == 1; }));
-  listener_->Stop();
-  // Both wait for the thread: the drain first, then the next call; one turn takes them together.
-  std::promise<void> hold;
-  pool_.thread(0).Post([&] { hold.get_future().wait(); });
-  auto drained = std::async(std::launch::async, [&] { server_.Drain(std::chrono::seconds(20)); });
-  std::this_thread::sleep_for(milliseconds(20));
-  client.SendHeaders(3, GrpcHeaders("/t.T/Never"));
-  client.SendData(3, Message(""));
-  hold.set_value();
-  client.Wait(0);
-  EXPECT_TRUE(client.goaway_error().has_value());
-  {
+class ServerDrainTest : public ServerRawTest {
+ protected:
+  // A client that has one call open, and a drain under way that it does not know of yet.
+  void BeginDrain(RawClient& client, Duration grace = seconds(20)) {
+    client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
+    client.SendData(1, Message(""));
+    ASSERT_TRUE(Until([&] { return kept() == 1; }));
+    listener_->Stop();
+    drained_ = std::async(std::launch::async, [this, grace] { server_.Drain(grace); });
+  }
+
+  void AnswerKept() {
     std::lock_guard<std::mutex> lock(mutex_);
-    EXPECT_EQ(kept_.size(), 1u) << "the second call was begun";
     for (Responder& responder : kept_) responder.Finish("");
     kept_.clear();
   }
+
+  std::future<void> drained_;
+};
+
+// Goal:   a call that a client sends before it can know of the drain is served.
+// Method: the first GOAWAY refuses nothing; the second comes with the answer to the PING behind it.
+TEST_F(ServerDrainTest, ServesCallsThatRaceWithTheGoaway) {
+  RawClient client(port());
+  BeginDrain(client);
+  ASSERT_EQ(client.WaitForGoAways(1).size(), 1u);
+  EXPECT_EQ(client.WaitForGoAways(1)[0].last_stream, uint32_t{0x7fffffff});
+  EXPECT_EQ(client.Call(3, "/t.T/Echo", "late").data, Message("late"));
+  client.Send(client.WaitForPing());
+  const auto& goaways = client.WaitForGoAways(2);
+  ASSERT_EQ(goaways.size(), 2u);
+  EXPECT_EQ(goaways[1].last_stream, 3u);
+  AnswerKept();
   EXPECT_EQ(client.Wait(1).grpc_status(), "0");
-  drained.wait();
+  EXPECT_TRUE(client.socket().WaitForEnd());
+  drained_.wait();
+}
+
+// Goal:   what a client is told was not looked at (GOAWAY's last stream) must not be carried out.
+// Method: the answer to the PING and the next call come in one piece, so that the call is there
+//         before the GOAWAY that refuses it has left.
+TEST_F(ServerDrainTest, NothingIsBegunOnceGoawayIsOnItsWay) {
+  RawClient client(port());
+  BeginDrain(client);
+  const std::string answer = client.WaitForPing();
+  ASSERT_FALSE(answer.empty());
+  client.Send(answer + HeadersFrame(3, GrpcHeaders("/t.T/Never")) + DataFrame(3, Message("")));
+  const auto& goaways = client.WaitForGoAways(2);
+  ASSERT_EQ(goaways.size(), 2u);
+  EXPECT_EQ(goaways[1].last_stream, 1u);
+  EXPECT_EQ(kept(), 1u) << "the second call was begun";
+  AnswerKept();
+  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
+  drained_.wait();
+}
+
+// Goal: a client that never answers the PING does not hold up the drain.
+TEST_F(ServerDrainTest, GoesAwayWithoutAnAnswerToThePing) {
+  RawClient client(port());
+  BeginDrain(client);
+  const auto& goaways = client.WaitForGoAways(2);
+  ASSERT_EQ(goaways.size(), 2u);
+  EXPECT_EQ(goaways[1].last_stream, 1u);
+  AnswerKept();
+  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
+  drained_.wait();
+}
+
+TEST_F(ServerDrainTest, ClosesIdleConnectionsAfterOneRoundTrip) {
+  RawClient client(port());
+  EXPECT_EQ(client.Call(1, "/t.T/Echo", "").grpc_status(), "0");
+  listener_->Stop();
+  drained_ = std::async(std::launch::async, [this] { server_.Drain(seconds(20)); });
+  client.Send(client.WaitForPing());
+  EXPECT_EQ(client.WaitForGoAways(2).size(), 2u);
+  EXPECT_TRUE(client.socket().WaitForEnd());
+  drained_.wait();
+}
+
+class ServerKeepaliveTest : public ServerRawTest {
+ protected:
+  ServerKeepaliveTest() : ServerRawTest(ShortTimes()) {}
+
+  static Server::Options ShortTimes() {
+    Server::Options options = Limits();
+    options.stall_timeout = seconds(60);
+    options.keepalive_idle = milliseconds(50);
+    options.keepalive_timeout = milliseconds(500);
+    return options;
+  }
+};
+
+// Goal: a client that hangs keeps neither its connection nor its calls.
+TEST_F(ServerKeepaliveTest, ClosesConnectionsOfClientsThatDoNotAnswer) {
+  RawClient client(port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
+  client.SendData(1, Message(""));
+  EXPECT_FALSE(client.WaitForPing().empty());
+  EXPECT_TRUE(client.socket().WaitForEnd());
+  EXPECT_TRUE(Until([&] { return server_.stats().connections_open == 0; }));
+  EXPECT_EQ(server_.stats().calls_open, 0u);
+  EXPECT_EQ(server_.stats().connections_silent, 1u);
+}
+
+TEST_F(ServerKeepaliveTest, AsksAgainForAsLongAsTheClientAnswers) {
+  RawClient client(port());
+  for (int i = 0; i < 5; ++i) {
+    const std::string answer = client.WaitForPing();
+    ASSERT_FALSE(answer.empty());
+    client.Send(answer);
+  }
+  EXPECT_EQ(client.Call(1, "/t.T/Echo", "").grpc_status(), "0");
+  EXPECT_EQ(server_.stats().connections_silent, 0u);
 }
 
 // Goal:   a client that asks and never reads is let go, with all that it holds.
 // Method: answers larger than what the sockets buffer.
 TEST_F(ServerRawTest, EndsConnectionsThatDoNotRead) {
-  RawClient client = Connect();
+  RawClient client(port());
   // Windows so large that only the socket holds the answers back.
   client.Send(Frame(NGHTTP2_SETTINGS, 0, 0, std::string("\0\x04", 2) + Number(0x7fffffff)));
   client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(0x7fff0000)));
@@ -419,7 +349,7 @@ TEST_F(ServerRawTest, EndsConnectionsThatDoNotRead) {
 // Goal:   frames that the server owes a client which does not read are bounded.
 // Method: calls far over the limit, which is never acknowledged: each is owed a reset.
 TEST_F(ServerRawTest, EndsAFloodOfCallsWhoseResetsNobodyReads) {
-  RawClient client = Connect();
+  RawClient client(port());
   const std::string block = HeaderBlock(GrpcHeaders("/t.T/Never"));
   std::string batch;
   bool open = true;

@@ -1,30 +1,20 @@
 // The engine's server and client channel against each other, in clear text over loopback.
 #include "rpc/server.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <future>
 #include <thread>
 
 #include "base/status.h"
-#include "net/testing/test_certificates.h"
-#include "rpc/channel.h"
+#include "net/testing/loopback.h"
+#include "rpc/testing/channel_call.h"
 
 namespace mokv::rpc {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-struct Answer {
-  absl::Status status;
-  std::string message;
-  std::vector<std::string> messages;
-};
 
 class Numbers final : public MessageSource {
  public:
@@ -103,10 +93,7 @@ class ServerTest : public testing::Test {
       waker_.set_value(call.waker());
       call.Start(std::make_unique<Woken>(allowed_));
     });
-    auto listener = net::Listener::Bind(pool_, {.address = {"127.0.0.1", 0}});
-    EXPECT_TRUE(listener.ok()) << listener.status();
-    listener_ = std::move(*listener);
-    listener_->AddProtocol(server_.protocol());
+    listener_ = net::BindLoopback(pool_, server_.protocol());
     pool_.Start();
     listener_->Start();
     channel_ = std::make_unique<Channel>(
@@ -129,27 +116,12 @@ class ServerTest : public testing::Test {
     return options;
   }
 
-  std::future<Answer> Begin(std::string method, std::string request,
-                            Duration timeout = seconds(20)) {
-    auto promise = std::make_shared<std::promise<Answer>>();
-    channel_->Call("/t.T/" + method, std::move(request), timeout,
-                   [promise](const absl::Status& status, std::string_view message) {
-                     promise->set_value({status, std::string(message), {}});
-                   });
-    return promise->get_future();
+  std::future<CallResult> Begin(const std::string& method, std::string request,
+                                Duration timeout = seconds(20)) {
+    return BeginCall(*channel_, "/t.T/" + method, std::move(request), timeout);
   }
-
-  std::future<Answer> BeginStream(std::string method, std::string request) {
-    auto promise = std::make_shared<std::promise<Answer>>();
-    auto answer = std::make_shared<Answer>();
-    channel_->CallStream(
-        "/t.T/" + method, std::move(request), seconds(20),
-        [answer](std::string_view message) { answer->messages.emplace_back(message); },
-        [answer, promise](const absl::Status& status) {
-          answer->status = status;
-          promise->set_value(*answer);
-        });
-    return promise->get_future();
+  std::future<CallResult> BeginStream(const std::string& method, std::string request) {
+    return BeginStreamCall(*channel_, "/t.T/" + method, std::move(request));
   }
 
   Recorder recorder_;
@@ -171,7 +143,7 @@ TEST_F(ServerTest, AnswersAtOnceAndFromAnotherThread) {
 }
 
 TEST_F(ServerTest, ServesMoreCallsThanOneConnectionMayHaveOpen) {
-  std::vector<std::future<Answer>> answers;
+  std::vector<std::future<CallResult>> answers;
   for (int i = 0; i < 2'000; ++i) answers.push_back(Begin("Echo", std::to_string(i)));
   for (size_t i = 0; i < answers.size(); ++i) {
     EXPECT_EQ(answers[i].get().message, std::to_string(i));
@@ -179,26 +151,26 @@ TEST_F(ServerTest, ServesMoreCallsThanOneConnectionMayHaveOpen) {
 }
 
 TEST_F(ServerTest, CarriesStatusAndMessageUnharmed) {
-  const Answer answer = Begin("Fails", "").get();
+  const CallResult answer = Begin("Fails", "").get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(MessageOf(answer.status), "100% wröng\nreally");
 }
 
 TEST_F(ServerTest, RefusesUnknownMethods) {
-  const Answer answer = Begin("Nothing", "").get();
+  const CallResult answer = Begin("Nothing", "").get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(MessageOf(answer.status).find("/t.T/Nothing"), std::string_view::npos);
 }
 
 TEST_F(ServerTest, RefusesMessagesOverTheLimit) {
-  const Answer answer = Begin("Echo", std::string((1 << 20) + 1, 'x')).get();
+  const CallResult answer = Begin("Echo", std::string((1 << 20) + 1, 'x')).get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kResourceExhausted) << answer.status;
   const std::string large(1 << 20, 'x');
   EXPECT_EQ(Begin("Echo", large).get().message, large);
 }
 
 TEST_F(ServerTest, DeadlineEndsTheCallWithTheHandlersWords) {
-  const Answer answer = Begin("Never", "", milliseconds(50)).get();
+  const CallResult answer = Begin("Never", "", milliseconds(50)).get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(recorder_.WaitFor(1).size(), 1u);
 }
@@ -208,7 +180,7 @@ TEST_F(ServerTest, DroppedResponderIsAnInternalError) {
 }
 
 TEST_F(ServerTest, StreamsWithFlowControl) {
-  const Answer answer = BeginStream("Count", "200000").get();
+  const CallResult answer = BeginStream("Count", "200000").get();
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   ASSERT_EQ(answer.messages.size(), 200'000u);
   for (size_t i = 0; i < answer.messages.size(); i += 997) {
@@ -258,41 +230,6 @@ TEST_F(ServerTest, DrainClosesWhatDoesNotEndInTime) {
   listener_->Stop();
   server_.Drain(milliseconds(20));
   EXPECT_EQ(open.get().status.code(), absl::StatusCode::kUnavailable);
-}
-
-// Goal: a deadline holds from the call on, not from the connection on.
-TEST_F(ServerTest, DeadlinePassesWhileConnecting) {
-  // Connects, as a socket that listens does, but nobody speaks TLS there.
-  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ASSERT_EQ(bind(silent, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(silent, 1), 0);
-  getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size);
-  net::TestCertificates files;
-  files.MakeCa("ca");
-  files.Make("client", "ca", {.common_name = "client"});
-  auto tls = net::TlsContext::ForClient(files.Files("client", "ca"), {"h2"});
-  ASSERT_TRUE(tls.ok()) << tls.status();
-  Channel channel(client_pool_.thread(0),
-                  Channel::Options{.target = {"127.0.0.1", ntohs(address.sin_port)},
-                                   .tls = *tls,
-                                   .connect_timeout = seconds(20)});
-  std::promise<absl::Status> status;
-  channel.Call("/t.T/Echo", "", milliseconds(30),
-               [&](const absl::Status& s, std::string_view) { status.set_value(s); });
-  EXPECT_EQ(status.get_future().get().code(), absl::StatusCode::kDeadlineExceeded);
-  close(silent);
-}
-
-TEST_F(ServerTest, NobodyListeningIsUnavailable) {
-  Channel nobody(client_pool_.thread(0), Channel::Options{.target = {"127.0.0.1", 1}});
-  std::promise<absl::Status> status;
-  nobody.Call("/t.T/Echo", "", seconds(5),
-              [&](const absl::Status& s, std::string_view) { status.set_value(s); });
-  EXPECT_EQ(status.get_future().get().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

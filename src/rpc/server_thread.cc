@@ -13,7 +13,12 @@ const Method* ServerShared::FindMethod(std::string_view path) const {
 }
 
 ServerThread::ServerThread(net::IoThread& io, ServerShared& shared)
-    : io_(io), shared_(shared), deadline_timer_(io), stall_timer_(io), drain_timer_(io) {
+    : io_(io),
+      shared_(shared),
+      deadline_timer_(io),
+      watch_timer_(io),
+      goaway_timer_(io),
+      drain_timer_(io) {
   io_.AtTurnEnd([this] { FlushDirty(); });
 }
 
@@ -48,10 +53,7 @@ void ServerThread::Accept(std::unique_ptr<net::Transport> transport, std::string
     io_.DeleteSoon(std::move(transport));
     return;
   }
-  if (!stall_timer_started_) {
-    stall_timer_started_ = true;
-    CheckStalls();
-  }
+  if (!std::exchange(watching_, true)) Watch();
   const uint64_t id = next_connection_++;
   auto connection = std::make_unique<ServerConnection>(*this, id, std::move(transport));
   ServerConnection& added = *connection;
@@ -69,6 +71,7 @@ void ServerThread::Remove(ServerConnection& connection) {
   io_.DeleteSoon(std::move(found->second));
   connections_.erase(found);
   if (draining_ && connections_.empty() && drained_ != nullptr) {
+    goaway_timer_.Cancel();
     drain_timer_.Cancel();
     std::exchange(drained_, nullptr)();
   }
@@ -84,9 +87,17 @@ void ServerThread::Drain(Duration grace, Task done) {
   drain_timer_.Start(grace, [this] {
     while (!connections_.empty()) connections_.begin()->second->Close();
   });
+  for (ServerConnection* connection : OpenConnections()) connection->AnnounceGoAway();
+  goaway_timer_.Start(shared_.options.goaway_notice, [this] {
+    for (ServerConnection* connection : OpenConnections()) connection->GoAway();
+  });
+}
+
+// For loops in which connections may end, which takes them out of the map.
+std::vector<ServerConnection*> ServerThread::OpenConnections() const {
   std::vector<ServerConnection*> open;
   for (const auto& [id, connection] : connections_) open.push_back(connection.get());
-  for (ServerConnection* connection : open) connection->GoAway();
+  return open;
 }
 
 void ServerThread::FlushAtTurnEnd(ServerConnection& connection) { dirty_.push_back(&connection); }
@@ -144,14 +155,13 @@ void ServerThread::ExpireDeadlines() {
   ArmDeadlineTimer();
 }
 
-void ServerThread::CheckStalls() {
-  const MonotonicTime before = SystemClock().Now() - shared_.options.stall_timeout;
-  // A connection may end here, which takes it out of the list.
-  std::vector<ServerConnection*> open;
-  for (const auto& [id, connection] : connections_) open.push_back(connection.get());
-  for (ServerConnection* connection : open) connection->EndStalledCalls(before);
-  stall_timer_.Start(shared_.options.stall_timeout / kStallChecksPerTimeout,
-                     [this] { CheckStalls(); });
+void ServerThread::Watch() {
+  const MonotonicTime now = SystemClock().Now();
+  for (ServerConnection* connection : OpenConnections()) connection->Watch(now);
+  const Server::Options& options = shared_.options;
+  const Duration shortest =
+      std::min({options.stall_timeout, options.keepalive_idle, options.keepalive_timeout});
+  watch_timer_.Start(shortest / kChecksPerTimeout, [this] { Watch(); });
 }
 
 }  // namespace mokv::rpc

@@ -75,14 +75,16 @@ class ServerThread {
     int32_t stream;
   };
 
-  // Often enough that a stalled call outlives its time by a tenth at most.
-  static constexpr int kStallChecksPerTimeout = 10;
+  // Often enough that what has run out of time outlives it by a tenth at most.
+  static constexpr int kChecksPerTimeout = 10;
 
   void ApplyCompletions();
   void FlushDirty();
   void ArmDeadlineTimer();
   void ExpireDeadlines();
-  void CheckStalls();
+  // Looks after stalled calls and silent clients, again and again.
+  void Watch();
+  std::vector<ServerConnection*> OpenConnections() const;
   ServerConnection* Find(uint64_t connection);
 
   net::IoThread& io_;
@@ -95,10 +97,11 @@ class ServerThread {
   uint64_t next_deadline_id_ = 1;
   MonotonicTime armed_for_ = MonotonicTime::Max();
   net::Timer deadline_timer_;
-  net::Timer stall_timer_;
-  bool stall_timer_started_ = false;
+  net::Timer watch_timer_;
+  bool watching_ = false;
 
   bool draining_ = false;
+  net::Timer goaway_timer_;
   net::Timer drain_timer_;
   Task drained_;
 

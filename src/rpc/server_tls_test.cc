@@ -1,18 +1,17 @@
 // Server and channel over mutual TLS: who gets in, and as whom.
 #include <gtest/gtest.h>
 
-#include <future>
-#include <thread>
-
 #include "base/status.h"
+#include "net/testing/loopback.h"
 #include "net/testing/test_certificates.h"
-#include "rpc/channel.h"
+#include "net/testing/wait.h"
 #include "rpc/server.h"
+#include "rpc/testing/channel_call.h"
 
 namespace mokv::rpc {
 namespace {
 
-using std::chrono::seconds;
+using net::Until;
 
 class ServerTlsTest : public testing::Test {
  protected:
@@ -37,29 +36,16 @@ class ServerTlsTest : public testing::Test {
   void Serve(const std::string& certificate) {
     auto tls = net::TlsContext::ForServer(files_.Files(certificate, "ca"), {"h2"});
     ASSERT_TRUE(tls.ok()) << tls.status();
-    auto listener = net::Listener::Bind(pool_, {.address = {"127.0.0.1", 0}, .tls = *tls});
-    ASSERT_TRUE(listener.ok()) << listener.status();
-    listener_ = std::move(*listener);
-    listener_->AddProtocol(server_.protocol());
+    listener_ = net::BindLoopback(pool_, server_.protocol(), {.tls = *tls});
     pool_.Start();
     client_pool_.Start();
     listener_->Start();
   }
 
-  struct Answer {
-    absl::Status status;
-    std::string message;
-  };
-
-  Answer Ask(std::shared_ptr<const net::TlsContext> tls, const std::string& request = "") {
+  CallResult Ask(std::shared_ptr<const net::TlsContext> tls, const std::string& request = "") {
     Channel channel(client_pool_.thread(0),
                     {.target = {"127.0.0.1", listener_->port()}, .tls = std::move(tls)});
-    std::promise<Answer> answer;
-    channel.Call("/t.T/Whoami", request, seconds(10),
-                 [&](const absl::Status& status, std::string_view message) {
-                   answer.set_value({status, std::string(message)});
-                 });
-    return answer.get_future().get();
+    return BeginCall(channel, "/t.T/Whoami", request).get();
   }
 
   std::shared_ptr<const net::TlsContext> Client(const std::string& name, const std::string& alpn,
@@ -67,14 +53,6 @@ class ServerTlsTest : public testing::Test {
     auto tls = net::TlsContext::ForClient(files_.Files(name, ca), {alpn});
     EXPECT_TRUE(tls.ok()) << tls.status();
     return *tls;
-  }
-
-  // The counters move on the server's threads.
-  bool Until(const std::atomic<uint64_t>& counter, uint64_t value) {
-    for (int i = 0; i < 10'000 && counter != value; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return counter == value;
   }
 
   net::TestCertificates files_;
@@ -86,14 +64,14 @@ class ServerTlsTest : public testing::Test {
 
 TEST_F(ServerTlsTest, KnowsItsClientsByTheirCommonName) {
   Serve("node");
-  const Answer answer = Ask(Client("root", "h2"));
+  const CallResult answer = Ask(Client("root", "h2"));
   EXPECT_TRUE(answer.status.ok()) << answer.status;
   EXPECT_EQ(answer.message, "root");
 }
 
 TEST_F(ServerTlsTest, CarriesLargeMessages) {
   Serve("node");
-  const Answer answer = Ask(Client("root", "h2"), std::string(3 << 20, 'x'));
+  const CallResult answer = Ask(Client("root", "h2"), std::string(3 << 20, 'x'));
   EXPECT_EQ(answer.message, "root") << answer.status;
 }
 
@@ -101,7 +79,7 @@ TEST_F(ServerTlsTest, RefusesClientsWithoutACertificateOfItsCa) {
   Serve("node");
   // Believes the server, but is itself signed by another.
   EXPECT_EQ(Ask(Client("stranger", "h2")).status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(Until(listener_->stats().handshakes_failed, 1));
+  EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
   EXPECT_EQ(server_.stats().connections_total, 0u);
   EXPECT_TRUE(Ask(Client("root", "h2")).status.ok());
 }
@@ -109,13 +87,13 @@ TEST_F(ServerTlsTest, RefusesClientsWithoutACertificateOfItsCa) {
 TEST_F(ServerTlsTest, RefusesClearText) {
   Serve("node");
   EXPECT_EQ(Ask(nullptr).status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(Until(listener_->stats().handshakes_failed, 1));
+  EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
 }
 
 TEST_F(ServerTlsTest, RefusesOtherProtocols) {
   Serve("node");
   EXPECT_FALSE(Ask(Client("root", "http/1.1")).status.ok());
-  EXPECT_TRUE(Until(listener_->stats().handshakes_failed, 1));
+  EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
   EXPECT_EQ(server_.stats().connections_total, 0u);
 }
 
@@ -124,18 +102,18 @@ TEST_F(ServerTlsTest, RefusesClientsThatNameNoProtocol) {
   auto tls = net::TlsContext::ForClient(files_.Files("root", "ca"), {});
   ASSERT_TRUE(tls.ok()) << tls.status();
   EXPECT_FALSE(Ask(*tls).status.ok());
-  EXPECT_TRUE(Until(listener_->stats().protocols_unknown, 1));
+  EXPECT_TRUE(Until([&] { return listener_->stats().protocols_unknown == 1; }));
   EXPECT_EQ(server_.stats().connections_total, 0u);
 }
 
 TEST_F(ServerTlsTest, ChannelRefusesServersOfAnotherNameOrCa) {
   files_.Make("elsewhere", "ca", {.common_name = "elsewhere", .names = "DNS:elsewhere"});
   Serve("elsewhere");
-  const Answer wrong_name = Ask(Client("root", "h2"));
+  const CallResult wrong_name = Ask(Client("root", "h2"));
   EXPECT_EQ(wrong_name.status.code(), absl::StatusCode::kUnavailable) << wrong_name.status;
   EXPECT_NE(MessageOf(wrong_name.status).find("certificate verify failed"), std::string_view::npos)
       << wrong_name.status;
-  const Answer wrong_ca = Ask(Client("root", "h2", "other-ca"));
+  const CallResult wrong_ca = Ask(Client("root", "h2", "other-ca"));
   EXPECT_EQ(wrong_ca.status.code(), absl::StatusCode::kUnavailable) << wrong_ca.status;
   EXPECT_EQ(server_.stats().calls_open, 0u);
 }

@@ -1,4 +1,4 @@
-// A blocking client socket for tests of what ill-behaved clients may do.
+// Blocking sockets for tests of what ill-behaved clients and servers may do.
 #pragma once
 
 #include <arpa/inet.h>
@@ -65,7 +65,44 @@ class RawSocket {
   }
 
  private:
+  friend class RawListener;
+  struct Connected {
+    int fd;
+  };
+  explicit RawSocket(Connected connected) : fd_(connected.fd) {}
+
   int fd_;
+};
+
+// Listens on a free port of the loopback interface; the system takes connections by itself.
+class RawListener {
+ public:
+  RawListener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    MOKV_CHECK_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    MOKV_CHECK_EQ(listen(fd_, 1), 0);
+    MOKV_CHECK_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~RawListener() { close(fd_); }
+  RawListener(const RawListener&) = delete;
+  RawListener& operator=(const RawListener&) = delete;
+
+  uint16_t port() const { return port_; }
+
+  // Waits for the next connection.
+  RawSocket Accept() {
+    const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    MOKV_CHECK_GE(fd, 0);
+    return RawSocket(RawSocket::Connected{fd});
+  }
+
+ private:
+  int fd_;
+  uint16_t port_ = 0;
 };
 
 }  // namespace mokv::net

@@ -1,0 +1,119 @@
+// The channel against servers that do not answer as they should; against one that does:
+// server_test.cc.
+#include "rpc/channel.h"
+
+#include <gtest/gtest.h>
+#include <nghttp2/nghttp2.h>
+
+#include "base/status.h"
+#include "net/testing/raw_socket.h"
+#include "net/testing/test_certificates.h"
+#include "rpc/testing/channel_call.h"
+#include "rpc/testing/raw_http2.h"
+
+namespace mokv::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class ChannelTest : public testing::Test {
+ protected:
+  ChannelTest() { pool_.Start(); }
+
+  Channel::Options To(uint16_t port) const { return {.target = {"127.0.0.1", port}}; }
+
+  // The end of a unary call, which is stream 1, that was answered with `frames`.
+  absl::Status StatusAfter(std::string_view frames) {
+    Channel channel(pool_.thread(0), To(server_.port()));
+    auto call = BeginCall(channel, "/t.T/Echo", "");
+    net::RawSocket socket = server_.Accept();
+    FrameReader reader(socket);
+    EXPECT_TRUE(reader.Skip(kPreface.size()));
+    std::optional<RawFrame> frame;
+    do {
+      frame = reader.Read();
+    } while (frame.has_value() && frame->type != NGHTTP2_HEADERS);
+    socket.Send(Frame(NGHTTP2_SETTINGS, 0, 0, ""));
+    socket.Send(frames);
+    return call.get().status;
+  }
+
+  net::IoPool pool_{1};
+  net::RawListener server_;
+};
+
+// Goal: what comes from a proxy is told apart from what comes from the server.
+TEST_F(ChannelTest, AnswersWithoutGrpcStatusEndByTheirHttpStatus) {
+  const auto http = [&](const std::string& status) {
+    const absl::Status result =
+        StatusAfter(HeadersFrame(1, {{":status", status}, {"content-type", "text/html"}}, true));
+    // Nobody knows what became of the request: it must not look as if it could be sent again.
+    EXPECT_NE(MessageOf(result).find("outcome unknown"), std::string_view::npos) << result;
+    return result.code();
+  };
+  EXPECT_EQ(http("200"), absl::StatusCode::kUnknown);
+  EXPECT_EQ(http("401"), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(http("404"), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(http("503"), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ChannelTest, GrpcStatusGoesBeforeTheHttpStatus) {
+  const absl::Status status = StatusAfter(HeadersFrame(
+      1, {{":status", "503"}, {"grpc-status", "5"}, {"grpc-message", "no%20key"}}, true));
+  EXPECT_EQ(status, absl::NotFoundError("no key"));
+}
+
+TEST_F(ChannelTest, MalformedGrpcStatusIsUnknown) {
+  for (const char* text : {"0x", "99", "-1"}) {
+    EXPECT_EQ(
+        StatusAfter(HeadersFrame(1, {{":status", "200"}, {"grpc-status", text}}, true)).code(),
+        absl::StatusCode::kUnknown)
+        << text;
+  }
+}
+
+TEST_F(ChannelTest, OkWithoutAMessageIsAnError) {
+  EXPECT_EQ(StatusAfter(HeadersFrame(1, {{":status", "200"}, {"grpc-status", "0"}}, true)).code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST_F(ChannelTest, MoreThanOneMessageIsAnError) {
+  EXPECT_EQ(StatusAfter(HeadersFrame(1, {{":status", "200"}}) +
+                        DataFrame(1, Message("a") + Message("b"), /*end=*/false))
+                .code(),
+            absl::StatusCode::kInternal);
+}
+
+TEST_F(ChannelTest, ResetCallsEndAsHttp2Says) {
+  const auto reset = [&](uint32_t error) {
+    return StatusAfter(Frame(NGHTTP2_RST_STREAM, 0, 1, Number(error))).code();
+  };
+  EXPECT_EQ(reset(NGHTTP2_REFUSED_STREAM), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(reset(NGHTTP2_ENHANCE_YOUR_CALM), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(reset(NGHTTP2_INTERNAL_ERROR), absl::StatusCode::kInternal);
+}
+
+// Goal:   a deadline holds from the call on, not from the connection on.
+// Method: the system takes the connection, but nobody speaks TLS there.
+TEST_F(ChannelTest, DeadlinePassesWhileConnecting) {
+  net::TestCertificates files;
+  files.MakeCa("ca");
+  files.Make("client", "ca", {.common_name = "client"});
+  auto tls = net::TlsContext::ForClient(files.Files("client", "ca"), {"h2"});
+  ASSERT_TRUE(tls.ok()) << tls.status();
+  Channel::Options options = To(server_.port());
+  options.tls = *tls;
+  options.connect_timeout = seconds(20);
+  Channel channel(pool_.thread(0), options);
+  EXPECT_EQ(BeginCall(channel, "/t.T/Echo", "", milliseconds(30)).get().status.code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ChannelTest, NobodyListeningIsUnavailable) {
+  Channel nobody(pool_.thread(0), To(1));
+  EXPECT_EQ(BeginCall(nobody, "/t.T/Echo", "").get().status.code(), absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace mokv::rpc

@@ -1,0 +1,111 @@
+#include "rpc/server_request.h"
+
+#include "base/status.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/server_thread.h"
+
+namespace mokv::rpc {
+namespace {
+
+// What HTTP/2 adds to the bytes of a header (RFC 9113, 6.5.2).
+constexpr size_t kHeaderOverheadBytes = 32;
+
+// Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
+bool IsTransportHeader(std::string_view name) {
+  return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
+         name == "user-agent" || name == "content-type" || name == "accept-encoding";
+}
+
+// "application/grpc" and "application/grpc+proto", but not "application/grpc-web".
+bool IsGrpc(std::string_view content_type) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  if (!content_type.starts_with(kGrpc)) return false;
+  const std::string_view rest = content_type.substr(kGrpc.size());
+  return rest.empty() || rest.front() == '+' || rest.front() == ';';
+}
+
+}  // namespace
+
+void RequestHead::Take(std::string_view name, std::string_view value, const ServerShared& shared) {
+  bytes += name.size() + value.size() + kHeaderOverheadBytes;
+  if (bytes > shared.options.header_bytes_max) return;
+  if (name == ":path") {
+    method = shared.FindMethod(value);
+    if (method == nullptr) path = value;
+  } else if (name == ":method") {
+    is_post = value == "POST";
+  } else if (name == "content-type") {
+    is_grpc = IsGrpc(value);
+  } else if (name == "grpc-timeout") {
+    timeout = ParseTimeout(value);
+    bad_timeout = !timeout.has_value();
+  } else if (!IsTransportHeader(name)) {
+    metadata.emplace_back(name, value);
+  }
+}
+
+void RequestHead::Reset() {
+  method = nullptr;
+  path.clear();
+  is_post = false;
+  is_grpc = false;
+  bad_timeout = false;
+  timeout.reset();
+  metadata.clear();
+  bytes = 0;
+}
+
+std::optional<HeadRefusal> CheckHead(const RequestHead& head, const Server::Options& options) {
+  if (head.bytes > options.header_bytes_max) {
+    // First: which headers were looked at depends on their order.
+    return HeadRefusal{.status =
+                           ResourceExhausted("request headers of {} bytes are over the limit of {}",
+                                             head.bytes, options.header_bytes_max)};
+  }
+  if (!head.is_post) return HeadRefusal{"405", absl::UnknownError("not a POST")};
+  if (!head.is_grpc) return HeadRefusal{"415", absl::UnknownError("not application/grpc")};
+  if (head.bad_timeout) {
+    return HeadRefusal{.status = absl::InternalError("grpc-timeout is malformed")};
+  }
+  if (head.method == nullptr) {
+    return HeadRefusal{
+        .status = MakeStatus(absl::StatusCode::kUnimplemented, "unknown method {}", head.path)};
+  }
+  return std::nullopt;
+}
+
+absl::Status CheckSize(std::string_view received, const Server::Options& options) {
+  if (received.size() >= kMessagePrefixBytes) {
+    const MessagePrefix prefix = ParseMessagePrefix(received);
+    if (prefix.size_bytes > options.message_bytes_max) {
+      return ResourceExhausted("message of {} bytes is over the limit of {}", prefix.size_bytes,
+                               options.message_bytes_max);
+    }
+  }
+  if (received.size() > options.message_bytes_max + kMessagePrefixBytes) {
+    return ResourceExhausted("more than one message, over the limit of {} bytes",
+                             options.message_bytes_max);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMessage(std::string_view request) {
+  // gRPC's own table of status codes has UNIMPLEMENTED for a number of messages that the method
+  // does not take: most likely the client believes it to be of another kind.
+  if (request.empty()) return absl::UnimplementedError("the request holds no message");
+  if (request.size() < kMessagePrefixBytes) {
+    return absl::InternalError("the request's message is cut off");
+  }
+  const MessagePrefix prefix = ParseMessagePrefix(request);
+  if (prefix.compressed) {
+    return absl::UnimplementedError("compressed messages are not supported");
+  }
+  const uint64_t rest = request.size() - kMessagePrefixBytes;
+  if (rest < prefix.size_bytes) return absl::InternalError("the request's message is cut off");
+  if (rest > prefix.size_bytes) {
+    return absl::UnimplementedError("the request holds more than one message");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace mokv::rpc

@@ -1,0 +1,53 @@
+// What a client's request says, and whether gRPC's rules allow it: headers first, then one message
+// behind its prefix. Internal to the engine.
+//
+// Pure functions of what was received; ServerConnection feeds them and sends the refusals.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "rpc/server.h"
+
+namespace mokv::rpc {
+
+struct Method;
+struct ServerShared;
+
+struct RequestHead {
+  const Method* method = nullptr;
+  std::string path;  // Only of an unknown method.
+  bool is_post = false;
+  bool is_grpc = false;
+  bool bad_timeout = false;
+  std::optional<Duration> timeout;
+  // Headers that neither gRPC nor HTTP/2 uses itself.
+  std::vector<std::pair<std::string, std::string>> metadata;
+  size_t bytes = 0;  // As RFC 9113, 6.5.2 counts.
+
+  // Headers past the limit of bytes are only counted.
+  void Take(std::string_view name, std::string_view value, const ServerShared& shared);
+  void Reset();
+};
+
+// A client that does not speak gRPC could not read a gRPC status: it is answered in HTTP.
+struct HeadRefusal {
+  std::string_view http_status = "200";
+  absl::Status status;
+};
+std::optional<HeadRefusal> CheckHead(const RequestHead& head, const Server::Options& options);
+
+// RESOURCE_EXHAUSTED as soon as `received`, the beginning of a request, shows that the whole would
+// be over the limit.
+absl::Status CheckSize(std::string_view received, const Server::Options& options);
+
+// OK when `request` is exactly one message that is not compressed.
+absl::Status CheckMessage(std::string_view request);
+
+}  // namespace mokv::rpc

@@ -1,0 +1,47 @@
+// Calls through a Channel whose results a test waits for.
+#pragma once
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rpc/channel.h"
+
+namespace mokv::rpc {
+
+struct CallResult {
+  absl::Status status;
+  std::string message;                // Of a unary call.
+  std::vector<std::string> messages;  // Of a stream.
+};
+
+inline std::future<CallResult> BeginCall(Channel& channel, std::string method, std::string request,
+                                         Duration timeout = std::chrono::seconds(20)) {
+  auto promise = std::make_shared<std::promise<CallResult>>();
+  channel.Call(std::move(method), std::move(request), timeout,
+               [promise](const absl::Status& status, std::string_view message) {
+                 promise->set_value({status, std::string(message), {}});
+               });
+  return promise->get_future();
+}
+
+inline std::future<CallResult> BeginStreamCall(Channel& channel, std::string method,
+                                               std::string request,
+                                               Duration timeout = std::chrono::seconds(20)) {
+  auto promise = std::make_shared<std::promise<CallResult>>();
+  auto result = std::make_shared<CallResult>();
+  channel.CallStream(
+      std::move(method), std::move(request), timeout,
+      [result](std::string_view message) { result->messages.emplace_back(message); },
+      [result, promise](const absl::Status& status) {
+        result->status = status;
+        promise->set_value(std::move(*result));
+      });
+  return promise->get_future();
+}
+
+}  // namespace mokv::rpc
