@@ -52,7 +52,7 @@ OUTSIDE = {"sim", "tests", "bench"}
 def is_test_file(path):
     """Whether only tests use this file of src/: a test, or a helper of tests."""
     return (
-        path.stem.endswith(("_test", "_harness", "_bench", "_testing"))
+        path.stem.endswith(("_test", "_fuzz", "_harness", "_bench", "_testing"))
         or path.stem.startswith("fake_")
         or "testing" in path.parts
     )
@@ -134,6 +134,7 @@ def self_test():
         ("wal/a.cc", '#include "b.h"', True),
         ("wal/a.cc", '#include "base/testing/fake_disk.h"', True),
         ("wal/a_test.cc", '#include "base/testing/fake_disk.h"', False),
+        ("wal/a_fuzz.cc", '#include "base/testing/fake_disk.h"', False),
         ("auth/a_test.cc", '#include "wal/log_harness.h"', False),
         ("auth/a_test.cc", '#include "wal/log.h"', True),
         ("strange/a.cc", "#include <vector>", True),

@@ -10,9 +10,11 @@ namespace mokv {
 namespace {
 
 void BM_AppendGetResponse(benchmark::State& state) {
-  store::Item item;
-  item.key = std::string(16, 'k');
-  item.value = std::string(static_cast<size_t>(state.range(0)), 'v');
+  const std::string key(16, 'k');
+  const std::string value(static_cast<size_t>(state.range(0)), 'v');
+  store::ItemFields item;
+  item.key = key;
+  item.value = value;
   item.create_revision = Revision(123'456);
   item.mod_revision = Revision(654'321);
   item.version = 7;
