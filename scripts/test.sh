@@ -8,8 +8,8 @@ set -eu
 jobs=${1:-$(nproc)}
 top=$(pwd)
 
-asan_tests="base_test;net_test;rpc_test;raft_test;raft_property_test;wal_test;store_test"
-asan_tests="$asan_tests;replica_test;auth_test;telemetry_test;service_test;config_test"
+asan_tests="base_test;net_test;rpc_test;raft_test;raft_property_test;wal_test;wal_crash_test;store_test"
+asan_tests="$asan_tests;replica_test;auth_test;telemetry_test;service_test;config_test;lincheck_test"
 asan_tests="$asan_tests;certificates_test;node_test"
 tsan_tests="net_test;rpc_test;store_test;wal_test;telemetry_test"
 

@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include <algorithm>
+
 #include "base/status.h"
 
 namespace mokv {
@@ -12,6 +14,16 @@ std::string DirectoryOf(const std::string& path) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size_bytes) const {
+  // Bounded by the file first: a caller may ask for "everything" with a huge size.
+  MOKV_ASSIGN_OR_RETURN(const uint64_t file_bytes, Size());
+  const uint64_t available = offset < file_bytes ? file_bytes - offset : 0;
+  std::string bytes(std::min(size_bytes, available), '\0');
+  MOKV_ASSIGN_OR_RETURN(const uint64_t filled, ReadInto(offset, bytes));
+  bytes.resize(filled);
+  return bytes;
+}
 
 absl::Status FileSystem::WriteFileAtomically(const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,14 +22,18 @@ class File {
 
   // Writes all of `bytes` at `offset`, or fails. RESOURCE_EXHAUSTED means that no space was left.
   virtual absl::Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
-  // Reads up to `size_bytes`; a shorter result means that the file ends there.
-  virtual absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const = 0;
+  // Fills `buffer` from `offset` on; fewer bytes than it has room for mean that the file ends
+  // there.
+  virtual absl::StatusOr<uint64_t> ReadInto(uint64_t offset, std::span<char> buffer) const = 0;
+  // The same into a string of at most `size_bytes`.
+  absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const;
   // fdatasync: contents and the size needed to read them back. A failure is final for the caller:
   // the kernel may have dropped the pages that it failed to write.
   virtual absl::Status Sync() = 0;
   virtual absl::StatusOr<uint64_t> Size() const = 0;
   virtual absl::Status Truncate(uint64_t size_bytes) = 0;
-  // Reserves space and grows the file to `size_bytes`; bytes not yet written read as zero.
+  // Reserves space and grows the file to `size_bytes`, never shrinks it; bytes not yet written read
+  // as zero. RESOURCE_EXHAUSTED means that no space was left.
   virtual absl::Status Preallocate(uint64_t size_bytes) = 0;
 };
 

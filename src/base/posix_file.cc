@@ -67,24 +67,19 @@ class PosixFile final : public File {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const override {
-    // Bounded by the file first: a caller may ask for "everything" with a huge size.
-    MOKV_ASSIGN_OR_RETURN(const uint64_t file_bytes, Size());
-    const uint64_t available = offset < file_bytes ? file_bytes - offset : 0;
-    std::string bytes(std::min(size_bytes, available), '\0');
+  absl::StatusOr<uint64_t> ReadInto(uint64_t offset, std::span<char> buffer) const override {
     size_t filled = 0;
-    while (filled < bytes.size()) {
-      const ssize_t got =
-          pread(fd_.get(), bytes.data() + filled, bytes.size() - filled, ToOffset(offset + filled));
+    while (filled < buffer.size()) {
+      const ssize_t got = pread(fd_.get(), buffer.data() + filled, buffer.size() - filled,
+                                ToOffset(offset + filled));
       if (got < 0) {
         if (errno == EINTR) continue;
         return OperationError("read", path_);
       }
-      if (got == 0) break;  // It was cut meanwhile.
+      if (got == 0) break;  // The file ends here.
       filled += static_cast<size_t>(got);
     }
-    bytes.resize(filled);
-    return bytes;
+    return filled;
   }
 
   absl::Status Sync() override {

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/ctl_commands.h"
+#include "cli/log_dump.h"
 
 namespace {
 
@@ -131,6 +132,13 @@ void AddOperatorCommands(CLI::App& app, CommandLine& line) {
       ->required();
   server->callback(
       [&line] { line.run = [&line] { return mokv::CtlCertServer(line.directory, line.hosts); }; });
+
+  CLI::App* log = app.add_subcommand("log", "Look at a node's log");
+  log->require_subcommand(1);
+  CLI::App* dump = log->add_subcommand("dump", "Print a log; works while the node runs");
+  dump->add_option("DIR", line.directory, "The log's directory, or the node's data-dir")
+      ->required();
+  dump->callback([&line] { line.run = [&line] { return mokv::CtlLogDump(line.directory); }; });
 
   app.add_subcommand("keygen", "Print a new gossip key")->callback([&line] {
     line.run = [] { return mokv::CtlKeygen(); };

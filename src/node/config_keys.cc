@@ -204,7 +204,6 @@ constexpr std::string_view kNoRemoval = "there is no cluster to be removed from 
 constexpr std::string_view kNoRevocation = "revocation lists are not read in this version";
 constexpr std::string_view kNoAudit = "no audit log is written in this version";
 constexpr std::string_view kNoSnapshots = "no snapshots are taken in this version";
-constexpr std::string_view kNoMemoryLimit = "memory is not limited in this version";
 
 // Where a node keeps what, what it is called and where it is found.
 std::vector<ConfigKey> IdentityKeys() {
@@ -295,8 +294,9 @@ std::vector<ConfigKey> OperationKeys() {
        Number(&Config::io_threads, "NUMBER", 1, kIoThreadsMax)},
       {"max-value-bytes", "1MiB", "", "larger values are refused",
        Size(&Config::max_value_bytes, 1, kValueBytesMax)},
-      {"max-memory-bytes", "0", "0 (no limit)", "writes that grow the data past it are refused",
-       Size(&Config::max_memory_bytes, 0, kAnyBytesMax), kNoMemoryLimit},
+      {"max-memory-bytes", "0", "0 (no limit)",
+       "memory of the store at which sets are refused; deletes work",
+       Size(&Config::max_memory_bytes, 0, kAnyBytesMax)},
       {"snapshot-log-bytes", "256MiB", "", "growth of the log that triggers a snapshot",
        Size(&Config::snapshot_log_bytes, kSnapshotLogBytesMin, kAnyBytesMax), kNoSnapshots},
   };

@@ -422,11 +422,10 @@ TEST_F(ConfigTest, WarnsOnceForEachKeyWithoutEffect) {
   environment_["MOKV_READ_LEASE"] = "true";
   const Config config =
       ParseInsecure({"--start-join-addrs=a:1", "--read-lease", "--audit-log-file=/tmp/a",
-                     "--leave-on-stop", "--max-memory-bytes=1GiB", "--bootstrap"});
+                     "--leave-on-stop", "--bootstrap"});
   EXPECT_THAT(config.warnings,
               ElementsAre(StartsWith("--audit-log-file: audit-log-file has no effect"),
                           StartsWith("--leave-on-stop: leave-on-stop"),
-                          StartsWith("--max-memory-bytes: max-memory-bytes"),
                           StartsWith("--read-lease: read-lease"),
                           StartsWith("--start-join-addrs: start-join-addrs")));
 }

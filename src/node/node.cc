@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <future>
 #include <optional>
@@ -108,6 +110,7 @@ class Node::Impl {
   store::Store store_;
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<wal::Log> log_;
+  std::atomic<const wal::Log*> open_log_{nullptr};  // For scrapes, once it is open.
   net::IoPool io_;
   std::unique_ptr<net::Timer> tick_timer_;
   std::unique_ptr<rpc::Server> server_;
@@ -116,6 +119,7 @@ class Node::Impl {
   std::unique_ptr<net::Listener> listener_;
   telemetry::MetricsPage metrics_;
   std::unique_ptr<net::Worker> log_thread_;
+  std::unique_ptr<net::Worker> log_space_thread_;
   std::unique_ptr<net::Worker> replica_thread_;
   std::unique_ptr<net::Worker> request_log_thread_;
   std::unique_ptr<telemetry::HttpServer> http_;
@@ -168,6 +172,7 @@ absl::Status Node::Impl::OpenDataDirectory() {
 
 void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
+  log_space_thread_ = std::make_unique<net::Worker>("log-space");
   replica_thread_ = std::make_unique<net::Worker>("replica");
   replica::Replica::Callbacks callbacks;
   callbacks.on_serving_changed = [this](bool serving) { health_.SetServing(serving); };
@@ -180,7 +185,8 @@ void Node::Impl::MakeReplica() {
       *replica_thread_, clock_, store_,
       replica::Replica::Options{.node_id = config_.node_name,
                                 .instance_id = identity_.instance_id,
-                                .rpc_address = rpc_address_},
+                                .rpc_address = rpc_address_,
+                                .memory_bytes_max = config_.max_memory_bytes},
       std::move(callbacks));
 }
 
@@ -230,6 +236,7 @@ absl::Status Node::Impl::StartHttp() {
                                  .calls = &call_log_,
                                  .request_log = &request_log_,
                                  .sync_times = &sync_times_,
+                                 .log = &open_log_,
                                  .node_name = config_.node_name});
   telemetry::HttpServerOptions options;
   options.host = config_.bind_addr.host;
@@ -253,13 +260,19 @@ absl::Status Node::Impl::RecoverLog() {
 absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   wal::Options options;
   options.directory = config_.data_dir + "/log";
+  options.segment_bytes = std::max(options.segment_bytes, 2 * config_.max_value_bytes);
   wal::Log::Callbacks callbacks;
-  callbacks.on_durable = [this](Index last, Term term) { replica_->OnDurable(last, term); };
+  callbacks.on_durable = [this](const wal::Durable& durable) {
+    replica_->OnDurable(durable.last, durable.last_term);
+  };
   callbacks.on_failure = [this](absl::Status reason) { replica_->OnLogFailure(std::move(reason)); };
   callbacks.on_sync = [this](Duration duration) { sync_times_.Record(duration); };
   MOKV_ASSIGN_OR_RETURN(
-      log_, wal::Log::Open(files_, clock_, *log_thread_, std::move(options), std::move(callbacks),
-                           [this](const Entry& entry) { return replica_->Recover(entry); }));
+      log_, wal::Log::Open(files_, clock_, *log_thread_, *log_space_thread_, std::move(options),
+                           std::move(callbacks), [this](const wal::EntryView& entry) {
+                             return replica_->Recover(entry);
+                           }));
+  open_log_ = log_.get();
   const std::string& log_cluster = replica_->cluster_id();
   if (!identity_.cluster_id.empty() && !log_cluster.empty() &&
       identity_.cluster_id != log_cluster) {
@@ -308,6 +321,7 @@ void Node::Impl::Stop() {
   // Each of the two may still have posted to the other: what the log owes the replica comes first.
   if (log_thread_ != nullptr) log_thread_->Stop();
   if (replica_thread_ != nullptr) replica_thread_->Stop();
+  if (log_space_thread_ != nullptr) log_space_thread_->Stop();
   if (log_ != nullptr) log_->Close();
   // What nobody has answered still holds responders, which must go before the server that they
   // belong to.

@@ -18,6 +18,9 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   writer.Counter("mokv_rpc_streams_stalled_total",
                  "Calls that were ended because their client made no progress.",
                  rpc.streams_stalled);
+  writer.Counter("mokv_rpc_connections_silent_total",
+                 "Connections closed because their client answered no PING.",
+                 rpc.connections_silent);
   constexpr std::string_view kRefused = "mokv_rpc_connections_refused_total";
   constexpr std::string_view kRefusedHelp = "Connections that were not served, by reason.";
   const auto refused = [&](std::string_view reason, uint64_t count) {
@@ -52,6 +55,33 @@ void WriteReplica(telemetry::MetricsWriter& writer, const NodeParts& parts) {
                    parts.sync_times->Snapshot());
 }
 
+void WriteLog(telemetry::MetricsWriter& writer, const NodeParts& parts) {
+  const wal::Log* log = parts.log->load();
+  if (log == nullptr) return;
+  const wal::Stats stats = log->stats();
+  writer.Counter("mokv_log_written_bytes_total", "Bytes of batches written to the log.",
+                 stats.bytes);
+  writer.Counter("mokv_log_filled_bytes_total",
+                 "Zero bytes written besides, to prepare new files of the log.",
+                 stats.filled_bytes);
+  writer.Gauge("mokv_log_segments", "Files that the log consists of.",
+               static_cast<double>(stats.segments));
+  writer.Gauge("mokv_log_segments_ready", "Files that are prepared for what comes.",
+               static_cast<double>(stats.segments_ready));
+  writer.Gauge("mokv_log_cut_bytes",
+               "Bytes at the end of the log that did not verify at the last start and were cut "
+               "off: a batch that was not written whole, or was damaged after it was.",
+               static_cast<double>(stats.cut_bytes));
+  writer.Gauge("mokv_log_queued_bytes", "Bytes given to the log that are not durable yet.",
+               static_cast<double>(stats.queued_bytes));
+  writer.Gauge("mokv_log_oldest_unsynced_seconds",
+               "How long the oldest write has been waiting to be durable.",
+               std::chrono::duration<double>(stats.oldest_unsynced).count());
+  writer.Gauge("mokv_log_out_of_space",
+               "Whether there is no space for the log; writes are refused as long.",
+               stats.out_of_space);
+}
+
 void WriteStore(telemetry::MetricsWriter& writer, const NodeParts& parts) {
   const store::Stats stats = parts.store->stats();
   writer.Gauge("mokv_store_keys", "Keys in the store.", static_cast<double>(stats.keys));
@@ -72,6 +102,7 @@ void RegisterNodeMetrics(telemetry::MetricsPage& page, NodeParts parts) {
                 {{"version", std::string(Version())}, {"node", parts.node_name}});
     WriteConnections(writer, parts);
     WriteReplica(writer, parts);
+    WriteLog(writer, parts);
     WriteStore(writer, parts);
     parts.calls->WriteMetrics(writer);
     writer.Counter("mokv_request_log_dropped_total",

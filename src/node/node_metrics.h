@@ -1,6 +1,7 @@
 // The metrics of a node, gathered from the counters of its parts at each scrape.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "net/listener.h"
@@ -11,6 +12,7 @@
 #include "telemetry/exposition.h"
 #include "telemetry/metrics.h"
 #include "telemetry/request_log.h"
+#include "wal/log.h"
 
 namespace mokv {
 
@@ -26,6 +28,7 @@ struct NodeParts {
   const service::CallLog* calls;
   const telemetry::RequestLog* request_log;
   const LogSyncTimes* sync_times;
+  const std::atomic<const wal::Log*>* log;  // Null until it is open.
   std::string node_name;
 };
 

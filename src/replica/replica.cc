@@ -1,6 +1,7 @@
 #include "replica/replica.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -18,7 +19,7 @@ Replica::Replica(Executor& executor, const Clock& clock, store::Store& store, Op
 
 Replica::~Replica() = default;
 
-absl::Status Replica::Recover(const Entry& entry) {
+absl::Status Replica::Recover(const wal::EntryView& entry) {
   MOKV_CHECK(log_ == nullptr);
   if (entry.index != last_index_.next()) {
     return DataLoss("log entry {} follows entry {}", entry.index, last_index_);
@@ -85,14 +86,27 @@ void Replica::Refuse(WriteDone& done, absl::Status reason) {
 void Replica::Propose(store::Command command, WriteDone done) {
   if (!accepting_) return Refuse(done, Unavailable("the node is stopping"));
   if (!serving_) return Refuse(done, Unavailable("no leader"));
-  if (proposals_pending_.load() >= options_.proposals_pending_max || !log_->CanAppend()) {
+  if (proposals_pending_.load() >= options_.proposals_pending_max) {
     return Refuse(done,
                   ResourceExhausted("{} writes are waiting already; limit {}",
                                     proposals_pending_.load(), options_.proposals_pending_max));
   }
+  if (const uint64_t used = store_.memory_bytes();
+      options_.memory_bytes_max > 0 && used >= options_.memory_bytes_max &&
+      std::holds_alternative<store::SetCommand>(command)) {
+    return Refuse(done, ResourceExhausted("the store has {} bytes of memory; max-memory-bytes is "
+                                          "{}; delete something",
+                                          used, options_.memory_bytes_max));
+  }
+  auto payload = std::make_shared<const std::string>(store::EncodeCommand(command));
+  // A good guess, so that most refusals cost nothing; the replica thread asks again.
+  wal::Demand demand;
+  demand.Add(payload->size());
+  if (absl::Status status = log_->Admit(demand); !status.ok()) {
+    return Refuse(done, std::move(status));
+  }
   ++proposals_pending_;
-  Enqueue(Proposal{std::make_shared<const std::string>(store::EncodeCommand(command)),
-                   std::move(done)});
+  Enqueue(Proposal{std::move(payload), std::move(done)});
 }
 
 bool Replica::CanReadNow(const ReadRequirement& requirement) const {
@@ -133,22 +147,32 @@ void Replica::Handle(Proposal& proposal) {
     Refuse(proposal.done, Unavailable("the node is stopping: its log has failed"));
     return;
   }
+  wal::Demand demand = new_demand_;
+  demand.Add(proposal.payload->size());
+  if (absl::Status status = log_->Admit(demand); !status.ok()) {
+    --proposals_pending_;
+    Refuse(proposal.done, std::move(status));
+    return;
+  }
   AddEntry(EntryType::kCommand, std::move(proposal.payload), std::move(proposal.done));
 }
 
 void Replica::AddEntry(EntryType type, std::shared_ptr<const std::string> payload, WriteDone done) {
   ++last_index_;
   Entry entry{last_index_, hard_state_.term, type, std::move(payload)};
+  new_demand_.Add(entry.bytes().size());
   new_entries_.push_back(entry);
   pending_.push_back({std::move(entry), std::move(done)});
 }
 
 void Replica::PersistNewEntries() {
   if (new_entries_.empty()) return;
-  log_->Append(new_entries_,
-               hard_state_changed_ ? std::optional<HardState>(hard_state_) : std::nullopt);
+  wal::Write write;
+  write.entries = std::exchange(new_entries_, {});
+  if (hard_state_changed_) write.hard_state = hard_state_;
+  log_->Append(std::move(write));
   hard_state_changed_ = false;
-  new_entries_.clear();
+  new_demand_ = {};
   batches_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -175,14 +199,14 @@ void Replica::Handle(LogFailed& failed) {
   callbacks_.on_fatal(failed.reason);
 }
 
-absl::StatusOr<store::ApplyResult> Replica::ApplyEntry(const Entry& entry) {
+absl::StatusOr<store::ApplyResult> Replica::ApplyEntry(const wal::EntryView& entry) {
   switch (entry.type) {
     case EntryType::kNoOp:
       return store::ApplyResult{};
     case EntryType::kConfiguration: {
       raft::Configuration configuration;
-      if (!configuration.ParseFromArray(entry.bytes().data(),
-                                        static_cast<int>(entry.bytes().size()))) {
+      if (!configuration.ParseFromArray(entry.payload.data(),
+                                        static_cast<int>(entry.payload.size()))) {
         return DataLoss("log entry {}: the configuration does not parse", entry.index);
       }
       if (entry.index == Index(1)) {
@@ -192,7 +216,7 @@ absl::StatusOr<store::ApplyResult> Replica::ApplyEntry(const Entry& entry) {
       return store::ApplyResult{};
     }
     case EntryType::kCommand: {
-      absl::StatusOr<store::Command> command = store::DecodeCommand(entry.bytes());
+      absl::StatusOr<store::Command> command = store::DecodeCommand(entry.payload);
       if (!command.ok()) {
         return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
       }
@@ -207,7 +231,9 @@ void Replica::ApplyCommitted() {
   if (failed_ || applied_index_ == commit_index_) return;
   while (!pending_.empty() && pending_.front().entry.index.value() <= commit_index_) {
     PendingEntry& next = pending_.front();
-    absl::StatusOr<store::ApplyResult> applied = ApplyEntry(next.entry);
+    const Entry& entry = next.entry;
+    absl::StatusOr<store::ApplyResult> applied =
+        ApplyEntry({entry.index, entry.term, entry.type, entry.bytes()});
     // We made this entry ourselves.
     MOKV_CHECK(applied.ok());
     if (next.done != nullptr) {
@@ -249,7 +275,11 @@ void Replica::ReleaseReads() {
   });
 }
 
-void Replica::Tick() { ReleaseReads(); }
+void Replica::Tick() {
+  ReleaseReads();
+  if (started_) store_.Reclaim();
+  if (log_ != nullptr) log_->Tick();
+}
 
 void Replica::StopAccepting() { accepting_ = false; }
 

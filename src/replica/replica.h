@@ -76,6 +76,8 @@ class Replica {
     // Writes that were proposed and have no answer yet.
     uint64_t proposals_pending_max = 65'536;
     uint64_t reads_waiting_max = 65'536;
+    // With this much memory in the store, writes that may grow it are refused; 0: no limit.
+    uint64_t memory_bytes_max = 0;
   };
   struct Callbacks {
     // Whether linearizable reads and writes are served now has changed. May be null.
@@ -92,7 +94,7 @@ class Replica {
 
   // During the log's recovery: every entry in order. DATA_LOSS for one that this version does not
   // know, or a first one that is not a configuration.
-  absl::Status Recover(const Entry& entry);
+  absl::Status Recover(const wal::EntryView& entry);
   // After recovery. `new_cluster_id`: with an empty log, begin a new cluster of that id with this
   // node as its only voter; without it an empty log waits to be joined. A log that has entries
   // makes the node stand for election.
@@ -109,7 +111,8 @@ class Replica {
   // Calls `ready` when it may, or with the reason why it did not come to that by `give_up_at`.
   void WaitForRead(const ReadRequirement& requirement, MonotonicTime give_up_at, ReadReady ready);
 
-  // Time passes: ends waits whose time is up. To be posted every few tens of milliseconds.
+  // Time passes: ends waits whose time is up, gives unused memory back. To be posted every few tens
+  // of milliseconds.
   void Tick();
   // From now on proposals are refused; those in progress are still answered.
   void StopAccepting();
@@ -151,7 +154,7 @@ class Replica {
   void Handle(WaitingRead& read);
   void PersistNewEntries();
   void ApplyCommitted();
-  absl::StatusOr<store::ApplyResult> ApplyEntry(const Entry& entry);
+  absl::StatusOr<store::ApplyResult> ApplyEntry(const wal::EntryView& entry);
   void ReleaseReads();
   void AddEntry(EntryType type, std::shared_ptr<const std::string> payload, WriteDone done);
   void SetServing(bool serving);
@@ -174,6 +177,7 @@ class Replica {
   bool hard_state_changed_ = false;
   Index last_index_;
   std::vector<Entry> new_entries_;
+  wal::Demand new_demand_;            // Of the new entries on the log's space.
   std::deque<PendingEntry> pending_;  // In log order.
   struct Answer {
     WriteDone done;

@@ -20,23 +20,28 @@ class FakeClock final : public Clock {
 // One life of a node: from start to stop or crash.
 class NodeLife {
  public:
-  NodeLife(CrashFileSystem& files, std::optional<std::string> new_cluster_id) {
+  NodeLife(CrashFileSystem& files, std::optional<std::string> new_cluster_id,
+           uint64_t memory_bytes_max = 0) {
     Replica::Callbacks callbacks;
     callbacks.on_serving_changed = [this](bool now) { serving = now; };
     callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
     Replica::Options options;
     options.node_id = "node-1";
     options.proposals_pending_max = 4;
+    options.memory_bytes_max = memory_bytes_max;
     replica =
         std::make_unique<Replica>(replica_thread, clock, store, options, std::move(callbacks));
     wal::Log::Callbacks log_callbacks;
-    log_callbacks.on_durable = [this](Index last, Term term) { replica->OnDurable(last, term); };
+    log_callbacks.on_durable = [this](const wal::Durable& durable) {
+      replica->OnDurable(durable.last, durable.last_term);
+    };
     log_callbacks.on_failure = [this](absl::Status reason) { replica->OnLogFailure(reason); };
     wal::Options log_options;
     log_options.directory = "log";
     log_options.segment_bytes = 64 << 10;
-    auto opened = wal::Log::Open(files, clock, log_thread, log_options, std::move(log_callbacks),
-                                 [this](const Entry& entry) { return replica->Recover(entry); });
+    auto opened =
+        wal::Log::Open(files, clock, log_thread, log_thread, log_options, std::move(log_callbacks),
+                       [this](const wal::EntryView& entry) { return replica->Recover(entry); });
     EXPECT_TRUE(opened.ok()) << opened.status();
     log = std::move(*opened);
     replica->Start(*log, std::move(new_cluster_id));
@@ -114,6 +119,47 @@ TEST(Replica, QueuedWritesShareOneSync) {
   life.RunAll();
   EXPECT_TRUE(a->has_value() && b->has_value() && c->has_value());
   EXPECT_EQ(files.sync_count(), syncs + 1);
+}
+
+// Goal: at the memory limit sets are refused and deletes work, and what they free lets sets in
+// again.
+TEST(Replica, RefusesSetsAtTheMemoryLimit) {
+  CrashFileSystem files;
+  uint64_t empty_bytes = 0;
+  {
+    NodeLife life(files, "cluster-1");
+    life.RunAll();
+    empty_bytes = life.store.memory_bytes();
+  }
+  NodeLife life(files, std::nullopt, empty_bytes + 1000);
+  life.RunAll();
+  std::vector<std::string> keys;
+  while (keys.size() < 1000) {
+    keys.push_back("key-" + std::to_string(keys.size()));
+    const auto write = life.Set(keys.back());
+    life.RunAll();
+    ASSERT_TRUE(write->has_value());
+    if ((*write)->fate == WriteResult::Fate::kApplied) continue;
+    EXPECT_EQ((*write)->fate, WriteResult::Fate::kNotDone);
+    EXPECT_EQ((*write)->reason.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_NE(MessageOf((*write)->reason).find("max-memory-bytes"), std::string_view::npos);
+    keys.pop_back();
+    break;
+  }
+  ASSERT_GT(keys.size(), 1u);
+  ASSERT_LT(keys.size(), 100u);
+  for (const std::string& key : keys) {
+    std::optional<WriteResult> result;
+    life.replica->Propose(store::DeleteCommand{key, {}},
+                          [&result](const WriteResult& answer) { result = answer; });
+    life.RunAll();
+    ASSERT_TRUE(result.has_value());
+    EXPECT_EQ(result->applied.deleted, 1u);
+  }
+  life.replica->Tick();
+  const auto write = life.Set("again");
+  life.RunAll();
+  EXPECT_EQ((*write)->fate, WriteResult::Fate::kApplied);
 }
 
 TEST(Replica, RefusesMoreThanItsBound) {
@@ -201,6 +247,51 @@ TEST(Replica, FailedSyncStopsTheNodeAndLeavesOutcomesUnknown) {
   EXPECT_TRUE(life.fatal.has_value());
   EXPECT_FALSE(life.serving);
   EXPECT_EQ((*life.Set("later"))->fate, WriteResult::Fate::kNotDone);
+}
+
+// Goal:   a full disk refuses writes one by one, harms nothing, and ends by itself.
+// Method: no file may grow; write until refused, read, restart on the full disk, give space.
+TEST(Replica, FullDiskRefusesWritesAndRecoversByItself) {
+  CrashFileSystem files;
+  {
+    NodeLife life(files, "cluster-1");
+    life.RunAll();
+    files.SetCapacity(files.used_bytes());
+    const std::string big(4000, 'x');
+    uint64_t applied = 0;
+    while (true) {
+      const auto write = life.Set(fmt::format("{}/{}", applied, big));
+      life.RunAll();
+      ASSERT_TRUE(write->has_value());
+      if ((*write)->fate == WriteResult::Fate::kNotDone) {
+        EXPECT_EQ((*write)->reason.code(), absl::StatusCode::kResourceExhausted);
+        EXPECT_NE(MessageOf((*write)->reason).find("no space left"), std::string_view::npos)
+            << (*write)->reason;
+        break;
+      }
+      ++applied;
+      ASSERT_LT(applied, 1000u);
+    }
+    EXPECT_GT(applied, 10u);
+    EXPECT_FALSE(life.fatal.has_value());
+    EXPECT_TRUE(life.replica->CanReadNow({}));
+    EXPECT_EQ(life.store.revision(), Revision(applied));
+  }
+  files.Restart();
+  NodeLife life(files, std::nullopt);
+  life.RunAll();
+  EXPECT_TRUE(life.serving);
+  EXPECT_TRUE(life.replica->CanReadNow({}));
+  const auto refused = life.Set("k" + std::string(4000, 'x'));
+  life.RunAll();
+  EXPECT_EQ((*refused)->fate, WriteResult::Fate::kNotDone);
+  files.SetCapacity(std::nullopt);
+  life.clock.now = life.clock.now + std::chrono::seconds(1);
+  life.replica->Tick();
+  life.RunAll();
+  const auto accepted = life.Set("k");
+  life.RunAll();
+  EXPECT_EQ((*accepted)->fate, WriteResult::Fate::kApplied);
 }
 
 TEST(Replica, StopAcceptingRefusesNewWritesOnly) {

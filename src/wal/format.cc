@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "base/check.h"
 #include "base/checksum.h"
@@ -16,11 +15,14 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr std::string_view kMagic("mokvlog\0", 8);
-constexpr std::string_view kNamePrefix = "log-";
+constexpr std::string_view kSegmentPrefix = "log-";
+constexpr std::string_view kSparePrefix = "spare-";
 constexpr std::string_view kNameSuffix = ".seg";
 constexpr size_t kNameDigits = 16;
+constexpr uint64_t kHeaderChecksumOffset = 56;
 // One oversized batch must not keep its memory for ever.
-constexpr size_t kKeptBufferBytesMax = size_t{32} << 20;
+constexpr uint64_t kKeptBufferBytesMax = uint64_t{32} << 20;
+constexpr uint64_t kFirstBufferBytes = 4096;
 
 template <typename Number>
 void Put(char* to, Number value) {
@@ -35,21 +37,15 @@ Number Get(std::string_view bytes, uint64_t offset) {
   return value;
 }
 
-constexpr uint64_t Aligned(uint64_t size) {
-  return (size + kAlignment - 1) / kAlignment * kAlignment;
+std::string NumberedName(std::string_view prefix, uint64_t generation) {
+  return fmt::format("{}{:016x}{}", prefix, generation, kNameSuffix);
 }
 
-}  // namespace
-
-std::string SegmentName(uint64_t generation) {
-  return fmt::format("{}{:016x}{}", kNamePrefix, generation, kNameSuffix);
-}
-
-std::optional<uint64_t> ParseSegmentName(std::string_view name) {
-  if (name.size() != kNamePrefix.size() + kNameDigits + kNameSuffix.size()) return std::nullopt;
-  if (!name.starts_with(kNamePrefix) || !name.ends_with(kNameSuffix)) return std::nullopt;
+std::optional<uint64_t> ParseNumberedName(std::string_view prefix, std::string_view name) {
+  if (name.size() != prefix.size() + kNameDigits + kNameSuffix.size()) return std::nullopt;
+  if (!name.starts_with(prefix) || !name.ends_with(kNameSuffix)) return std::nullopt;
   uint64_t generation = 0;
-  for (const char c : name.substr(kNamePrefix.size(), kNameDigits)) {
+  for (const char c : name.substr(prefix.size(), kNameDigits)) {
     uint64_t digit = 0;
     if (c >= '0' && c <= '9') {
       digit = static_cast<uint64_t>(c - '0');
@@ -64,46 +60,83 @@ std::optional<uint64_t> ParseSegmentName(std::string_view name) {
   return generation;
 }
 
-std::string EncodeSegmentHeader(const SegmentHeader& header) {
-  MOKV_CHECK_GT(header.generation, header.previous_end.generation);
-  std::string bytes(kSegmentHeaderBytes, '\0');
+}  // namespace
+
+std::string SegmentName(uint64_t generation) { return NumberedName(kSegmentPrefix, generation); }
+std::string SpareName(uint64_t generation) { return NumberedName(kSparePrefix, generation); }
+
+std::optional<uint64_t> ParseSegmentName(std::string_view name) {
+  return ParseNumberedName(kSegmentPrefix, name);
+}
+std::optional<uint64_t> ParseSpareName(std::string_view name) {
+  return ParseNumberedName(kSparePrefix, name);
+}
+
+std::string EncodeSegmentHeader(uint64_t generation) {
+  MOKV_CHECK_GT(generation, 0u);
+  std::string bytes(kSegmentHeaderBytes + kBatchHeaderBytes, '\0');
   kMagic.copy(bytes.data(), kMagic.size());
   Put(&bytes[8], kFormatVersion);
-  Put(&bytes[16], header.generation);
-  Put(&bytes[24], header.first_index.value());
-  Put(&bytes[32], header.previous_term.value());
-  Put(&bytes[40], header.previous_end.generation);
-  Put(&bytes[48], header.previous_end.offset);
-  Put(&bytes[56], Checksum64(std::string_view(bytes).substr(0, 56), header.generation));
+  Put(&bytes[16], generation);
+  Put(&bytes[kHeaderChecksumOffset],
+      Checksum64(std::string_view(bytes).substr(0, kHeaderChecksumOffset), generation));
   return bytes;
 }
 
-absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, std::string_view path) {
+absl::StatusOr<uint64_t> DecodeSegmentHeader(std::string_view bytes, std::string_view path) {
   if (bytes.size() < kSegmentHeaderBytes) {
-    return DataLoss("{}: {} bytes are too few for a segment header", path, bytes.size());
+    return DataLoss("{}: damaged at offset 0: {} bytes are too few for a segment header", path,
+                    bytes.size());
   }
-  if (!bytes.starts_with(kMagic)) return DataLoss("{}: not a log segment: wrong magic", path);
-  // Before the checksum: a newer version may lay out the rest of its header in another way.
+  if (!bytes.starts_with(kMagic)) {
+    return DataLoss("{}: damaged at offset 0: not a log segment, wrong magic", path);
+  }
+  // Before the checksum: a newer version may lay out the rest of its header in
+  // another way.
   const uint32_t version = Get<uint32_t>(bytes, 8);
   if (version > kFormatVersion) {
     return FailedPrecondition("{} has log format version {}; this mokv reads up to {}", path,
                               version, kFormatVersion);
   }
   const uint64_t generation = Get<uint64_t>(bytes, 16);
-  if (version == 0 || Get<uint64_t>(bytes, 56) != Checksum64(bytes.substr(0, 56), generation)) {
-    return DataLoss("{}: the segment header at offset 0 does not verify", path);
+  if (version == 0 || Get<uint64_t>(bytes, kHeaderChecksumOffset) !=
+                          Checksum64(bytes.substr(0, kHeaderChecksumOffset), generation)) {
+    return DataLoss("{}: damaged at offset 0: the segment header does not verify", path);
   }
-  return SegmentHeader{
-      .generation = generation,
-      .first_index = Index(Get<uint64_t>(bytes, 24)),
-      .previous_term = Term(Get<uint64_t>(bytes, 32)),
-      .previous_end = {.generation = Get<uint64_t>(bytes, 40), .offset = Get<uint64_t>(bytes, 48)}};
+  return generation;
 }
 
 void BatchBuilder::Clear() {
-  if (bytes_.capacity() > kKeptBufferBytesMax) std::string().swap(bytes_);
-  bytes_.assign(kBatchHeaderBytes, '\0');
+  if (capacity_ > kKeptBufferBytesMax) {
+    buffer_.reset();
+    capacity_ = 0;
+  }
+  size_ = 0;
   records_ = 0;
+  std::memset(Grow(kBatchHeaderBytes), 0, kBatchHeaderBytes);
+}
+
+void BatchBuilder::Reallocate(uint64_t needed) {
+  capacity_ = std::max({needed, capacity_ * 2, kFirstBufferBytes});
+  std::unique_ptr<char[]> larger = std::make_unique_for_overwrite<char[]>(capacity_);
+  if (size_ > 0) std::memcpy(larger.get(), buffer_.get(), size_);
+  buffer_ = std::move(larger);
+}
+
+void BatchBuilder::AddRecord(uint8_t type, uint8_t subtype, uint64_t first, uint64_t second,
+                             std::string_view body) {
+  MOKV_CHECK_LE(body.size(), kEntryBytesMax);
+  const uint64_t padded = Aligned(body.size());
+  char* const place = Grow(kRecordHeaderBytes + padded);
+  Put(place, uint64_t{body.size()} << 32 | uint64_t{subtype} << 8 | type);
+  Put(place + 8, first);
+  Put(place + 16, second);
+  if (!body.empty()) {
+    // The padding, and bytes that the body takes at once.
+    Put(place + kRecordHeaderBytes + padded - kAlignment, uint64_t{0});
+    std::memcpy(place + kRecordHeaderBytes, body.data(), body.size());
+  }
+  ++records_;
 }
 
 void BatchBuilder::AddEntry(const Entry& entry) {
@@ -120,75 +153,98 @@ void BatchBuilder::AddTruncation(Index from) {
   AddRecord(static_cast<uint8_t>(RecordType::kTruncation), 0, from.value(), 0, {});
 }
 
-void BatchBuilder::AddRecord(uint8_t type, uint8_t subtype, uint64_t first, uint64_t second,
-                             std::string_view body) {
-  MOKV_CHECK_LE(body.size(), kBatchBytesMax);
-  char header[kRecordHeaderBytes] = {};
-  Put(header, type);
-  Put(header + 1, subtype);
-  Put(header + 4, static_cast<uint32_t>(body.size()));
-  Put(header + 8, first);
-  Put(header + 16, second);
-  bytes_.append(header, sizeof(header));
-  bytes_.append(body);
-  bytes_.append(Aligned(body.size()) - body.size(), '\0');
-  ++records_;
+void BatchBuilder::AddStart(const SegmentStart& start) {
+  char body[kStartBodyBytes];
+  Put(body, start.previous_end.generation);
+  Put(body + 8, start.previous_end.offset);
+  Put(body + 16, start.head.index.value());
+  Put(body + 24, start.head.term.value());
+  AddRecord(static_cast<uint8_t>(RecordType::kStart), 0, start.previous.index.value(),
+            start.previous.term.value(), {body, sizeof(body)});
 }
 
-std::string_view BatchBuilder::Finish(Position start, Position durable) {
-  const uint64_t length = bytes_.size() - kBatchHeaderBytes;
+void BatchBuilder::AddHead(EntryId head) {
+  AddRecord(static_cast<uint8_t>(RecordType::kHead), 0, head.index.value(), head.term.value(), {});
+}
+
+void BatchBuilder::AddReset(EntryId last) {
+  AddRecord(static_cast<uint8_t>(RecordType::kReset), 0, last.index.value(), last.term.value(), {});
+}
+
+std::string_view BatchBuilder::Finish(Position start, Position durable,
+                                      uint64_t room_behind_bytes) {
+  const uint64_t length = size_ - kBatchHeaderBytes;
   MOKV_CHECK_GT(records_, 0u);
   MOKV_CHECK_LE(length, kBatchBytesMax);
   MOKV_CHECK_EQ(start.offset % kAlignment, 0u);
   MOKV_CHECK(durable <= start);
-  Put(&bytes_[8], static_cast<uint32_t>(length));
-  Put(&bytes_[12], records_);
-  Put(&bytes_[16], start.offset);
-  Put(&bytes_[24], durable.generation);
-  Put(&bytes_[32], durable.offset);
-  Put(&bytes_[0], Checksum64(std::string_view(bytes_).substr(8), start.generation));
-  return bytes_;
+  char* const header = buffer_.get();
+  Put(header + 8, static_cast<uint32_t>(length));
+  Put(header + 12, records_);
+  Put(header + 16, start.generation);
+  Put(header + 24, start.offset);
+  Put(header + 32, durable.generation);
+  Put(header + 40, durable.offset);
+  Put(header, Checksum64({header + 8, size_ - 8}, start.generation));
+  const uint64_t zero_bytes = std::min(kBatchHeaderBytes, room_behind_bytes);
+  std::memset(header + size_, 0, zero_bytes);
+  return {header, size_ + zero_bytes};
 }
 
-std::optional<Batch> DecodeBatch(std::string_view segment, uint64_t offset, uint64_t generation) {
-  MOKV_CHECK_EQ(offset % kAlignment, 0u);
-  if (offset > segment.size() || segment.size() - offset < kBatchHeaderBytes) return std::nullopt;
-  const std::string_view bytes = segment.substr(offset);
-  // A batch says where it stands: a cheap test that nearly all bytes fail when we search for one,
-  // and the reason why a copy of a batch inside of somebody's value is not taken for a batch.
-  if (Get<uint64_t>(bytes, 16) != offset) return std::nullopt;
+std::optional<BatchHeader> DecodeBatchHeader(std::string_view bytes, Position at) {
+  if (bytes.size() < kBatchHeaderBytes) return std::nullopt;
+  // A batch says where it stands: the reason why bytes of an earlier use of the
+  // file, or a copy of a batch inside of somebody's value, are not taken for
+  // one.
+  if (Get<uint64_t>(bytes, 24) != at.offset || Get<uint64_t>(bytes, 16) != at.generation) {
+    return std::nullopt;
+  }
   const uint64_t length = Get<uint32_t>(bytes, 8);
   if (length > kBatchBytesMax || length % kAlignment != 0) return std::nullopt;
-  if (length > bytes.size() - kBatchHeaderBytes) return std::nullopt;
-  const uint64_t size = kBatchHeaderBytes + length;
-  if (Get<uint64_t>(bytes, 0) != Checksum64(bytes.substr(8, size - 8), generation)) {
-    return std::nullopt;
-  }
-  return Batch{
-      .records = bytes.substr(kBatchHeaderBytes, length),
+  return BatchHeader{
+      .checksum = Get<uint64_t>(bytes, 0),
+      .size_bytes = kBatchHeaderBytes + length,
       .record_count = Get<uint32_t>(bytes, 12),
-      .durable = {.generation = Get<uint64_t>(bytes, 24), .offset = Get<uint64_t>(bytes, 32)},
-      .end_offset = offset + size};
+      .durable = {.generation = Get<uint64_t>(bytes, 32), .offset = Get<uint64_t>(bytes, 40)}};
 }
 
-std::optional<Record> RecordCursor::Next() {
-  MOKV_CHECK(!done());
-  if (rest_.size() < kRecordHeaderBytes) return std::nullopt;
-  const uint8_t type = Get<uint8_t>(rest_, 0);
-  if (type < static_cast<uint8_t>(RecordType::kEntry) ||
-      type > static_cast<uint8_t>(RecordType::kTruncation)) {
+bool BatchVerifies(const BatchHeader& header, std::string_view bytes, uint64_t generation) {
+  MOKV_CHECK_EQ(bytes.size(), header.size_bytes);
+  return Checksum64(bytes.substr(8), generation) == header.checksum;
+}
+
+std::optional<Batch> DecodeBatch(std::string_view bytes, Position at) {
+  const std::optional<BatchHeader> header = DecodeBatchHeader(bytes, at);
+  if (!header.has_value() || header->size_bytes > bytes.size()) return std::nullopt;
+  const std::string_view whole = bytes.substr(0, header->size_bytes);
+  if (!BatchVerifies(*header, whole, at.generation)) return std::nullopt;
+  return Batch{.offset = at.offset,
+               .end_offset = at.offset + header->size_bytes,
+               .record_count = header->record_count,
+               .durable = header->durable,
+               .records = whole.substr(kBatchHeaderBytes)};
+}
+
+bool RecordCursor::IsKnown(Record record) {
+  if (record.type == RecordType::kStart) return record.body.size() == kStartBodyBytes;
+  return record.type >= RecordType::kEntry && record.type <= RecordType::kReset;
+}
+
+SegmentStart ToStart(const Record& record) {
+  MOKV_CHECK(record.type == RecordType::kStart);
+  return {.previous = record.id(),
+          .previous_end = {.generation = Get<uint64_t>(record.body, 0),
+                           .offset = Get<uint64_t>(record.body, 8)},
+          .head = {Index(Get<uint64_t>(record.body, 16)), Term(Get<uint64_t>(record.body, 24))}};
+}
+
+std::optional<SegmentStart> StartOf(const Batch& batch) {
+  RecordCursor cursor(batch.records);
+  Record record;
+  if (cursor.done() || !cursor.Next(record) || record.type != RecordType::kStart) {
     return std::nullopt;
   }
-  const uint64_t length = Get<uint32_t>(rest_, 4);
-  const uint64_t size = kRecordHeaderBytes + Aligned(length);
-  if (size > rest_.size()) return std::nullopt;
-  const Record record{.type = static_cast<RecordType>(type),
-                      .subtype = Get<uint8_t>(rest_, 1),
-                      .first = Get<uint64_t>(rest_, 8),
-                      .second = Get<uint64_t>(rest_, 16),
-                      .body = rest_.substr(kRecordHeaderBytes, length)};
-  rest_.remove_prefix(size);
-  return record;
+  return ToStart(record);
 }
 
 }  // namespace mokv::wal

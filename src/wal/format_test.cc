@@ -19,32 +19,49 @@ std::string Hex(std::string_view bytes) {
 // The worked example of docs/log-format.md. Logs that exist look like this: a change here is a new
 // format version.
 TEST(Format, IsAsDocumented) {
-  const std::string header = EncodeSegmentHeader(
-      {.generation = 1, .first_index = Index(1), .previous_term = Term(0), .previous_end = {}});
-  EXPECT_EQ(Hex(header),
+  EXPECT_EQ(Hex(EncodeSegmentHeader(1)),
             "6d6f6b766c6f67000100000000000000"
-            "01000000000000000100000000000000"
+            "01000000000000000000000000000000"
             "00000000000000000000000000000000"
-            "0000000000000000369560bc782d43db");
+            "0000000000000000e3fb2d7cb4d18bc9"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000");
+  BatchBuilder start;
+  start.AddStart({.previous = {}, .previous_end = {}, .head = {}});
+  start.AddHardState({});
+  const uint64_t start_bytes = start.size_bytes();
+  EXPECT_EQ(Hex(start.Finish({1, 64}, {})),
+            "7d3359b53417740c5000000002000000"
+            "01000000000000004000000000000000"
+            "00000000000000000000000000000000"
+            "04000000200000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000200000000000000"
+            "00000000000000000000000000000000");
   BatchBuilder builder;
   builder.AddEntry({.index = Index(1),
                     .term = Term(1),
                     .type = EntryType::kCommand,
                     .payload = std::make_shared<const std::string>("hello")});
   builder.AddHardState({.term = Term(1), .vote = "n1", .commit = Index(0)});
-  EXPECT_EQ(Hex(builder.Finish({1, 64}, {1, 64})),
-            "5d00217f4c05c05d4000000002000000"
-            "40000000000000000100000000000000"
-            "40000000000000000102000005000000"
-            "01000000000000000100000000000000"
-            "68656c6c6f0000000200000002000000"
-            "01000000000000000000000000000000"
-            "6e31000000000000");
+  EXPECT_EQ(Hex(builder.Finish({1, 64 + start_bytes}, {})),
+            "cdea49a7112e5f514000000002000000"
+            "0100000000000000c000000000000000"
+            "00000000000000000000000000000000"
+            "01020000050000000100000000000000"
+            "010000000000000068656c6c6f000000"
+            "02000000020000000100000000000000"
+            "00000000000000006e31000000000000");
 }
 
 TEST(Format, NamesOfSegments) {
   EXPECT_EQ(SegmentName(0x1a), "log-000000000000001a.seg");
   EXPECT_EQ(ParseSegmentName("log-000000000000001a.seg"), 0x1au);
+  EXPECT_EQ(SpareName(0x1a), "spare-000000000000001a.seg");
+  EXPECT_EQ(ParseSpareName("spare-000000000000001a.seg"), 0x1au);
+  EXPECT_EQ(ParseSpareName("log-000000000000001a.seg"), std::nullopt);
   EXPECT_EQ(ParseSegmentName("log-ffffffffffffffff.seg"), UINT64_MAX);
   for (const char* other :
        {"log-0000000000000000.seg", "log-000000000000001A.seg", "log-1.seg", "log.lock",
@@ -54,17 +71,10 @@ TEST(Format, NamesOfSegments) {
 }
 
 TEST(Format, SegmentHeaderRefusesEveryFlippedBit) {
-  const SegmentHeader header{.generation = 9,
-                             .first_index = Index(100),
-                             .previous_term = Term(3),
-                             .previous_end = {8, 4096}};
-  const std::string bytes = EncodeSegmentHeader(header);
+  const std::string bytes = EncodeSegmentHeader(9).substr(0, kSegmentHeaderBytes);
   const auto decoded = DecodeSegmentHeader(bytes, "f");
   ASSERT_TRUE(decoded.ok());
-  EXPECT_EQ(decoded->generation, 9u);
-  EXPECT_EQ(decoded->first_index, Index(100));
-  EXPECT_EQ(decoded->previous_term, Term(3));
-  EXPECT_EQ(decoded->previous_end, (Position{8, 4096}));
+  EXPECT_EQ(*decoded, 9u);
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string flipped = bytes;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
@@ -73,12 +83,51 @@ TEST(Format, SegmentHeaderRefusesEveryFlippedBit) {
   EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentHeader(bytes.substr(0, 63), "f").status()));
 }
 
+TEST(Format, BatchRefusesEveryFlippedBit) {
+  BatchBuilder builder;
+  builder.AddTruncation(Index(7));
+  builder.AddHardState({.term = Term(3), .vote = "me", .commit = Index(2)});
+  const std::string bytes(builder.Finish({9, 4096}, {9, 4000}));
+  ASSERT_TRUE(DecodeBatch(bytes, {9, 4096}).has_value());
+  for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    EXPECT_FALSE(DecodeBatch(flipped, {9, 4096}).has_value()) << "bit " << bit;
+  }
+}
+
 TEST(Format, NewerVersionIsRefusedByName) {
-  std::string bytes = EncodeSegmentHeader({.generation = 1});
+  std::string bytes = EncodeSegmentHeader(1);
   bytes[8] = 2;
   const absl::Status status = DecodeSegmentHeader(bytes, "dir/log").status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
   EXPECT_EQ(MessageOf(status), "dir/log has log format version 2; this mokv reads up to 1");
+}
+
+TEST(Format, BatchIsFollowedByZeroBytesAsFarAsThereIsRoom) {
+  BatchBuilder builder;
+  for (const uint64_t room : {0, 8, 47, 48, 1000}) {
+    builder.Clear();
+    builder.AddTruncation(Index(7));
+    const uint64_t size = builder.size_bytes();
+    const std::string_view bytes = builder.Finish({1, 64}, {1, 64}, room);
+    EXPECT_EQ(bytes.size(), size + std::min<uint64_t>(room, 48));
+    EXPECT_EQ(bytes.substr(size).find_first_not_of('\0'), std::string_view::npos);
+  }
+}
+
+TEST(Format, StartComesBackAsGiven) {
+  BatchBuilder builder;
+  builder.AddStart({.previous = {Index(9), Term(4)},
+                    .previous_end = {17, 1 << 20},
+                    .head = {Index(8), Term(3)}});
+  const auto batch = DecodeBatch(builder.Finish({18, 64}, {17, 1 << 20}), {18, 64});
+  ASSERT_TRUE(batch.has_value());
+  const auto start = StartOf(*batch);
+  ASSERT_TRUE(start.has_value());
+  EXPECT_EQ(start->previous, (EntryId{Index(9), Term(4)}));
+  EXPECT_EQ(start->previous_end, (Position{17, 1 << 20}));
+  EXPECT_EQ(start->head, (EntryId{Index(8), Term(3)}));
 }
 
 RC_GTEST_PROP(Format, RecordsComeBackAsGiven, (std::vector<std::string> payloads, uint64_t term)) {
@@ -91,34 +140,44 @@ RC_GTEST_PROP(Format, RecordsComeBackAsGiven, (std::vector<std::string> payloads
   }
   builder.AddTruncation(Index(5));
   builder.AddHardState({.term = Term(term), .vote = "v", .commit = Index(9)});
-  const std::string prefix(128, 'p');
-  std::string bytes = prefix;
-  bytes += builder.Finish({3, 128}, {2, 77});
-  const auto batch = DecodeBatch(bytes, 128, 3);
+  builder.AddHead({Index(4), Term(2)});
+  builder.AddReset({Index(5), Term(3)});
+  std::string bytes(builder.Finish({3, 128}, {2, 77}));
+  const auto batch = DecodeBatch(bytes, {3, 128});
   RC_ASSERT(batch.has_value());
-  RC_ASSERT(batch->record_count == payloads.size() + 2);
+  RC_ASSERT(batch->record_count == payloads.size() + 4);
   RC_ASSERT(batch->durable == (Position{2, 77}));
-  RC_ASSERT(batch->end_offset == bytes.size());
+  RC_ASSERT(batch->end_offset == 128 + bytes.size());
   RecordCursor cursor(batch->records);
-  for (const std::string& payload : payloads) RC_ASSERT(cursor.Next()->body == payload);
-  RC_ASSERT(cursor.Next()->type == RecordType::kTruncation);
-  RC_ASSERT(cursor.Next()->second == 9u);
+  Record record;
+  for (const std::string& payload : payloads) {
+    RC_ASSERT(cursor.Next(record));
+    RC_ASSERT(record.body == payload);
+  }
+  RC_ASSERT(cursor.Next(record) && record.type == RecordType::kTruncation);
+  RC_ASSERT(cursor.Next(record) && record.second == 9u);
+  RC_ASSERT(cursor.Next(record) && record.type == RecordType::kHead);
+  RC_ASSERT(cursor.Next(record) && record.id() == (EntryId{Index(5), Term(3)}));
   RC_ASSERT(cursor.done());
   // Neither of another generation, nor anywhere else, nor cut short.
-  RC_ASSERT(!DecodeBatch(bytes, 128, 4).has_value());
-  RC_ASSERT(!DecodeBatch(std::string(8, 'p') + bytes, 136, 3).has_value());
+  RC_ASSERT(!DecodeBatch(bytes, {4, 128}).has_value());
+  RC_ASSERT(!DecodeBatch(bytes, {3, 136}).has_value());
   bytes.pop_back();
-  RC_ASSERT(!DecodeBatch(bytes, 128, 3).has_value());
+  RC_ASSERT(!DecodeBatch(bytes, {3, 128}).has_value());
 }
 
 TEST(Format, MalformedRecordsEndTheWalk) {
-  EXPECT_EQ(RecordCursor(std::string(8, '\1')).Next(), std::nullopt);     // Too short.
-  EXPECT_EQ(RecordCursor(std::string(24, '\0')).Next(), std::nullopt);    // Type 0.
-  EXPECT_EQ(RecordCursor(std::string(24, '\x7f')).Next(), std::nullopt);  // Type unknown.
+  Record record;
+  EXPECT_FALSE(RecordCursor(std::string(8, '\1')).Next(record));     // Too short.
+  EXPECT_FALSE(RecordCursor(std::string(24, '\0')).Next(record));    // Type 0.
+  EXPECT_FALSE(RecordCursor(std::string(24, '\x7f')).Next(record));  // Type unknown.
+  std::string start(24, '\0');
+  start[0] = static_cast<char>(RecordType::kStart);
+  EXPECT_FALSE(RecordCursor(start).Next(record));  // Without its body.
   std::string too_long(24, '\0');
   too_long[0] = 1;
   too_long[7] = '\xff';
-  EXPECT_EQ(RecordCursor(too_long).Next(), std::nullopt);
+  EXPECT_FALSE(RecordCursor(too_long).Next(record));
 }
 
 }  // namespace

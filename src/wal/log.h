@@ -1,30 +1,36 @@
 // Log: the segmented write-ahead log that keeps Raft's entries and hard state.
 //
-// Append queues and returns; the log's own executor (the log thread) writes all that has queued as
-// one batch, calls fdatasync once, and reports how far the log is durable now (group commit).
+// Append queues and returns a ticket; the log's own executor (the log thread) writes all that has
+// queued as one batch, calls fdatasync once, and reports the last ticket that is durable now (group
+// commit).
 //
-// Threads:  Append, TruncateFrom, first_index and last_index are confined to one caller (the
-// replica
-//           thread); CanAppend and stats are thread-safe. Callbacks are called on the log thread,
-//           or in Close. The executor must outlive the log and run none of its tasks after Close.
+// Threads:  Append, CutHead, ResetTo, Read, TermAt and the indexes are confined to one caller (the
+//           replica thread); Admit, Tick and stats are thread-safe. Callbacks are called on the log
+//           thread, or in Close. Segments are prepared on the background executor. Both executors
+//           may be one, must outlive the log and run none of its tasks after Close.
 // Failure:  after a failed write or fdatasync nothing more is written and `on_failure` is called
 //           once; the node must stop. An fdatasync is never tried again (see ATC'20, "Can
-//           applications recover from fsync failures?"). No space counts as a failed write.
+//           applications recover from fsync failures?").
+// No space: is not a failure. Space is there before it is needed, so Admit knows: what it admits
+// has
+//           its space on disk. Beyond that only a small reserve is used, by what is appended
+//           without asking: votes, cuts of the head, a leader's first entry. What finds no space at
+//           all waits in the queue, in order, until there is some. Tick tries again.
 // Format:   docs/log-format.md.
-// Bounds:   CanAppend says when Options::queue_bytes_max bytes are given and not yet durable; the
-//           caller refuses work then. One Append is one batch's, whole or not at all, so it must
-//           stay below 512 MiB. Entries are not kept once they are durable.
+// Bounds:   Admit refuses when Options::queue_bytes_max bytes are appended and not yet durable.
+//           Memory is bounded by that and by the largest entry, which is at most kEntryBytesMax of
+//           wal/format.h.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <absl/types/span.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -34,10 +40,56 @@
 
 namespace mokv::wal {
 
+// Counts what was given to the log since it was opened, from 1; 0 means "nothing yet".
+using Ticket = StrongInt<struct TicketTag>;
+
 struct Options {
   std::string directory;
-  uint64_t segment_bytes = uint64_t{64} << 20;
-  uint64_t queue_bytes_max = uint64_t{64} << 20;
+  // One entry should stay well below: a larger one gets a file of its own size,
+  // made when it comes.
+  uint64_t segment_bytes = uint64_t{32} << 20;
+  uint64_t queue_bytes_max = uint64_t{32} << 20;
+  // Segments that are kept ready.
+  size_t ready_segments = 2;
+};
+
+// One turn's worth of Raft's output, in the order in which it takes effect.
+struct Write {
+  // Entries from here on are dropped (a conflict with a leader's log).
+  std::optional<Index> truncate_from;
+  // Follow on each other and on what is left.
+  std::vector<Entry> entries;
+  std::optional<HardState> hard_state;
+};
+
+// What is about to be appended.
+struct Demand {
+  uint64_t entries = 0;
+  uint64_t payload_bytes = 0;
+  uint64_t largest_payload_bytes = 0;
+
+  void Add(uint64_t payload) {
+    ++entries;
+    payload_bytes += payload;
+    largest_payload_bytes = payload > largest_payload_bytes ? payload : largest_payload_bytes;
+  }
+};
+
+// All that was given up to `ticket` is on disk; the log there ends with `last`. Later writes may
+// have dropped `last` since: only the term tells whether it is still the entry that the caller
+// means.
+struct Durable {
+  Ticket ticket;
+  Index last;
+  Term last_term;
+};
+
+// An entry in somebody else's memory.
+struct EntryView {
+  Index index;
+  Term term;
+  EntryType type = EntryType::kNoOp;
+  std::string_view payload;
 };
 
 // What a start found.
@@ -45,64 +97,88 @@ struct Recovery {
   HardState hard_state;
   Index first_index;  // 1 until the head is cut.
   Index last_index;   // first_index - 1 when there are no entries.
-  Term last_term;
+  Term last_term;     // Of the entry before the first when there are none.
   uint64_t segments = 0;
-  // Bytes of a torn or reordered last batch that were cut off; 0 after a clean stop.
+  // At least so many bytes of a batch that was not written whole were cut off; 0 after a clean
+  // stop. Damage to the very last batch of a log looks the same.
   uint64_t cut_bytes = 0;
 };
 
-// Thread-safe counters, written by the log thread.
 struct Stats {
   uint64_t batches = 0;
   uint64_t entries = 0;
-  uint64_t bytes = 0;
-  uint64_t segments = 0;
-  uint64_t cut_bytes = 0;
+  uint64_t bytes = 0;            // Written as batches.
+  uint64_t filled_bytes = 0;     // Written besides: zero bytes, to prepare new files.
+  uint64_t segments = 0;         // That the log consists of now.
+  uint64_t segments_ready = 0;   // Prepared for what comes.
+  uint64_t segments_reused = 0;  // Prepared from files that were cut off at the head.
+  uint64_t cut_bytes = 0;        // See Recovery.
+  uint64_t queued_bytes = 0;     // Given and not yet durable.
+  bool out_of_space = false;     // Ends by itself.
+  Duration oldest_unsynced{0};   // How long the oldest write has been waiting to be durable.
 };
 
 class Log {
  public:
   struct Callbacks {
-    // Every entry up to `last` (with this term) and the hard state given before it is on disk.
-    // Called once a batch. A truncation may have been asked for since: the term tells whether
-    // `last` is still the entry that the caller means.
-    absl::AnyInvocable<void(Index last, Term term)> on_durable;
+    // Called once for each batch.
+    absl::AnyInvocable<void(const Durable&)> on_durable;
     absl::AnyInvocable<void(absl::Status)> on_failure;
     // Time that one fdatasync took; may be null.
     absl::AnyInvocable<void(Duration)> on_sync;
   };
+  // Gets the entries that a recovery finds, in the order in which they were appended, on the thread
+  // that calls Open. One whose index is not the next replaces what had that index and all behind
+  // it, as it did in the log; those outside of recovery().first_index to last_index do not count.
+  // An error ends the recovery. The view is valid during the call.
+  using OnEntry = absl::AnyInvocable<absl::Status(const EntryView&)>;
 
   // Opens or creates the log in `options.directory` and recovers it; all that it reports is
-  // durable. `on_entry` is called for every entry in order (none that was truncated), on the
-  // calling thread; its error ends the recovery. DATA_LOSS, naming file and offset, for damage
-  // below the durable mark; FAILED_PRECONDITION for a format version that is newer than ours, or
-  // when another process has the log open.
-  static absl::StatusOr<std::unique_ptr<Log>> Open(
-      FileSystem& files, const Clock& clock, Executor& log_thread, Options options,
-      Callbacks callbacks, absl::AnyInvocable<absl::Status(Entry)> on_entry);
+  // durable. DATA_LOSS, naming file and offset, for damage below the durable mark;
+  // FAILED_PRECONDITION for a format version that is newer than ours, or when another process has
+  // the log open; RESOURCE_EXHAUSTED when there is no space for a new log (an old one opens).
+  static absl::StatusOr<std::unique_ptr<Log>> Open(FileSystem& files, const Clock& clock,
+                                                   Executor& log_thread, Executor& background,
+                                                   Options options, Callbacks callbacks,
+                                                   OnEntry on_entry);
 
   virtual ~Log() = default;
 
   virtual const Recovery& recovery() const = 0;
 
-  // Entries must follow on each other and on last_index(). `hard_state` is written with them. Does
-  // nothing after a failure.
-  virtual void Append(absl::Span<const Entry> entries, std::optional<HardState> hard_state) = 0;
-  // Whether the queue has room; false means that the caller should refuse new work for now (for
-  // good after a failure).
-  virtual bool CanAppend() const = 0;
-  // Entries from `index` on are dropped (a conflict with a leader's log); takes effect on disk with
-  // the next append.
-  virtual void TruncateFrom(Index index) = 0;
+  // Whether these entries may be appended now. OK on the caller's thread means that their space is
+  // there, up to the next Append; elsewhere it is a good guess. RESOURCE_EXHAUSTED: the queue is
+  // full, or there is no space; both may pass. UNAVAILABLE: the log has failed.
+  virtual absl::Status Admit(const Demand& demand) const = 0;
+
+  // After a crash a prefix of the entries may be there, never without the truncation and a hard
+  // state of this write (its commit index lowered to what is there). Does nothing after a failure.
+  virtual Ticket Append(Write write) = 0;
+  // Entries up to `up_to` are not needed any more: they are in a snapshot that is durable. Files
+  // that hold nothing else are removed or used again.
+  virtual Ticket CutHead(Index up_to) = 0;
+  // A snapshot that ends with entry `last` has been installed: all entries go, the next one is last
+  // + 1; the hard state stays.
+  virtual Ticket ResetTo(Index last, Term last_term) = 0;
 
   virtual Index first_index() const = 0;
   virtual Index last_index() const = 0;
+  // Of an entry that is held, or the one before the first; nothing for others.
+  virtual std::optional<Term> TermAt(Index index) const = 0;
 
-  // Writes and syncs what is still queued, then closes, on the calling thread. Called once, after
-  // the log thread has stopped. Without it what is queued is lost, as in a crash.
-  virtual void Close() = 0;
+  // Entries from `first` on, at least one if there is one and otherwise as many as have at most
+  // `payload_bytes_max` together; durable or not. OUT_OF_RANGE below first_index(); DATA_LOSS,
+  // naming file and offset, for bytes that do not verify.
+  virtual absl::StatusOr<std::vector<Entry>> Read(Index first, uint64_t payload_bytes_max) = 0;
 
+  // To be called several times a second: after a lack of space, tries again.
+  virtual void Tick() = 0;
   virtual Stats stats() const = 0;
+
+  // Writes and syncs what is still queued, as far as there is space, then closes, on the calling
+  // thread. Called once, after the executors have stopped. Without it what is queued is lost, as in
+  // a crash.
+  virtual void Close() = 0;
 };
 
 }  // namespace mokv::wal

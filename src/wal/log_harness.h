@@ -1,5 +1,5 @@
-// For the tests of this folder: a log on files that can crash, with a log thread that runs when
-// told.
+// For the tests of this folder: a log on files that can crash, with a log
+// thread that runs when told.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 
 #include "base/testing/crash_file_system.h"
 #include "base/testing/manual_executor.h"
+#include "wal/format.h"
 #include "wal/log.h"
 
 namespace mokv::wal {
@@ -27,6 +28,13 @@ inline std::string ToString(const Entry& entry) {
                      entry.bytes());
 }
 
+class FakeClock final : public Clock {
+ public:
+  MonotonicTime Now() const override { return now; }
+  Duration WallTime() const override { return now.since_start; }
+  MonotonicTime now;
+};
+
 class LogHarness {
  public:
   explicit LogHarness(uint64_t segment_bytes = 4096) {
@@ -39,21 +47,29 @@ class LogHarness {
     executor.DropAll();
     entries.clear();
     durable.clear();
+    batches.clear();
     failures.clear();
     syncs = 0;
     Log::Callbacks callbacks;
-    callbacks.on_durable = [this](Index last, Term term) {
-      durable.emplace_back(last.value(), term.value());
+    callbacks.on_durable = [this](const Durable& d) {
+      durable.emplace_back(d.last.value(), d.last_term.value());
+      durable_ticket = d.ticket;
+      batches.push_back(d);
     };
     callbacks.on_failure = [this](const absl::Status& status) { failures.push_back(status); };
     callbacks.on_sync = [this](Duration) { ++syncs; };
-    auto opened = Log::Open(*file_system, SystemClock(), executor, options, std::move(callbacks),
-                            [this](Entry entry) {
-                              entries.push_back(std::move(entry));
+    durable_ticket = Ticket(0);
+    auto opened = Log::Open(*file_system, clock, executor, executor, options, std::move(callbacks),
+                            [this](const EntryView& entry) {
+                              Keep(entry);
                               return absl::OkStatus();
                             });
     if (!opened.ok()) return opened.status();
     log = *std::move(opened);
+    // What was found and then dropped or cut off.
+    while (!entries.empty() && entries.back().index > log->last_index()) entries.pop_back();
+    const Index first = log->first_index();
+    std::erase_if(entries, [&](const Entry& entry) { return entry.index < first; });
     return absl::OkStatus();
   }
 
@@ -66,10 +82,11 @@ class LogHarness {
 
   // Appends one entry in a batch of its own.
   void Write(uint64_t index, uint64_t term, std::string payload) {
-    const Entry entry = MakeEntry(index, term, std::move(payload));
-    log->Append({&entry, 1}, std::nullopt);
+    Append({.entries = {MakeEntry(index, term, std::move(payload))}});
     executor.RunAll();
   }
+
+  Ticket Append(wal::Write write) { return log->Append(std::move(write)); }
 
   std::string PathOf(uint64_t generation) const {
     return fmt::format("{}/log-{:016x}.seg", options.directory, generation);
@@ -82,14 +99,27 @@ class LogHarness {
   }
 
   Options options;
+  FakeClock clock;
   CrashFileSystem files;
   FileSystem* file_system = &files;
   ManualExecutor executor;
   std::unique_ptr<Log> log;
   std::vector<Entry> entries;  // That the last Open found.
   std::vector<std::pair<uint64_t, uint64_t>> durable;
+  std::vector<Durable> batches;
   std::vector<absl::Status> failures;
+  Ticket durable_ticket;
   int syncs = 0;
+
+ private:
+  void Keep(const EntryView& view) {
+    while (!entries.empty() && entries.back().index >= view.index) entries.pop_back();
+    if (!entries.empty() && entries.back().index.next() != view.index) entries.clear();
+    entries.push_back({.index = view.index,
+                       .term = view.term,
+                       .type = view.type,
+                       .payload = std::make_shared<const std::string>(view.payload)});
+  }
 };
 
 }  // namespace mokv::wal

@@ -30,7 +30,7 @@ TEST(Log, NewOneIsEmpty) {
   EXPECT_EQ(harness.log->recovery().last_term, Term(0));
   EXPECT_EQ(harness.log->recovery().hard_state, HardState());
   EXPECT_EQ(harness.log->recovery().segments, 0u);
-  EXPECT_TRUE(harness.log->CanAppend());
+  EXPECT_TRUE(harness.log->Admit({}).ok());
   harness.log->Close();
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.entries, IsEmpty());
@@ -43,11 +43,12 @@ TEST(Log, KeepsEntriesAndHardState) {
   const std::vector<Entry> entries = {
       {.index = Index(1), .term = Term(1), .type = EntryType::kConfiguration, .payload = nullptr},
       MakeEntry(2, 2, "two")};
-  harness.log->Append(entries, hard_state);
+  const Ticket ticket = harness.Append({.entries = entries, .hard_state = hard_state});
   EXPECT_EQ(harness.log->last_index(), Index(2));
   EXPECT_THAT(harness.durable, IsEmpty());
   harness.executor.RunAll();
   EXPECT_THAT(harness.durable, ElementsAre(Pair(2, 2)));
+  EXPECT_EQ(harness.durable_ticket, ticket);
   harness.log->Close();
 
   ASSERT_TRUE(harness.Open().ok());
@@ -66,9 +67,8 @@ TEST(Log, ManyAppendsShareOneSync) {
   harness.Write(1, 1, "creates the segment");
   const uint64_t syncs_before = harness.files.sync_count();
   for (uint64_t i = 2; i <= 101; ++i) {
-    const Entry entry = MakeEntry(i, 1, "x");
-    harness.log->Append({&entry, 1},
-                        HardState{.term = Term(1), .vote = "n", .commit = Index(i - 1)});
+    harness.Append({.entries = {MakeEntry(i, 1, "x")},
+                    .hard_state = HardState{.term = Term(1), .vote = "n", .commit = Index(i - 1)}});
   }
   EXPECT_EQ(harness.executor.pending(), 1u);
   harness.executor.RunAll();
@@ -88,8 +88,7 @@ TEST(Log, LongQueueIsWrittenInSeveralBatches) {
   LogHarness harness(64 << 20);
   ASSERT_TRUE(harness.Open().ok());
   for (uint64_t i = 1; i <= 3; ++i) {
-    const Entry entry = MakeEntry(i, 1, std::string(5 << 20, 'x'));
-    harness.log->Append({&entry, 1}, std::nullopt);
+    harness.Append({.entries = {MakeEntry(i, 1, std::string(5 << 20, 'x'))}});
   }
   harness.executor.RunAll();
   EXPECT_THAT(harness.durable, ElementsAre(Pair(1, 1), Pair(2, 1), Pair(3, 1)));
@@ -97,25 +96,56 @@ TEST(Log, LongQueueIsWrittenInSeveralBatches) {
   EXPECT_THAT(harness.entries, SizeIs(3));
 }
 
+TEST(Log, HardStateAloneIsDurableWithItsTicket) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Write(1, 1, "a");
+  const HardState vote{.term = Term(5), .vote = "n3", .commit = Index(1)};
+  const Ticket ticket = harness.Append({.hard_state = vote});
+  EXPECT_LT(harness.durable_ticket, ticket);
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, ticket);
+  EXPECT_THAT(harness.durable, ElementsAre(Pair(1, 1), Pair(1, 1)));
+  SeededRandom random(1);
+  harness.Kill();
+  harness.files.PowerLoss(random);
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->recovery().hard_state, vote);
+}
+
 TEST(Log, RollsAndRepeatsTheHardState) {
-  LogHarness harness(512);
+  LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
   const HardState hard_state{.term = Term(7), .vote = "voted-for", .commit = Index(0)};
-  harness.log->Append({}, hard_state);
+  harness.Append({.hard_state = hard_state});
   harness.executor.RunAll();
   EXPECT_THAT(harness.durable, ElementsAre(Pair(0, 0)));
-  for (uint64_t i = 1; i <= 10; ++i) harness.Write(i, 7, std::string(100, 'a'));
-  EXPECT_GT(harness.log->stats().segments, 3u);
-  for (uint64_t generation = 1; generation <= harness.log->stats().segments; ++generation) {
+  for (uint64_t i = 1; i <= 30; ++i) harness.Write(i, 7, std::string(200, 'a'));
+  const uint64_t segments = harness.log->stats().segments;
+  EXPECT_GT(segments, 3u);
+  for (uint64_t generation = 1; generation <= segments; ++generation) {
     EXPECT_THAT(harness.files.Contents(harness.PathOf(generation)), HasSubstr("voted-for"));
   }
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
-  EXPECT_THAT(harness.entries, SizeIs(10));
+  EXPECT_THAT(harness.entries, SizeIs(30));
   EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
 }
 
-TEST(Log, OversizedBatchGetsASegmentOfItsOwn) {
-  LogHarness harness(512);
+TEST(Log, StartingASegmentCostsNoSyncOfItsOwn) {
+  LogHarness harness(2048);
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();  // Segments are ready.
+  const uint64_t entry_bytes = 1200;
+  harness.Append({.entries = {MakeEntry(1, 1, std::string(entry_bytes, 'a'))}});
+  harness.Append({.entries = {MakeEntry(2, 1, std::string(entry_bytes, 'b'))}});
+  const uint64_t syncs = harness.files.sync_count();
+  ASSERT_TRUE(harness.executor.RunOne());
+  EXPECT_EQ(harness.log->stats().segments, 2u);
+  EXPECT_EQ(harness.files.sync_count() - syncs, 2u);
+}
+
+TEST(Log, HugeEntryGetsASegmentOfItsOwnSize) {
+  LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
   harness.Write(1, 1, "small");
   harness.Write(2, 1, std::string(10000, 'b'));
@@ -126,89 +156,176 @@ TEST(Log, OversizedBatchGetsASegmentOfItsOwn) {
   EXPECT_EQ(harness.entries[1].bytes(), std::string(10000, 'b'));
 }
 
-TEST(Log, TruncationReplacesEntriesOverSegments) {
-  LogHarness harness(256);
+// A large Append is written in pieces; none may be there without the term that it belongs to.
+TEST(Log, PartOfALargeAppendComesWithItsHardState) {
+  LogHarness harness(4096);
   ASSERT_TRUE(harness.Open().ok());
-  for (uint64_t i = 1; i <= 6; ++i) harness.Write(i, 1, std::string(60, 'o'));
-  harness.log->TruncateFrom(Index(5));
-  harness.log->TruncateFrom(Index(3));
-  EXPECT_EQ(harness.log->last_index(), Index(2));
-  EXPECT_EQ(harness.executor.pending(), 0u);  // Waits for what replaces them.
-  harness.Write(3, 2, "n3");
+  harness.executor.RunAll();
+  wal::Write write;
+  for (uint64_t i = 1; i <= 40; ++i)
+    write.entries.push_back(MakeEntry(i, 9, std::string(200, 'x')));
+  write.hard_state = {.term = Term(9), .vote = "", .commit = Index(40)};
+  harness.Append(std::move(write));
+  harness.files.StopAfter(4);  // Of two batches the second is cut short.
+  harness.executor.RunAll();
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  ASSERT_GT(harness.entries.size(), 0u);
+  ASSERT_LT(harness.entries.size(), 40u);
+  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(9));
+  EXPECT_LE(harness.log->recovery().hard_state.commit, harness.log->last_index());
+}
+
+TEST(Log, TruncationReplacesEntriesOverSegments) {
+  LogHarness harness(2048);
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t i = 1; i <= 6; ++i) harness.Write(i, 1, std::string(600, 'o'));
+  EXPECT_GE(harness.log->stats().segments, 3u);
+  harness.Append({.truncate_from = Index(5)});
+  harness.Append({.truncate_from = Index(3), .entries = {MakeEntry(3, 2, "n3")}});
+  EXPECT_EQ(harness.log->last_index(), Index(3));
+  harness.executor.RunAll();
   EXPECT_THAT(harness.durable.back(), Pair(3, 2));
   harness.Write(4, 3, "n4");
-  harness.log->TruncateFrom(Index(4));
-  harness.Write(4, 4, "m4");
+  harness.Append({.truncate_from = Index(4), .entries = {MakeEntry(4, 4, "m4")}});
+  harness.executor.RunAll();
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
-  const std::string old(60, 'o');
+  const std::string old(600, 'o');
   EXPECT_THAT(harness.EntryTexts(), ElementsAre("1/1 type 2 " + old, "2/1 type 2 " + old,
                                                 "3/2 type 2 n3", "4/4 type 2 m4"));
   EXPECT_EQ(harness.log->recovery().last_term, Term(4));
-  // By itself it is written at the latest by Close.
-  harness.log->TruncateFrom(Index(2));
-  harness.log->Close();
-  ASSERT_TRUE(harness.Open().ok());
+  // By itself it is a write like any other.
+  harness.Append({.truncate_from = Index(2)});
+  harness.executor.RunAll();
+  ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_EQ(harness.log->last_index(), Index(1));
   EXPECT_EQ(harness.log->recovery().last_term, Term(1));
 }
 
-TEST(Log, CloseWritesWhatIsQueued) {
-  LogHarness harness;
+TEST(Log, CutHeadUsesFilesAgainAndKeepsTheHardState) {
+  LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
-  const Entry entry = MakeEntry(1, 1, "queued");
-  harness.log->Append({&entry, 1}, std::nullopt);
-  harness.executor.DropAll();  // The log thread has stopped.
-  harness.log->Close();
-  EXPECT_THAT(harness.durable, ElementsAre(Pair(1, 1)));
-  ASSERT_TRUE(harness.Open().ok());
-  EXPECT_THAT(harness.entries, SizeIs(1));
+  const HardState hard_state{.term = Term(3), .vote = "n2", .commit = Index(20)};
+  for (uint64_t i = 1; i <= 20; ++i) harness.Write(i, 3, std::string(300, 'a'));
+  harness.Append({.hard_state = hard_state});
+  harness.executor.RunAll();
+  const uint64_t before = harness.log->stats().segments;
+  harness.log->CutHead(Index(17));
+  EXPECT_EQ(harness.log->first_index(), Index(18));
+  harness.executor.RunAll();
+  EXPECT_LT(harness.log->stats().segments, before - 2);
+  EXPECT_GT(harness.log->stats().segments_ready, 0u);
+  for (uint64_t i = 21; i <= 30; ++i) harness.Write(i, 3, std::string(300, 'b'));
+  EXPECT_GT(harness.log->stats().segments_reused, 0u);
+  EXPECT_EQ(harness.log->TermAt(Index(17)), Term(3));
+  EXPECT_EQ(harness.log->TermAt(Index(16)), std::nullopt);
+  harness.log->CutHead(Index(3));  // Behind already.
+  ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+  EXPECT_EQ(harness.log->first_index(), Index(18));
+  EXPECT_EQ(harness.log->last_index(), Index(30));
+  EXPECT_THAT(harness.entries, SizeIs(13));
+  EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
+  EXPECT_EQ(harness.log->TermAt(Index(17)), Term(3));
 }
 
-TEST(Log, QueueIsBounded) {
-  LogHarness harness;
-  harness.options.queue_bytes_max = 1000;
+TEST(Log, WholeLogCanBeCut) {
+  LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
-  const Entry one = MakeEntry(1, 1, std::string(500, 'x'));
-  const Entry two = MakeEntry(2, 1, std::string(500, 'x'));
-  harness.log->Append({&one, 1}, std::nullopt);
-  EXPECT_TRUE(harness.log->CanAppend());
-  harness.log->Append({&two, 1}, std::nullopt);
-  EXPECT_FALSE(harness.log->CanAppend());
+  for (uint64_t i = 1; i <= 5; ++i) harness.Write(i, 2, "x");
+  harness.log->CutHead(Index(5));
   harness.executor.RunAll();
-  EXPECT_TRUE(harness.log->CanAppend());
+  EXPECT_EQ(harness.log->last_index(), Index(5));
+  ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+  EXPECT_EQ(harness.log->first_index(), Index(6));
+  EXPECT_EQ(harness.log->last_index(), Index(5));
+  EXPECT_EQ(harness.log->recovery().last_term, Term(2));
+  harness.Write(6, 2, "y");
+  ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+  EXPECT_THAT(harness.EntryTexts(), ElementsAre("6/2 type 2 y"));
+}
+
+TEST(Log, ResetEmptiesItAndKeepsTheHardState) {
+  for (const uint64_t last : {2, 5, 1000}) {
+    LogHarness harness(2048);
+    ASSERT_TRUE(harness.Open().ok());
+    const HardState hard_state{.term = Term(3), .vote = "n2", .commit = Index(1)};
+    for (uint64_t i = 1; i <= 5; ++i) harness.Write(i, 3, std::string(700, 'a'));
+    harness.Append({.hard_state = hard_state});
+    const Ticket ticket = harness.log->ResetTo(Index(last), Term(7));
+    EXPECT_EQ(harness.log->first_index(), Index(last + 1));
+    EXPECT_EQ(harness.log->last_index(), Index(last));
+    harness.executor.RunAll();
+    EXPECT_EQ(harness.durable_ticket, ticket);
+    EXPECT_THAT(harness.durable.back(), Pair(last, 7));
+    harness.Write(last + 1, 8, "new");
+    ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+    EXPECT_THAT(harness.EntryTexts(), ElementsAre(fmt::format("{}/8 type 2 new", last + 1)));
+    EXPECT_EQ(harness.log->TermAt(Index(last)), Term(7));
+    EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
+  }
+}
+
+TEST(Log, CloseWritesWhatIsQueued) {
+  LogHarness harness(2048);
+  ASSERT_TRUE(harness.Open().ok());
+  // More than the ready segments have room for.
+  for (uint64_t i = 1; i <= 10; ++i) {
+    harness.Append({.entries = {MakeEntry(i, 1, std::string(1000, 'q'))}});
+  }
+  harness.executor.DropAll();  // The threads have stopped.
+  harness.log->Close();
+  EXPECT_THAT(harness.durable.back(), Pair(10, 1));
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(10));
 }
 
 // Goal:   after a failed operation of any kind the log never claims anything again.
-// Method: fail each kind once; the file system works again at once, as a flaky disk would.
+// Method: fail each kind once; the file system works again at once, as a flaky disk would. A sync
+//         that says "no space" is as final as any.
 TEST(Log, FailureIsFinalAndReportedOnce) {
-  for (const Operation failing : {Operation::kWrite, Operation::kSync, Operation::kCreate,
-                                  Operation::kPreallocate, Operation::kSyncDirectory}) {
+  for (const Operation failing :
+       {Operation::kWrite, Operation::kSync, Operation::kCreate, Operation::kPreallocate,
+        Operation::kRename, Operation::kSyncDirectory}) {
     SCOPED_TRACE(static_cast<int>(failing));
-    LogHarness harness(512);
+    LogHarness harness(2048);
     ASSERT_TRUE(harness.Open().ok());
     harness.Write(1, 1, "fine");
     bool failed = false;
-    harness.files.SetFault([&](Operation operation, const std::string& path) {
+    harness.files.SetFault([&](Operation operation, const std::string& path) -> absl::Status {
       if (failed || operation != failing) return absl::OkStatus();
       failed = true;
-      return ResourceExhausted("{}: no space", path);
+      if (operation == Operation::kSync) return ResourceExhausted("{}: no space", path);
+      return Unavailable("{}: broken", path);
     });
-    harness.Write(2, 1, std::string(450, 'x'));  // Needs a new segment.
+    harness.Write(2, 1, std::string(1900, 'x'));  // Needs a new segment.
+    harness.Append({.entries = {MakeEntry(3, 1, "ignored")}});
+    harness.executor.RunAll();
     ASSERT_TRUE(failed);
+    harness.Write(4, 1, "ignored");
+    harness.Append({.truncate_from = Index(3)});
     harness.Write(3, 1, "ignored");
-    harness.log->TruncateFrom(Index(3));
-    harness.Write(3, 1, "ignored");
-    EXPECT_FALSE(harness.log->CanAppend());
+    EXPECT_TRUE(absl::IsUnavailable(harness.log->Admit({})));
     const uint64_t operations = harness.files.operation_count();
     harness.log->Close();
     EXPECT_EQ(harness.files.operation_count(), operations);
     ASSERT_THAT(harness.failures, SizeIs(1));
-    EXPECT_TRUE(absl::IsResourceExhausted(harness.failures[0]));
+    EXPECT_TRUE(absl::IsUnavailable(harness.failures[0])) << harness.failures[0];
     EXPECT_THAT(std::string(MessageOf(harness.failures[0])), HasSubstr("/data/log"));
-    EXPECT_THAT(harness.durable, ElementsAre(Pair(1, 1)));
     ASSERT_TRUE(harness.Open().ok());
     EXPECT_EQ(harness.EntryTexts().at(0), "1/1 type 2 fine");
   }
+}
+
+TEST(Log, SaysHowLongTheOldestWriteWaits) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->stats().oldest_unsynced, Duration(0));
+  harness.Append({.entries = {MakeEntry(1, 1, "a")}});
+  harness.clock.now = harness.clock.now + std::chrono::seconds(3);
+  harness.Append({.entries = {MakeEntry(2, 1, "b")}});
+  EXPECT_EQ(harness.log->stats().oldest_unsynced, std::chrono::seconds(3));
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.log->stats().oldest_unsynced, Duration(0));
 }
 
 // What a failed fdatasync left in the page cache reads well after a restart but is not on the disk:
@@ -251,11 +368,12 @@ TEST(Log, ErrorOfTheEntryCallbackEndsTheRecovery) {
   harness.Write(1, 1, "a");
   harness.log->Close();
   Log::Callbacks callbacks;
-  callbacks.on_durable = [](Index, Term) {};
+  callbacks.on_durable = [](const Durable&) {};
   callbacks.on_failure = [](const absl::Status&) {};
-  const auto opened = Log::Open(
-      harness.files, SystemClock(), harness.executor, harness.options, std::move(callbacks),
-      [](const Entry& entry) { return InvalidArgument("entry {}", entry.index); });
+  const auto opened = Log::Open(harness.files, SystemClock(), harness.executor, harness.executor,
+                                harness.options, std::move(callbacks), [](const EntryView& entry) {
+                                  return InvalidArgument("entry {}", entry.index);
+                                });
   EXPECT_TRUE(absl::IsInvalidArgument(opened.status()));
 }
 
@@ -294,48 +412,96 @@ class ThreadExecutor final : public Executor {
   std::thread thread_;
 };
 
-TEST(Log, WorksOnRealFilesWithARealThread) {
-  std::string directory = (std::filesystem::temp_directory_path() / "mokv-wal-XXXXXX").string();
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  Options options;
-  options.directory = directory + "/log";
-  options.segment_bytes = 16384;
-  constexpr uint64_t kEntries = 500;
-  std::atomic<uint64_t> durable{0};
-  const auto open = [&](Executor& executor, std::vector<Entry>& found) {
+class RealLog : public ::testing::Test {
+ protected:
+  RealLog() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "mokv-wal-XXXXXX").string();
+    EXPECT_NE(mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    options_.directory = directory_ + "/log";
+    options_.segment_bytes = 16384;
+  }
+  ~RealLog() override { std::filesystem::remove_all(directory_); }
+
+  std::unique_ptr<Log> Open(FileSystem& files, Executor& log_thread, Executor& background) {
     Log::Callbacks callbacks;
-    callbacks.on_durable = [&](Index last, Term) { durable = last.value(); };
+    callbacks.on_durable = [this](const Durable& durable) { durable_ = durable.last.value(); };
     callbacks.on_failure = [](const absl::Status& status) { ADD_FAILURE() << status; };
-    return Log::Open(PosixFileSystem(), SystemClock(), executor, options, std::move(callbacks),
-                     [&](Entry entry) {
-                       found.push_back(std::move(entry));
-                       return absl::OkStatus();
-                     });
-  };
+    auto log = Log::Open(files, SystemClock(), log_thread, background, options_,
+                         std::move(callbacks), [this](const EntryView& entry) {
+                           found_.push_back(std::string(entry.payload));
+                           return absl::OkStatus();
+                         });
+    EXPECT_TRUE(log.ok()) << log.status();
+    return *std::move(log);
+  }
+
+  std::string directory_;
+  Options options_;
+  std::atomic<uint64_t> durable_{0};
+  std::vector<std::string> found_;
+};
+
+// Reading back, cutting the head and preparing segments, while the log thread writes.
+TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
+  constexpr uint64_t kEntries = 2000;
   {
-    ThreadExecutor executor;
-    std::vector<Entry> found;
-    auto log = open(executor, found);
-    ASSERT_TRUE(log.ok()) << log.status();
+    ThreadExecutor log_thread;
+    ThreadExecutor background;
+    const auto log = Open(PosixFileSystem(), log_thread, background);
     for (uint64_t i = 1; i <= kEntries; ++i) {
-      const Entry entry = MakeEntry(i, 1, fmt::format("payload {}", i));
-      (*log)->Append({&entry, 1}, HardState{.term = Term(1), .vote = "n", .commit = Index(i)});
-      (void)(*log)->CanAppend();
-      (void)(*log)->stats();
+      while (!log->Admit({.entries = 1, .payload_bytes = 20, .largest_payload_bytes = 20}).ok()) {
+        log->Tick();
+        std::this_thread::yield();
+      }
+      wal::Write write;
+      write.entries.push_back(MakeEntry(i, 1, fmt::format("payload {}", i)));
+      write.hard_state = {.term = Term(1), .vote = "n", .commit = Index(i)};
+      log->Append(std::move(write));
+      (void)log->stats();
+      if (i % 50 == 0) {
+        const Index first = log->first_index();
+        const auto read = log->Read(first, 3000);
+        ASSERT_TRUE(read.ok()) << read.status();
+        for (size_t k = 0; k < read->size(); ++k) {
+          ASSERT_EQ((*read)[k].bytes(), fmt::format("payload {}", first + k));
+        }
+      }
+      if (i % 400 == 0) log->CutHead(Index(i - 200));
     }
-    executor.Stop();
-    (*log)->Close();
-    EXPECT_EQ(durable, kEntries);
-    EXPECT_EQ((*log)->stats().entries, kEntries);
+    log_thread.Stop();
+    background.Stop();
+    log->Close();
+    EXPECT_EQ(durable_, kEntries);
+    EXPECT_GT(log->stats().segments_reused, 0u);
   }
   ManualExecutor executor;
-  std::vector<Entry> found;
-  const auto log = open(executor, found);
-  ASSERT_TRUE(log.ok()) << log.status();
-  ASSERT_THAT(found, SizeIs(kEntries));
-  EXPECT_EQ(found.back().bytes(), fmt::format("payload {}", kEntries));
-  EXPECT_EQ((*log)->recovery().hard_state.commit, Index(kEntries));
-  std::filesystem::remove_all(directory);
+  const auto log = Open(PosixFileSystem(), executor, executor);
+  EXPECT_EQ(log->first_index(), Index(kEntries - 199));
+  EXPECT_EQ(log->last_index(), Index(kEntries));
+  ASSERT_GE(found_.size(), 200u);
+  EXPECT_EQ(found_.back(), fmt::format("payload {}", kEntries));
+  EXPECT_EQ(log->recovery().hard_state.commit, Index(kEntries));
+}
+
+// A leader that cannot persist has to notice: nothing of the log waits for the disk but the log
+// thread.
+TEST_F(RealLog, HangingSyncHoldsUpNobodyElse) {
+  CrashFileSystem files;
+  ThreadExecutor log_thread;
+  ThreadExecutor background;
+  const auto log = Open(files, log_thread, background);
+  files.HangSyncs(true);
+  for (uint64_t i = 1; i <= 10; ++i) log->Append({.entries = {MakeEntry(i, 1, "waits")}});
+  while (log->stats().oldest_unsynced < std::chrono::milliseconds(20)) std::this_thread::yield();
+  EXPECT_EQ(durable_, 0u);
+  EXPECT_EQ(log->Read(Index(1), 1000)->size(), 10u);
+  files.HangSyncs(false);
+  while (durable_ < 10) std::this_thread::yield();
+  EXPECT_EQ(log->stats().oldest_unsynced, Duration(0));
+  log_thread.Stop();
+  background.Stop();
+  log->Close();
 }
 
 }  // namespace

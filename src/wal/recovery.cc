@@ -1,228 +1,282 @@
 #include "wal/recovery.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
-#include <vector>
 
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "wal/scanner.h"
 
 namespace mokv::wal {
 namespace {
-
-constexpr uint64_t kNoEnd = UINT64_MAX;
-
-struct Segment {
-  std::string path;
-  uint64_t generation = 0;
-  SegmentHeader header;
-  uint64_t end = kNoEnd;  // After its last batch. Known at once when a next segment names it.
-};
 
 bool AllZero(std::string_view bytes) {
   return bytes.find_first_not_of('\0') == std::string_view::npos;
 }
 
-std::string_view After(std::string_view bytes, uint64_t offset) {
-  return offset < bytes.size() ? bytes.substr(offset) : std::string_view();
-}
-
-// A batch after `damage` that was written when the log was already durable beyond it: proof that
-// the damaged bytes had been acknowledged.
-std::optional<uint64_t> FindProofOfDurability(std::string_view bytes, Position damage) {
-  for (uint64_t offset = damage.offset + kAlignment; offset + kBatchHeaderBytes <= bytes.size();
-       offset += kAlignment) {
-    const std::optional<Batch> batch = DecodeBatch(bytes, offset, damage.generation);
-    if (batch.has_value() && batch->durable > damage) return offset;
-  }
-  return std::nullopt;
-}
+// A file with a segment's name.
+struct SegmentFile {
+  std::string path;
+  uint64_t generation = 0;
+  absl::Status header;                // Whether it verifies.
+  std::optional<SegmentStart> start;  // Of a segment that has been written to.
+  bool untouched = false;             // Prepared, and certainly never written to.
+};
 
 class Recoverer {
  public:
-  Recoverer(FileSystem& files, const std::string& directory,
-            absl::AnyInvocable<absl::Status(Entry)>& on_entry)
+  Recoverer(FileSystem& files, const std::string& directory, Log::OnEntry& on_entry)
       : files_(files), directory_(directory), on_entry_(on_entry) {}
 
   absl::StatusOr<RecoveredLog> Run() {
     MOKV_RETURN_IF_ERROR(FindSegments());
-    MOKV_RETURN_IF_ERROR(ReadHeaders());
-    MOKV_RETURN_IF_ERROR(CheckChain());
-    if (!segments_.empty()) {
-      const SegmentHeader& first = segments_.front().header;
-      result_.terms = TermRuns(first.first_index, first.previous_term);
-    }
-    for (Segment& segment : segments_) MOKV_RETURN_IF_ERROR(Scan(segment));
+    MOKV_RETURN_IF_ERROR(ChooseChain());
+    MOKV_RETURN_IF_ERROR(CheckBehindTail());
+    for (size_t i = 0; i < chain_.size(); ++i) MOKV_RETURN_IF_ERROR(Scan(i));
+    MOKV_RETURN_IF_ERROR(CheckHead());
     MOKV_RETURN_IF_ERROR(FinishTail());
-    MOKV_RETURN_IF_ERROR(EmitEntries());
+    // Names that a killed process left behind must last too: those of the log, and those of files
+    // that are about to get other contents.
+    MOKV_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+    MOKV_RETURN_IF_ERROR(SortTheRest());
     FillSummary();
     return std::move(result_);
   }
 
  private:
   absl::Status FindSegments();
-  absl::Status ReadHeaders();
-  absl::Status RemoveUnused(size_t i);
-  absl::Status CheckChain() const;
-  absl::Status Scan(Segment& segment);
-  absl::Status Replay(const Segment& segment, uint64_t offset, const Batch& batch);
+  absl::Status LookAt(SegmentFile& segment);
+  absl::Status ChooseChain();
+  absl::Status Scan(size_t i);
+  absl::Status CheckStart(const SegmentFile& segment) const;
+  absl::Status Replay(const SegmentFile& segment, const Batch& batch);
   absl::Status ReplayRecord(const Record& record);
-  absl::Status CheckTail(const Segment& segment, std::string_view bytes);
+  absl::Status BeginRun(EntryId id);
+  void EndRun();
+  absl::Status ReplayTruncation(Index from);
+  absl::Status CheckHead() const;
+  absl::Status CheckTail(const SegmentFile& segment);
+  absl::Status CheckBehindTail();
+  void Cut(const std::string& path, uint64_t offset, uint64_t bytes);
   absl::Status FinishTail();
-  absl::Status EmitEntries();
+  absl::Status SortTheRest();
   void FillSummary();
 
   FileSystem& files_;
   const std::string& directory_;
-  absl::AnyInvocable<absl::Status(Entry)>& on_entry_;
+  Log::OnEntry& on_entry_;
 
-  std::vector<Segment> segments_;   // By generation.
-  std::vector<Index> truncations_;  // In the order in which the log holds them.
-  std::string tail_bytes_;          // Contents of the last segment.
-  // What of the last segment may never have reached the disk: all after the last durable mark.
-  uint64_t tail_unsure_from_ = 0;
+  std::map<uint64_t, SegmentFile> found_;  // By generation.
+  std::vector<SegmentFile*> chain_;        // Those that the log consists of, in order.
+  // Known to be cut off when the last segment was started: need not be told to
+  // anyone.
+  Index known_head_;
+  // The first segment of the chain goes on from one that cannot be used. Unless all entries before
+  // it were cut off, the log is not whole.
+  bool first_is_cut_ = false;
+  // The term of the entry before the first is not known.
+  bool head_term_unknown_ = false;
+  SegmentScanner scanner_;
+  std::unique_ptr<File> scanned_file_;
+  std::string cut_text_;  // What was cut off last, for messages.
   RecoveredLog result_;
+  EntryId head_;
+  // Of the batch that is being replayed: its first entry, and the entries at its end, of one term,
+  // that are not in result_.terms yet: from `first` to before `next`.
+  Index batch_first_;
+  struct Run {
+    EntryId first;
+    EntryId next;
+  } run_;
+  // What of the tail may never have reached the disk: all from here on.
+  uint64_t tail_unsure_from_ = 0;
+  // What must become zero behind the end of the tail.
+  uint64_t tail_dirty_bytes_ = 0;
 };
 
 absl::Status Recoverer::FindSegments() {
   MOKV_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(directory_));
+  uint64_t& next_generation = result_.pool.next_generation;
   for (const std::string& name : names) {
+    const std::optional<uint64_t> spare = ParseSpareName(name);
+    if (spare.has_value() && *spare != UINT64_MAX) {
+      result_.pool.spares.push_back(*spare);
+      next_generation = std::max(next_generation, *spare + 1);
+    }
     const std::optional<uint64_t> generation = ParseSegmentName(name);
     if (!generation.has_value()) continue;
-    segments_.push_back(
-        {.path = fmt::format("{}/{}", directory_, name), .generation = *generation});
-    result_.next_generation = std::max(result_.next_generation, *generation + 1);
-  }
-  std::sort(segments_.begin(), segments_.end(),
-            [](const Segment& a, const Segment& b) { return a.generation < b.generation; });
-  return absl::OkStatus();
-}
-
-absl::Status Recoverer::ReadHeaders() {
-  for (size_t i = 0; i < segments_.size(); ++i) {
-    Segment& segment = segments_[i];
-    MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                          files_.Open(segment.path, FileSystem::OpenMode::kRead));
-    MOKV_ASSIGN_OR_RETURN(const std::string bytes, file->ReadAt(0, kSegmentHeaderBytes));
-    absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(bytes, segment.path);
-    if (absl::IsDataLoss(header.status()) && i + 1 == segments_.size()) return RemoveUnused(i);
-    if (!header.ok()) return header.status();
-    if (header->generation != segment.generation) {
-      return DataLoss("{}: its header says generation {:016x}", segment.path, header->generation);
-    }
-    segment.header = *header;
+    // None would be left for what comes; we never made this file.
+    if (*generation == UINT64_MAX) return DataLoss("{}: {} is no segment", directory_, name);
+    next_generation = std::max(next_generation, *generation + 1);
+    SegmentFile& segment = found_[*generation];
+    segment.path = fmt::format("{}/{}", directory_, name);
+    segment.generation = *generation;
+    MOKV_RETURN_IF_ERROR(LookAt(segment));
   }
   return absl::OkStatus();
 }
 
-// The last segment's header does not verify. Batches are written only once a header is durable, so
-// without any the segment was being created when the node stopped; with some the header was hurt.
-absl::Status Recoverer::RemoveUnused(size_t i) {
-  const std::string path = segments_[i].path;
-  MOKV_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadFile(path));
-  if (!AllZero(After(bytes, kSegmentHeaderBytes))) {
-    return DataLoss(
-        "{}: damaged at offset 0: the segment header does not verify, but batches follow", path);
+absl::Status Recoverer::LookAt(SegmentFile& segment) {
+  MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                        files_.Open(segment.path, FileSystem::OpenMode::kRead));
+  MOKV_ASSIGN_OR_RETURN(const std::string bytes, file->ReadAt(0, kSegmentStartBytesMax));
+  const absl::StatusOr<uint64_t> generation = DecodeSegmentHeader(bytes, segment.path);
+  if (absl::IsFailedPrecondition(generation.status())) return generation.status();
+  segment.header = generation.status();
+  if (generation.ok() && *generation != segment.generation) {
+    return DataLoss("{}: its header says generation {:016x}", segment.path, *generation);
   }
-  LogWarn("removing a log segment whose creation was interrupted", {{"file", path}});
-  MOKV_RETURN_IF_ERROR(files_.Remove(path));
-  // Its removal must last before a successor appears, which would make it a damaged middle segment.
-  MOKV_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
-  segments_.pop_back();
+  if (bytes.size() <= kSegmentHeaderBytes) return absl::OkStatus();
+  const std::string_view first = std::string_view(bytes).substr(kSegmentHeaderBytes);
+  const std::optional<Batch> batch = DecodeBatch(first, {segment.generation, kSegmentHeaderBytes});
+  if (batch.has_value()) segment.start = StartOf(*batch);
+  segment.untouched =
+      segment.header.ok() && AllZero(first.substr(0, kBatchHeaderBytes)) && !batch.has_value();
   return absl::OkStatus();
 }
 
-absl::Status Recoverer::CheckChain() const {
-  uint64_t previous = 0;
-  for (const Segment& segment : segments_) {
-    const uint64_t expected = segment.header.previous_end.generation;
-    if (expected < previous) {
-      return DataLoss("{}: does not follow {}: its header names generation {:016x}", segment.path,
-                      SegmentName(previous), expected);
-    }
-    if (expected > previous) {
-      return DataLoss("{}/{} is missing: {} follows it", directory_, SegmentName(expected),
-                      segment.path);
-    }
-    previous = segment.generation;
+// The newest segment with a start is the tail; from it back as far as its entries are needed.
+absl::Status Recoverer::ChooseChain() {
+  for (auto& [generation, segment] : found_) {
+    if (segment.start.has_value()) chain_ = {&segment};
   }
+  if (chain_.empty()) return absl::OkStatus();
+  head_ = chain_.front()->start->head;
+  known_head_ = head_.index;
+  while (chain_.front()->start->previous.index > known_head_) {
+    const uint64_t previous = chain_.front()->start->previous_end.generation;
+    const auto found = found_.find(previous);
+    // Cuts of the head that the tail tells of later may have made it unnecessary: see CheckHead.
+    first_is_cut_ = found == found_.end() || !found->second.start.has_value() ||
+                    previous >= chain_.front()->generation;
+    if (first_is_cut_) break;
+    chain_.insert(chain_.begin(), &found->second);
+  }
+  for (const SegmentFile* segment : chain_) MOKV_RETURN_IF_ERROR(segment->header);
+  result_.terms = TermRuns(chain_.front()->start->previous);
   return absl::OkStatus();
 }
 
-absl::Status Recoverer::Scan(Segment& segment) {
-  const bool last = &segment == &segments_.back();
-  const Segment* next = last ? nullptr : &segment + 1;
-  const uint64_t known_end = last ? kNoEnd : next->header.previous_end.offset;
-  const TermRuns& terms = result_.terms;
-  if (segment.header.first_index != terms.last_index().next() ||
-      segment.header.previous_term != terms.last_term()) {
-    return DataLoss(
-        "{}: starts at index {} after term {}; the segments before end at {} in term {}",
-        segment.path, segment.header.first_index, segment.header.previous_term, terms.last_index(),
-        terms.last_term());
+absl::Status Recoverer::Scan(size_t i) {
+  const SegmentFile& segment = *chain_[i];
+  const SegmentFile* next = i + 1 < chain_.size() ? chain_[i + 1] : nullptr;
+  const uint64_t known_end = next == nullptr ? UINT64_MAX : next->start->previous_end.offset;
+  MOKV_RETURN_IF_ERROR(CheckStart(segment));
+  MOKV_ASSIGN_OR_RETURN(scanned_file_, files_.Open(segment.path, FileSystem::OpenMode::kRead));
+  MOKV_RETURN_IF_ERROR(
+      scanner_.Open(*scanned_file_, {segment.generation, kSegmentHeaderBytes}, known_end));
+  result_.segments.push_back({segment.generation, segment.start->previous.index.next()});
+  while (scanner_.offset() < known_end) {
+    MOKV_ASSIGN_OR_RETURN(const std::optional<Batch> batch, scanner_.Next());
+    if (!batch.has_value()) break;
+    MOKV_RETURN_IF_ERROR(Replay(segment, *batch));
+    tail_unsure_from_ = batch->durable.generation == segment.generation ? batch->durable.offset
+                                                                        : kSegmentHeaderBytes;
   }
-  MOKV_ASSIGN_OR_RETURN(std::string bytes, files_.ReadFile(segment.path));
-  uint64_t offset = kSegmentHeaderBytes;
-  uint64_t unsure_from = 0;
-  while (offset < known_end) {
-    const std::optional<Batch> batch = DecodeBatch(bytes, offset, segment.generation);
-    if (!batch.has_value() || batch->end_offset > known_end) {
-      if (last) break;
-      // The next segment was created only after this one was durable up to its end.
-      return DataLoss("{}: damaged at offset {}: {} says that the log was durable up to offset {}",
-                      segment.path, offset, next->path, known_end);
-    }
-    MOKV_RETURN_IF_ERROR(Replay(segment, offset, *batch));
-    // A mark in an earlier segment would mean that nothing of this one is sure.
-    unsure_from = batch->durable.generation == segment.generation ? batch->durable.offset : 0;
-    offset = batch->end_offset;
-  }
-  segment.end = offset;
-  if (!last) return absl::OkStatus();
-  tail_unsure_from_ = std::min(unsure_from, offset);
-  MOKV_RETURN_IF_ERROR(CheckTail(segment, bytes));
-  tail_bytes_ = std::move(bytes);
-  return absl::OkStatus();
+  result_.end = {segment.generation, scanner_.offset()};
+  if (next == nullptr) return CheckTail(segment);
+  if (scanner_.offset() == known_end) return absl::OkStatus();
+  // The next segment was started only after this one was durable up to its end.
+  return DataLoss("{}: damaged at offset {}: {} says that the log was durable up to offset {}",
+                  segment.path, scanner_.offset(), next->path, known_end);
 }
 
-absl::Status Recoverer::Replay(const Segment& segment, uint64_t offset, const Batch& batch) {
+absl::Status Recoverer::CheckStart(const SegmentFile& segment) const {
+  const EntryId previous = segment.start->previous;
+  const EntryId last = result_.terms.last();
+  const bool known = !head_term_unknown_ || last.index > result_.terms.head().index;
+  if (previous.index == last.index && (!known || previous.term == last.term)) {
+    return absl::OkStatus();
+  }
+  return DataLoss(
+      "{}: starts after entry {} of term {}; the segments before end with {} of term {}",
+      segment.path, previous.index, previous.term, last.index, last.term);
+}
+
+absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
+  const auto wrong = [&](uint32_t record, std::string_view what) {
+    return DataLoss("{}: damaged at offset {}: record {} of the batch: {}", segment.path,
+                    batch.offset, record, what);
+  };
+  batch_first_ = Index(0);
   RecordCursor cursor(batch.records);
   uint32_t records = 0;
-  while (!cursor.done()) {
-    const std::optional<Record> record = cursor.Next();
-    if (!record.has_value()) {
-      return DataLoss("{}: record {} of the batch at offset {} is malformed", segment.path, records,
-                      offset);
+  for (; !cursor.done(); ++records) {
+    Record next;
+    if (!cursor.Next(next)) return wrong(records, "malformed");
+    if (next.type == RecordType::kEntry) [[likely]] {
+      if (next.id() != run_.next || next.first == 0) [[unlikely]] {
+        const absl::Status status = BeginRun(next.id());
+        if (!status.ok()) return wrong(records, MessageOf(status));
+      }
+      ++run_.next.index;
+      if (next.id().index <= known_head_) continue;
+      absl::Status status = on_entry_(
+          {Index(next.first), Term(next.second), static_cast<EntryType>(next.subtype), next.body});
+      if (!status.ok()) return status;
+      continue;
     }
-    if (absl::Status status = ReplayRecord(*record); !status.ok()) {
-      return DataLoss("{}: record {} of the batch at offset {}: {}", segment.path, records, offset,
-                      MessageOf(status));
+    const Record record = next;
+    EndRun();
+    const bool begins_segment = batch.offset == kSegmentHeaderBytes && records == 0;
+    if ((record.type == RecordType::kStart) != begins_segment) {
+      return wrong(records, "a segment's start is its first record and nothing else");
     }
-    ++records;
+    if (absl::Status status = ReplayRecord(record); !status.ok()) {
+      return wrong(records, MessageOf(status));
+    }
   }
+  EndRun();
   if (records != batch.record_count) {
-    return DataLoss("{}: the batch at offset {} holds {} records instead of {}", segment.path,
-                    offset, records, batch.record_count);
+    return wrong(records, fmt::format("the batch should hold {} records", batch.record_count));
+  }
+  if (batch_first_ != Index(0)) {
+    result_.index.Add(batch_first_, result_.terms.last_index(), {segment.generation, batch.offset},
+                      batch.end_offset);
   }
   return absl::OkStatus();
 }
 
 // TermRuns and the writer CHECK the same; there a gap is our bug, here it is the disk's.
+absl::Status Recoverer::BeginRun(EntryId id) {
+  EndRun();
+  const EntryId last = result_.terms.last();
+  if (id.index != last.index.next() || id.index == Index(0)) {
+    return DataLoss("entry {} follows entry {}", id.index, last.index);
+  }
+  if (id.term < last.term) {
+    return DataLoss("entry {} of term {} follows one of term {}", id.index, id.term, last.term);
+  }
+  run_ = {id, id};
+  if (batch_first_ == Index(0)) batch_first_ = id.index;
+  return absl::OkStatus();
+}
+
+void Recoverer::EndRun() {
+  if (run_.next != run_.first) {
+    result_.terms.Append(run_.first.index, run_.next.index - 1, run_.first.term);
+  }
+  run_ = {};
+}
+
 absl::Status Recoverer::ReplayRecord(const Record& record) {
   TermRuns& terms = result_.terms;
   HardState& hard_state = result_.recovery.hard_state;
+  const bool mid_batch = batch_first_ != Index(0);
   switch (record.type) {
     case RecordType::kEntry:
-      if (Index(record.first) != terms.last_index().next()) {
-        return DataLoss("entry {} follows entry {}", record.first, terms.last_index());
+      break;
+    case RecordType::kStart: {
+      const EntryId head = ToStart(record).head;
+      if (head.index > terms.last_index()) {
+        return DataLoss("head cut up to {} of a log that ends with {}", head.index,
+                        terms.last_index());
       }
-      if (Term(record.second) < terms.last_term()) {
-        return DataLoss("entry {} of term {} follows one of term {}", record.first, record.second,
-                        terms.last_term());
-      }
-      terms.Append(Index(record.first), Term(record.second));
+      if (head.index > head_.index) head_ = head;
       return absl::OkStatus();
+    }
     case RecordType::kHardState:
       if (Term(record.first) < hard_state.term) {
         return DataLoss("hard state of term {} follows one of term {}", record.first,
@@ -233,31 +287,132 @@ absl::Status Recoverer::ReplayRecord(const Record& record) {
                     .commit = Index(record.second)};
       return absl::OkStatus();
     case RecordType::kTruncation:
-      if (Index(record.first) < terms.first_index() ||
-          Index(record.first) > terms.last_index().next()) {
-        return DataLoss("truncation from {} of a log of {} to {}", record.first,
-                        terms.first_index(), terms.last_index());
+      if (mid_batch) return DataLoss("a truncation behind entries");
+      return ReplayTruncation(Index(record.first));
+    case RecordType::kHead:
+      if (record.id().index > terms.last_index()) {
+        return DataLoss("head cut up to {} of a log that ends with {}", record.first,
+                        terms.last_index());
       }
-      terms.TruncateFrom(Index(record.first));
-      truncations_.push_back(Index(record.first));
+      if (record.id().index > head_.index) head_ = record.id();
+      return absl::OkStatus();
+    case RecordType::kReset:
+      if (mid_batch) return DataLoss("a reset behind entries");
+      if (record.id().index == Index(UINT64_MAX)) return DataLoss("a reset to the last index");
+      head_ = record.id();
+      first_is_cut_ = false;
+      head_term_unknown_ = false;
+      terms = TermRuns(head_);
+      result_.index.Clear();
       return absl::OkStatus();
   }
   return DataLoss("record of unknown type");
 }
 
-// Nothing that verifies starts at segment.end. Either the log ends there, or its last batch was not
-// written whole, or what was durable is damaged.
-absl::Status Recoverer::CheckTail(const Segment& segment, std::string_view bytes) {
-  const std::string_view rest = After(bytes, segment.end);
-  const size_t last_used = rest.find_last_not_of('\0');
-  if (last_used == std::string_view::npos) return absl::OkStatus();
-  if (const std::optional<uint64_t> proof =
-          FindProofOfDurability(bytes, {segment.generation, segment.end})) {
-    return DataLoss(
-        "{}: damaged at offset {}: the batch at offset {} says that the log was durable beyond it",
-        segment.path, segment.end, *proof);
+absl::Status Recoverer::ReplayTruncation(Index from) {
+  TermRuns& terms = result_.terms;
+  if (from == Index(0) || from > terms.last_index().next()) {
+    return DataLoss("truncation from {} of a log of {} to {}", from, terms.first_index(),
+                    terms.last_index());
   }
-  result_.recovery.cut_bytes = last_used + 1;
+  if (from > terms.head().index) {
+    terms.TruncateFrom(from);
+    result_.index.TruncateFrom(from);
+    return absl::OkStatus();
+  }
+  // What it leaves was in segments before the first. Those may be gone because all entries up to
+  // some later one have been cut off since: CheckHead.
+  if (!first_is_cut_ && from > known_head_.next()) {
+    return DataLoss("truncation from {} of a log of {} to {}", from, terms.first_index(),
+                    terms.last_index());
+  }
+  terms = TermRuns({from - 1, Term(0)});
+  head_term_unknown_ = true;
+  result_.index.Clear();
+  return absl::OkStatus();
+}
+
+// What is missing before the first entry must have been cut off.
+absl::Status Recoverer::CheckHead() const {
+  if (chain_.empty()) return absl::OkStatus();
+  const TermRuns& terms = result_.terms;
+  if (head_.index > terms.last_index()) {
+    return DataLoss("{}: the head is cut up to entry {}, but the log ends with {}{}",
+                    chain_.back()->path, head_.index, terms.last_index(), cut_text_);
+  }
+  if (terms.head().index <= head_.index) return absl::OkStatus();
+  const SegmentFile& first = *chain_.front();
+  const uint64_t previous = first.start->previous_end.generation;
+  const auto found = found_.find(previous);
+  if (found != found_.end()) {
+    MOKV_RETURN_IF_ERROR(found->second.header);
+    return DataLoss(
+        "{}: damaged at offset {}: the start of the segment does not verify, but {} follows it",
+        found->second.path, kSegmentHeaderBytes, first.path);
+  }
+  // A cut of the head may have been in the batch that was cut off.
+  return DataLoss("{}/{} is missing: {} follows it{}", directory_, SegmentName(previous),
+                  first.path, cut_text_);
+}
+
+// Nothing that verifies starts at the end of the tail. Either the log ends there, or its last batch
+// was not written whole, or what was durable is damaged.
+absl::Status Recoverer::CheckTail(const SegmentFile& segment) {
+  const Position end = result_.end;
+  MOKV_ASSIGN_OR_RETURN(const std::string_view bytes, scanner_.Peek(kBatchHeaderBytes));
+  if (!AllZero(bytes)) {
+    tail_dirty_bytes_ = bytes.size();
+    if (const std::optional<BatchHeader> header = DecodeBatchHeader(bytes, end)) {
+      MOKV_ASSIGN_OR_RETURN(const uint64_t size, scanned_file_->Size());
+      tail_dirty_bytes_ = std::min(header->size_bytes, size - end.offset);
+    }
+  }
+  while (true) {
+    MOKV_ASSIGN_OR_RETURN(const std::optional<Batch> batch, scanner_.Search());
+    if (!batch.has_value()) break;
+    if (batch->durable > end) {
+      return DataLoss(
+          "{}: damaged at offset {}: the batch at offset {} says that the log was durable beyond "
+          "it",
+          segment.path, end.offset, batch->offset);
+    }
+    tail_dirty_bytes_ = std::max(tail_dirty_bytes_, batch->end_offset - end.offset);
+  }
+  if (tail_dirty_bytes_ > 0) Cut(segment.path, end.offset, tail_dirty_bytes_);
+  return absl::OkStatus();
+}
+
+void Recoverer::Cut(const std::string& path, uint64_t offset, uint64_t bytes) {
+  LogWarn("cut off a log batch that was not written whole, or damaged after it was",
+          {{"file", path}, {"offset", offset}, {"bytes", bytes}});
+  result_.recovery.cut_bytes += bytes;
+  cut_text_ = fmt::format("; {} does not verify from offset {} on", path, offset);
+}
+
+// Segments behind the tail have no start that verifies: they were prepared and
+// not used yet, or the first batch was not written whole, or it is damaged.
+absl::Status Recoverer::CheckBehindTail() {
+  const uint64_t tail = chain_.empty() ? 0 : chain_.back()->generation;
+  for (const auto& [generation, segment] : found_) {
+    if (segment.untouched || generation <= tail) continue;
+    MOKV_ASSIGN_OR_RETURN(scanned_file_, files_.Open(segment.path, FileSystem::OpenMode::kRead));
+    const Position start{generation, kSegmentHeaderBytes};
+    MOKV_RETURN_IF_ERROR(scanner_.Open(*scanned_file_, start, UINT64_MAX));
+    uint64_t cut_bytes = kBatchHeaderBytes;
+    while (true) {
+      MOKV_ASSIGN_OR_RETURN(const std::optional<Batch> batch, scanner_.Search());
+      if (!batch.has_value()) break;
+      if (batch->durable > start) {
+        MOKV_RETURN_IF_ERROR(segment.header);
+        return DataLoss(
+            "{}: damaged at offset {}: the batch at offset {} says that the log was durable beyond "
+            "it",
+            segment.path, start.offset, batch->offset);
+      }
+      cut_bytes = batch->end_offset - start.offset;
+    }
+    Cut(segment.path, start.offset, cut_bytes);
+  }
   return absl::OkStatus();
 }
 
@@ -265,75 +420,64 @@ absl::Status Recoverer::CheckTail(const Segment& segment, std::string_view bytes
 // last batch in the page cache only, and a failed fdatasync leaves it there marked clean, so that
 // another one alone would not write it. Hence the write of the same bytes.
 absl::Status Recoverer::FinishTail() {
-  if (segments_.empty()) return absl::OkStatus();
-  const Segment& segment = segments_.back();
-  MOKV_ASSIGN_OR_RETURN(result_.tail, files_.Open(segment.path, FileSystem::OpenMode::kReadWrite));
-  if (result_.recovery.cut_bytes > 0) {
-    LogWarn(
-        "cut off a log batch that was not written whole",
-        {{"file", segment.path}, {"offset", segment.end}, {"bytes", result_.recovery.cut_bytes}});
-    // The segment ends here for good: with no room left the next batch starts a new one, whose
-    // generation makes sure that nothing of the cut part can ever verify again.
-    MOKV_RETURN_IF_ERROR(result_.tail->Truncate(segment.end));
+  if (chain_.empty()) return absl::OkStatus();
+  const std::string& path = chain_.back()->path;
+  const uint64_t end = result_.end.offset;
+  scanned_file_.reset();
+  MOKV_ASSIGN_OR_RETURN(result_.tail, files_.Open(path, FileSystem::OpenMode::kReadWrite));
+  if (tail_dirty_bytes_ > 0) {
+    // The log goes on here, and nothing of what is cut off may ever be taken for what comes.
+    MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(end, std::string(tail_dirty_bytes_, '\0')));
   }
-  const std::string_view unsure =
-      std::string_view(tail_bytes_).substr(tail_unsure_from_, segment.end - tail_unsure_from_);
-  MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(tail_unsure_from_, unsure));
+  const uint64_t unsure_from = std::clamp(tail_unsure_from_, kSegmentHeaderBytes, end);
+  MOKV_ASSIGN_OR_RETURN(const std::string unsure,
+                        result_.tail->ReadAt(unsure_from, end - unsure_from));
+  MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(unsure_from, unsure));
   MOKV_RETURN_IF_ERROR(result_.tail->Sync());
-  MOKV_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
   MOKV_ASSIGN_OR_RETURN(result_.tail_capacity_bytes, result_.tail->Size());
-  result_.end = {.generation = segment.generation, .offset = segment.end};
-  tail_bytes_ = std::string();
   return absl::OkStatus();
 }
 
-// A second pass, now that it is known which entries a later truncation drops; keeping them all in
-// memory until then would need as much of it as the log is long.
-absl::Status Recoverer::EmitEntries() {
-  // survive_below[n]: an entry met after n truncations survives when its index is below this.
-  std::vector<Index> survive_below(truncations_.size() + 1, Index(UINT64_MAX));
-  for (size_t i = truncations_.size(); i-- > 0;) {
-    survive_below[i] = std::min(truncations_[i], survive_below[i + 1]);
-  }
-  size_t truncations_met = 0;
-  for (const Segment& segment : segments_) {
-    MOKV_ASSIGN_OR_RETURN(const std::string bytes, files_.ReadFile(segment.path));
-    for (uint64_t offset = kSegmentHeaderBytes; offset < segment.end;) {
-      const std::optional<Batch> batch = DecodeBatch(bytes, offset, segment.generation);
-      if (!batch.has_value()) return DataLoss("{}: changed at offset {}", segment.path, offset);
-      for (RecordCursor cursor(batch->records); !cursor.done();) {
-        const std::optional<Record> record = cursor.Next();
-        if (!record.has_value()) return DataLoss("{}: changed at offset {}", segment.path, offset);
-        if (record->type == RecordType::kTruncation) ++truncations_met;
-        if (record->type != RecordType::kEntry) continue;
-        if (Index(record->first) >= survive_below[truncations_met]) continue;
-        Entry entry{.index = Index(record->first),
-                    .term = Term(record->second),
-                    .type = static_cast<EntryType>(record->subtype),
-                    .payload = nullptr};
-        if (!record->body.empty())
-          entry.payload = std::make_shared<const std::string>(record->body);
-        MOKV_RETURN_IF_ERROR(on_entry_(std::move(entry)));
-      }
-      offset = batch->end_offset;
+// What is not part of the log becomes the pool's.
+absl::Status Recoverer::SortTheRest() {
+  SegmentPool::Contents& pool = result_.pool;
+  bool first_behind = true;
+  for (auto& [generation, segment] : found_) {
+    if (std::find(chain_.begin(), chain_.end(), &segment) != chain_.end()) continue;
+    if (generation < result_.end.generation) {
+      result_.superfluous.push_back(generation);
+      continue;
     }
+    // A generation that may have been written to, even if nothing of it is there, is never written
+    // to again: what arrives on the disk late must not be taken for what comes. That is the first
+    // one behind the tail.
+    if (!segment.untouched || std::exchange(first_behind, false)) {
+      pool.retired.push_back(generation);
+      continue;
+    }
+    MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                          files_.Open(segment.path, FileSystem::OpenMode::kReadWrite));
+    MOKV_ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
+    pool.ready.push_back({generation, std::move(file), capacity});
   }
-  MOKV_CHECK_EQ(truncations_met, truncations_.size());
   return absl::OkStatus();
 }
 
 void Recoverer::FillSummary() {
   Recovery& recovery = result_.recovery;
-  recovery.first_index = result_.terms.first_index();
-  recovery.last_index = result_.terms.last_index();
-  recovery.last_term = result_.terms.last_term();
-  recovery.segments = segments_.size();
+  TermRuns& terms = result_.terms;
+  if (head_.index >= terms.head().index) terms.CutHead(head_);
+  result_.index.CutHead(terms.head().index);
+  recovery.first_index = terms.first_index();
+  recovery.last_index = terms.last_index();
+  recovery.last_term = terms.last_term();
+  recovery.segments = result_.segments.size();
 }
 
 }  // namespace
 
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
-                                        absl::AnyInvocable<absl::Status(Entry)>& on_entry) {
+                                        Log::OnEntry& on_entry) {
   return Recoverer(files, directory, on_entry).Run();
 }
 

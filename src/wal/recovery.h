@@ -1,35 +1,50 @@
-// Reads a log back when it is opened: what survives, where the next batch goes, and whether what is
-// damaged may be cut off (a last batch that nobody was told of) or means that data was lost.
+// Reads a log back when it is opened: what survives, where the next batch goes,
+// and whether what is damaged may be cut off (a last batch that nobody was told
+// of) or means that data was lost.
 //
-// Threads: everything runs on the caller's thread. Errors: as Log::Open. After an error the files
-// are unchanged, or changed only so that the next try finds the same.
+// Each file is read once, from its start, through a window of bounded size.
+//
+// Threads: everything runs on the caller's thread. Errors: as Log::Open. After
+// an error the files are unchanged, or changed only so that the next try finds
+// the same.
 #pragma once
 
-#include <absl/functional/any_invocable.h>
 #include <absl/status/statusor.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
+#include "wal/entry_index.h"
 #include "wal/format.h"
 #include "wal/log.h"
+#include "wal/segment_pool.h"
 #include "wal/term_runs.h"
 
 namespace mokv::wal {
 
+// A segment that the log consists of.
+struct LiveSegment {
+  uint64_t generation = 0;
+  Index first_index;  // The log went on from here when it was started.
+};
+
 struct RecoveredLog {
   Recovery recovery;
   TermRuns terms;
-  uint64_t next_generation = 1;  // Above every one that was ever seen.
+  EntryIndex index;
+  std::vector<LiveSegment> segments;  // In order; the last is `tail`.
+  // Segments before those; some cut of the head made them superfluous.
+  std::vector<uint64_t> superfluous;
   // The segment to go on with; null in a new log.
   std::unique_ptr<File> tail;
-  Position end;                      // Of the log; all before it is durable.
-  uint64_t tail_capacity_bytes = 0;  // Verified to be zero from `end` to here.
+  Position end;  // Of the log; all before it is durable.
+  uint64_t tail_capacity_bytes = 0;
+  SegmentPool::Contents pool;
 };
 
-// `on_entry` gets the entries that no later truncation dropped.
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
-                                        absl::AnyInvocable<absl::Status(Entry)>& on_entry);
+                                        Log::OnEntry& on_entry);
 
 }  // namespace mokv::wal

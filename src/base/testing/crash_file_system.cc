@@ -42,10 +42,10 @@ class CrashFileSystem::OpenFile final : public File {
     return Do(Operation::kPreallocate, Change::Resize(size_bytes, true));
   }
 
-  absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size_bytes) const override {
+  absl::StatusOr<uint64_t> ReadInto(uint64_t offset, std::span<char> buffer) const override {
     const MutexLock lock(owner_.mutex_);
-    if (offset >= inode_->cache.size()) return std::string();
-    return inode_->cache.substr(offset, size_bytes);
+    if (offset >= inode_->cache.size()) return 0;
+    return inode_->cache.copy(buffer.data(), buffer.size(), offset);
   }
   absl::StatusOr<uint64_t> Size() const override {
     const MutexLock lock(owner_.mutex_);
@@ -53,7 +53,8 @@ class CrashFileSystem::OpenFile final : public File {
   }
 
   absl::Status Sync() override {
-    const MutexLock lock(owner_.mutex_);
+    MutexLock lock(owner_.mutex_);
+    while (owner_.syncs_hang_) owner_.syncs_go_on_.Wait(lock);
     MOKV_RETURN_IF_ERROR(CheckAlive());
     if (absl::Status status = owner_.Begin(Operation::kSync, path_); !status.ok()) {
       // When the machine stopped in here any part of the writes may still make it.
@@ -77,10 +78,16 @@ class CrashFileSystem::OpenFile final : public File {
     MOKV_RETURN_IF_ERROR(CheckAlive());
     if (!writable_) return ErrnoStatus(EBADF, fmt::format("write {}", path_));
     const bool stopped_before = owner_.stopped_;
-    const absl::Status status = owner_.Begin(operation, path_);
+    absl::Status status = owner_.Begin(operation, path_);
     if (!status.ok()) {
       if (stopped_before || !change.is_write) return status;
       change.bytes.resize(change.bytes.size() / 2);
+    }
+    const uint64_t size_max = inode_->cache.size() + owner_.RoomFor(*inode_);
+    if (change.end() > size_max) {
+      if (status.ok()) status = ErrnoStatus(ENOSPC, fmt::format("write {}", path_));
+      if (!change.is_write || change.offset >= size_max) return status;
+      change.bytes.resize(size_max - change.offset);
     }
     Apply(change, inode_->cache);
     inode_->unsynced.push_back(std::move(change));
@@ -141,25 +148,67 @@ void CrashFileSystem::PowerLoss(Random& random) {
   ++life_;
   stop_armed_ = stopped_ = false;
   locks_.clear();
-  const size_t kept_names = Below(random, unsynced_names_.size() + 1);
-  for (size_t i = 0; i < kept_names; ++i) unsynced_names_[i].apply(disk_);
-  unsynced_names_.clear();
+  KeepSomeNames(random);
   cache_ = disk_;
   // By path, so that a seed decides alike in every run.
   for (const auto& [path, inode] : disk_) {
-    for (const Change& change : inode->unsynced) {
-      switch (Below(random, 4)) {
-        case 0:
-          break;  // Lost.
-        case 1:
-          Apply(change, inode->disk);
-          break;
-        default:
-          ApplyTorn(change, random, inode->disk);
-      }
+    switch (Below(random, 8)) {
+      case 0:
+        break;
+      case 1:
+        for (const Change& change : inode->unsynced) Apply(change, inode->disk);
+        break;
+      case 2:
+      case 3:
+        KeepSomeChanges(*inode, random);
+        break;
+      default:
+        KeepSomeSectors(*inode, random);
     }
     inode->unsynced.clear();
     inode->cache = inode->disk;
+  }
+}
+
+void CrashFileSystem::KeepSomeNames(Random& random) {
+  const bool any_set = Below(random, 2) == 0;
+  const size_t kept = Below(random, unsynced_names_.size() + 1);
+  for (size_t i = 0; i < unsynced_names_.size(); ++i) {
+    if (any_set ? Below(random, 2) == 0 : i < kept) unsynced_names_[i].apply(disk_);
+  }
+  unsynced_names_.clear();
+}
+
+// Every change by itself: lost, kept, or cut at any byte.
+void CrashFileSystem::KeepSomeChanges(Inode& inode, Random& random) {
+  for (Change& change : inode.unsynced) {
+    switch (Below(random, 3)) {
+      case 0:
+        break;
+      case 1:
+        Apply(change, inode.disk);
+        break;
+      default:
+        if (change.is_write) change.bytes.resize(Below(random, change.bytes.size() + 1));
+        Apply(change, inode.disk);
+    }
+  }
+}
+
+// A cache writes sectors back whole, whenever it likes: each is as it was after any of the writes.
+void CrashFileSystem::KeepSomeSectors(Inode& inode, Random& random) {
+  const std::vector<Change>& changes = inode.unsynced;
+  std::vector<std::string> versions = {inode.disk};
+  for (const Change& change : changes) {
+    versions.push_back(versions.back());
+    Apply(change, versions.back());
+  }
+  // The size is a number of its own in the file's metadata.
+  const size_t size = versions[Below(random, versions.size())].size();
+  inode.disk.assign(size, '\0');
+  for (size_t at = 0; at < size; at += kSectorBytes) {
+    const std::string& version = versions[Below(random, versions.size())];
+    if (at < version.size()) version.copy(&inode.disk[at], std::min(kSectorBytes, size - at), at);
   }
 }
 
@@ -172,24 +221,51 @@ void CrashFileSystem::Apply(const Change& change, std::string& contents) {
   contents.replace(change.offset, change.bytes.size(), change.bytes);
 }
 
-void CrashFileSystem::ApplyTorn(const Change& change, Random& random, std::string& contents) {
-  if (!change.is_write) return Apply(change, contents);
-  const uint64_t size = change.bytes.size();
-  if (Below(random, 2) == 0) {
-    // Cut at any byte.
-    Change part = change;
-    part.bytes.resize(Below(random, size + 1));
-    return Apply(part, contents);
+uint64_t CrashFileSystem::UsedBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [path, inode] : cache_) bytes += inode->cache.size();
+  return bytes;
+}
+
+uint64_t CrashFileSystem::RoomFor(const Inode& inode) const {
+  // Far away, but an offset can be added to it.
+  if (!capacity_bytes_.has_value()) return (uint64_t{1} << 62) - inode.cache.size();
+  const uint64_t used = UsedBytes();
+  return *capacity_bytes_ > used ? *capacity_bytes_ - used : 0;
+}
+
+void CrashFileSystem::SetCapacity(std::optional<uint64_t> bytes) {
+  const MutexLock lock(mutex_);
+  capacity_bytes_ = bytes;
+}
+
+uint64_t CrashFileSystem::used_bytes() const {
+  const MutexLock lock(mutex_);
+  return UsedBytes();
+}
+
+std::unique_ptr<CrashFileSystem> CrashFileSystem::Clone() const {
+  auto clone = std::make_unique<CrashFileSystem>();
+  const MutexLock lock(mutex_);
+  const MutexLock clone_lock(clone->mutex_);
+  clone->directories_ = directories_;
+  for (const auto& [path, inode] : cache_) {
+    auto copy = std::make_shared<Inode>();
+    copy->cache = copy->disk = inode->cache;
+    clone->cache_[path] = clone->disk_[path] = std::move(copy);
   }
-  // Sectors arrive in any order: each one did or did not.
-  for (uint64_t done = 0; done < size;) {
-    const uint64_t at = change.offset + done;
-    const uint64_t length = std::min(kSectorBytes - at % kSectorBytes, size - done);
-    if (Below(random, 2) == 0) {
-      Apply(Change::Write(at, change.bytes.substr(done, length)), contents);
-    }
-    done += length;
-  }
+  return clone;
+}
+
+void CrashFileSystem::HangSyncs(bool hang) {
+  const MutexLock lock(mutex_);
+  syncs_hang_ = hang;
+  syncs_go_on_.NotifyAll();
+}
+
+void CrashFileSystem::FlipBit(const std::string& path, uint64_t bit) {
+  const char byte = Contents(path).at(bit / 8);
+  Damage(path, bit / 8, std::string(1, static_cast<char>(byte ^ (1 << bit % 8))));
 }
 
 void CrashFileSystem::Damage(const std::string& path, uint64_t offset, std::string_view bytes) {
@@ -283,8 +359,9 @@ absl::Status CrashFileSystem::Rename(const std::string& from, const std::string&
   const auto found = cache_.find(from);
   if (found == cache_.end()) return ErrnoStatus(ENOENT, fmt::format("rename {} to {}", from, to));
   MOKV_RETURN_IF_ERROR(Begin(Operation::kRename, from));
-  ChangeNames(to, [from, to, inode = found->second](Directory& names) {
-    names.erase(from);
+  ChangeNames(to, [to, inode = found->second](Directory& names) {
+    // By inode, not by `from`: an earlier rename of the same file may have been lost.
+    std::erase_if(names, [&](const auto& name) { return name.second == inode; });
     names[to] = inode;
   });
   return absl::OkStatus();

@@ -1,20 +1,21 @@
 // CrashFileSystem: files in memory that lose what was not synced, for tests of what survives.
 //
 // Like a page cache over a disk: reads see every write at once; Sync moves a file's writes to the
-// disk, SyncDirectory a directory's creations, renames and removals. PowerLoss keeps of the rest
-// any part: each write is lost, kept, or torn at any byte or sector, whatever became of those
-// before it; directory changes survive in order up to some point.
+// disk, SyncDirectory a directory's creations, renames and removals. Of the rest PowerLoss keeps
+// any part: whole writes or none, a write torn at any byte, or any set of 512-byte sectors, each as
+// it was after any of the writes that touched it; of directory changes those up to some point, or
+// any set of them.
 //
 // Threads:   thread-safe, so that a log thread may write while a test looks.
 // Ownership: must outlive the files and locks that it gave out. Files that were open before
-// PowerLoss
-//            or Restart fail from then on.
+//            PowerLoss or Restart fail from then on.
 // Not here:  directories themselves are always durable.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -52,12 +53,24 @@ class CrashFileSystem final : public FileSystem {
   // Whether StopAfter's moment has come.
   bool stopped() const;
 
+  // How many bytes all files together may have; what would grow them further fails with
+  // RESOURCE_EXHAUSTED, a write after the part that fits. Bytes that a file has can be written
+  // again on a full disk. Nothing: no limit.
+  void SetCapacity(std::optional<uint64_t> bytes);
+  uint64_t used_bytes() const;
+  // While on, every Sync of a file waits, as on a disk that hangs. For tests with threads.
+  void HangSyncs(bool hang);
+
+  // Another disk with the same contents, synced; nothing is open or locked there.
+  std::unique_ptr<CrashFileSystem> Clone() const;
+
   // The process dies and the machine stays: nothing is lost, locks end.
   void Restart();
   // The machine dies. What was not synced is decided by `random`.
   void PowerLoss(Random& random);
 
-  // Changes bytes on the disk and in the cache behind everybody's back. CHECKs that they exist.
+  // Change what is on the disk and in the cache behind everybody's back. CHECK that it exists.
+  void FlipBit(const std::string& path, uint64_t bit);
   void Damage(const std::string& path, uint64_t offset, std::string_view bytes);
   std::string Contents(const std::string& path) const;
 
@@ -82,6 +95,8 @@ class CrashFileSystem final : public FileSystem {
     }
     static Change Resize(uint64_t size, bool grow_only) { return {false, 0, {}, size, grow_only}; }
 
+    uint64_t end() const { return is_write ? offset + bytes.size() : size; }
+
     bool is_write = false;
     uint64_t offset = 0;
     std::string bytes;
@@ -101,7 +116,12 @@ class CrashFileSystem final : public FileSystem {
   };
 
   static void Apply(const Change& change, std::string& contents);
-  static void ApplyTorn(const Change& change, Random& random, std::string& contents);
+  static void KeepSomeChanges(Inode& inode, Random& random);
+  static void KeepSomeSectors(Inode& inode, Random& random);
+  void KeepSomeNames(Random& random) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t UsedBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How many more bytes `inode` may get.
+  uint64_t RoomFor(const Inode& inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Status Begin(Operation operation, const std::string& path)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -110,6 +130,9 @@ class CrashFileSystem final : public FileSystem {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable Mutex mutex_;
+  CondVar syncs_go_on_;
+  bool syncs_hang_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<uint64_t> capacity_bytes_ ABSL_GUARDED_BY(mutex_);
   Fault fault_ ABSL_GUARDED_BY(mutex_);
   bool stop_armed_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

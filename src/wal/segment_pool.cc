@@ -1,0 +1,265 @@
+#include "wal/segment_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status.h"
+#include "wal/format.h"
+
+namespace mokv::wal {
+namespace {
+
+constexpr uint64_t kFillBytes = uint64_t{1} << 20;
+// Filling writes in portions, so that it does not hold up the log's own fdatasync for long.
+constexpr uint64_t kFillSyncBytes = uint64_t{4} << 20;
+// Files kept for later beyond the ready ones; more are removed.
+constexpr size_t kSparesMax = 2;
+
+}  // namespace
+
+absl::Status FinalError(absl::Status status) {
+  if (!absl::IsResourceExhausted(status)) return status;
+  return absl::Status(absl::StatusCode::kUnavailable, status.message());
+}
+
+SegmentPool::SegmentPool(FileSystem& files, Executor& background, Options options,
+                         Contents contents, absl::AnyInvocable<void()> on_change)
+    : files_(files),
+      background_(background),
+      options_(std::move(options)),
+      on_change_(std::move(on_change)),
+      retired_(std::move(contents.retired)),
+      spares_(std::move(contents.spares)),
+      next_generation_(contents.next_generation) {
+  for (Segment& segment : contents.ready) ready_.push_back(std::move(segment));
+}
+
+std::string SegmentPool::PathOf(const std::string& name) const {
+  return fmt::format("{}/{}", options_.directory, name);
+}
+
+std::optional<SegmentPool::Segment> SegmentPool::Take() {
+  std::optional<Segment> segment;
+  {
+    const MutexLock lock(mutex_);
+    if (!ready_.empty()) {
+      segment = std::move(ready_.front());
+      ready_.pop_front();
+    }
+  }
+  Schedule();
+  return segment;
+}
+
+void SegmentPool::Stop() {
+  const MutexLock lock(mutex_);
+  if (status_.ok() || absl::IsResourceExhausted(status_)) status_ = Unavailable("stopped");
+}
+
+void SegmentPool::PrepareOne() {
+  const MutexLock working(work_mutex_);
+  while (true) {
+    {
+      const MutexLock lock(mutex_);
+      if (!ready_.empty()) return;
+    }
+    if (!WorkOnce()) return;
+  }
+}
+
+void SegmentPool::Retire(const std::vector<uint64_t>& generations) {
+  if (generations.empty()) return;
+  {
+    const MutexLock lock(mutex_);
+    retired_.insert(retired_.end(), generations.begin(), generations.end());
+    // What was cut off may be the space that was missing.
+    if (absl::IsResourceExhausted(status_)) status_ = absl::OkStatus();
+  }
+  Schedule();
+}
+
+void SegmentPool::Retry() {
+  {
+    const MutexLock lock(mutex_);
+    if (!absl::IsResourceExhausted(status_)) return;
+    status_ = absl::OkStatus();
+  }
+  Schedule();
+}
+
+void SegmentPool::Schedule() {
+  {
+    const MutexLock lock(mutex_);
+    if (scheduled_) return;
+    const bool idle = retired_.empty() && ready_.size() >= options_.ready_goal;
+    if (idle || !status_.ok()) return;
+    scheduled_ = true;
+  }
+  background_.Post([this] { Work(); });
+}
+
+void SegmentPool::Work() {
+  const MutexLock working(work_mutex_);
+  {
+    const MutexLock lock(mutex_);
+    scheduled_ = false;
+  }
+  while (WorkOnce()) {
+  }
+}
+
+bool SegmentPool::WorkOnce() {
+  std::vector<uint64_t> retired;
+  std::optional<uint64_t> spare;
+  uint64_t generation = 0;
+  {
+    const MutexLock lock(mutex_);
+    if (!status_.ok()) return false;
+    retired = std::exchange(retired_, {});
+    if (retired.empty()) {
+      if (ready_.size() >= options_.ready_goal) return false;
+      if (!spares_.empty()) {
+        spare = spares_.back();
+        spares_.pop_back();
+      }
+      generation = next_generation_++;
+    }
+  }
+  if (!retired.empty()) {
+    Settle(MoveRetired(retired));
+  } else if (spare.has_value()) {
+    Settle(PrepareSpare(*spare, generation));
+  } else {
+    Settle(PrepareNew(generation));
+  }
+  return true;
+}
+
+void SegmentPool::Settle(const absl::Status& status) {
+  const bool no_space = absl::IsResourceExhausted(status);
+  bool told = false;
+  {
+    const MutexLock lock(mutex_);
+    if (status_.ok()) status_ = status;
+    told = std::exchange(told_no_space_, no_space);
+  }
+  // Once for each time that space runs out, however often it is tried again.
+  if (no_space && !told) {
+    LogWarn("no space for the next log segment; writes that need it are refused",
+            {{"directory", options_.directory}, {"reason", MessageOf(status)}});
+  } else if (!no_space && told) {
+    LogInfo("there is space for log segments again", {{"directory", options_.directory}});
+  }
+  if (on_change_) on_change_();
+}
+
+// Out of the log's names first, and durably: only then may the contents change.
+absl::Status SegmentPool::MoveRetired(const std::vector<uint64_t>& generations) {
+  std::vector<uint64_t> kept;
+  for (const uint64_t generation : generations) {
+    const std::string path = PathOf(SegmentName(generation));
+    bool keep = false;
+    {
+      const MutexLock lock(mutex_);
+      const size_t missing = options_.ready_goal - std::min(options_.ready_goal, ready_.size());
+      keep = spares_.size() + kept.size() < missing + kSparesMax;
+    }
+    if (!keep) {
+      MOKV_RETURN_IF_ERROR(files_.Remove(path));
+      continue;
+    }
+    MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(generation))));
+    kept.push_back(generation);
+  }
+  MOKV_RETURN_IF_ERROR(FinalError(files_.SyncDirectory(options_.directory)));
+  const MutexLock lock(mutex_);
+  spares_.insert(spares_.end(), kept.begin(), kept.end());
+  return absl::OkStatus();
+}
+
+absl::Status SegmentPool::PrepareSpare(uint64_t spare, uint64_t generation) {
+  const std::string path = PathOf(SpareName(spare));
+  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                        files_.Open(path, FileSystem::OpenMode::kReadWrite));
+  MOKV_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  // Made for another segment size, for one huge entry, or never finished.
+  if (size < options_.segment_bytes || size / 2 > options_.segment_bytes) {
+    return files_.Remove(path);
+  }
+  absl::Status status = Finish(std::move(file), path, generation);
+  const MutexLock lock(mutex_);
+  if (absl::IsResourceExhausted(status)) spares_.push_back(spare);
+  if (status.ok()) ++stats_.reused;
+  return status;
+}
+
+absl::Status SegmentPool::PrepareNew(uint64_t generation) {
+  const std::string path = PathOf(SpareName(generation));
+  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                        files_.Open(path, FileSystem::OpenMode::kCreateNew));
+  absl::Status status = file->Preallocate(options_.segment_bytes);
+  if (status.ok()) status = FillWithZeros(*file);
+  if (status.ok()) status = Finish(std::move(file), path, generation);
+  if (absl::IsResourceExhausted(status)) {
+    // Not a byte of the little that is left is to be wasted.
+    MOKV_RETURN_IF_ERROR(files_.Remove(path));
+  }
+  MOKV_RETURN_IF_ERROR(status);
+  const MutexLock lock(mutex_);
+  ++stats_.made;
+  return absl::OkStatus();
+}
+
+// Reserved space is not written space: without this every fdatasync of the log
+// would also have to record in the file system's journal which parts now have
+// contents.
+absl::Status SegmentPool::FillWithZeros(File& file) {
+  const std::string zeros(std::min(kFillBytes, options_.segment_bytes), '\0');
+  uint64_t unsynced = 0;
+  for (uint64_t offset = 0; offset < options_.segment_bytes;) {
+    const uint64_t size = std::min<uint64_t>(zeros.size(), options_.segment_bytes - offset);
+    MOKV_RETURN_IF_ERROR(file.WriteAt(offset, std::string_view(zeros).substr(0, size)));
+    offset += size;
+    unsynced += size;
+    if (unsynced >= kFillSyncBytes) {
+      MOKV_RETURN_IF_ERROR(FinalError(file.Sync()));
+      unsynced = 0;
+    }
+    const MutexLock lock(mutex_);
+    stats_.filled_bytes += size;
+    // The log will need this file at once: slower writes are better than none.
+    // Not for the first file of all, for which the log does not wait.
+    if (ready_.empty() && offset >= kFillSyncBytes && stats_.made + stats_.reused > 0) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SegmentPool::Finish(std::unique_ptr<File> file, const std::string& path,
+                                 uint64_t generation) {
+  MOKV_RETURN_IF_ERROR(file->WriteAt(0, EncodeSegmentHeader(generation)));
+  // A file with a segment's name has a header that verifies.
+  MOKV_RETURN_IF_ERROR(FinalError(file->Sync()));
+  MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SegmentName(generation))));
+  MOKV_RETURN_IF_ERROR(FinalError(files_.SyncDirectory(options_.directory)));
+  MOKV_ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
+  const MutexLock lock(mutex_);
+  ready_.push_back({generation, std::move(file), capacity});
+  return absl::OkStatus();
+}
+
+absl::Status SegmentPool::status() const {
+  const MutexLock lock(mutex_);
+  return status_;
+}
+
+SegmentPool::Stats SegmentPool::stats() const {
+  const MutexLock lock(mutex_);
+  Stats stats = stats_;
+  stats.ready_segments = ready_.size();
+  for (const Segment& segment : ready_) stats.ready_bytes += segment.capacity_bytes;
+  return stats;
+}
+
+}  // namespace mokv::wal

@@ -1,0 +1,115 @@
+// SegmentPool: keeps segment files ready before the log needs them, so that starting one costs the
+// log thread nothing, and so that it is known before a write is accepted that there is space for
+// it. Files cut off at the head of the log are used again.
+//
+// A ready segment has its name and header, all its space, and contents that were written before
+// (zero bytes, or an old segment's): overwriting them is what makes fdatasync cheap
+// (docs/decisions/0006-log-segments.md).
+//
+// Threads: thread-safe. The work is done in tasks of the background executor,
+// one at a time; the pool must outlive them. `on_change` is called from there after a segment has
+// become ready, space has run out, or something has failed.
+// Errors:  no space is a state that ends by itself: see Retry. Any other error
+// is final, since a disk that fails here will not spare the log.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/file.h"
+#include "base/mutex.h"
+
+namespace mokv::wal {
+
+// Of an operation that may not be tried again whatever it says, which is every kind of fsync: no
+// space, which elsewhere passes, becomes an ordinary error.
+absl::Status FinalError(absl::Status status);
+
+class SegmentPool {
+ public:
+  struct Segment {
+    uint64_t generation = 0;
+    std::unique_ptr<File> file;
+    uint64_t capacity_bytes = 0;
+  };
+  struct Options {
+    std::string directory;
+    uint64_t segment_bytes = 0;
+    size_t ready_goal = 2;
+  };
+  // What recovery found in the directory.
+  struct Contents {
+    std::vector<Segment> ready;  // By generation.
+    // Segment files that are no part of the log any more, or not yet.
+    std::vector<uint64_t> retired;
+    std::vector<uint64_t> spares;
+    uint64_t next_generation = 1;
+  };
+  struct Stats {
+    uint64_t ready_segments = 0;
+    uint64_t ready_bytes = 0;
+    uint64_t made = 0;          // Files that were created.
+    uint64_t reused = 0;        // Files that were used again.
+    uint64_t filled_bytes = 0;  // Zero bytes written into new files.
+  };
+
+  SegmentPool(FileSystem& files, Executor& background, Options options, Contents contents,
+              absl::AnyInvocable<void()> on_change);
+
+  // Begins to work; before it nothing is posted.
+  void Start() { Schedule(); }
+  // Does nothing more.
+  void Stop();
+  // The ready segment of the lowest generation.
+  std::optional<Segment> Take();
+  // Segment files that the log does not need any more; from now on they are the pool's.
+  void Retire(const std::vector<uint64_t>& generations);
+  // After a lack of space: tries again.
+  void Retry();
+  // On the calling thread, does what it takes to have one segment ready.
+  void PrepareOne();
+
+  // OK, RESOURCE_EXHAUSTED while there is no space for as many ready segments as there should be,
+  // or an error that is final.
+  absl::Status status() const;
+  Stats stats() const;
+
+ private:
+  void Schedule();
+  void Work();
+  // One thing to do; false when there is none.
+  bool WorkOnce();
+  void Settle(const absl::Status& status);
+  absl::Status MoveRetired(const std::vector<uint64_t>& generations);
+  absl::Status PrepareSpare(uint64_t spare, uint64_t generation);
+  absl::Status PrepareNew(uint64_t generation);
+  absl::Status FillWithZeros(File& file);
+  absl::Status Finish(std::unique_ptr<File> file, const std::string& path, uint64_t generation);
+  std::string PathOf(const std::string& name) const;
+
+  FileSystem& files_;
+  Executor& background_;
+  const Options options_;
+  absl::AnyInvocable<void()> on_change_;
+  Mutex work_mutex_;  // Held by whoever works.
+
+  mutable Mutex mutex_;
+  std::deque<Segment> ready_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> retired_ ABSL_GUARDED_BY(mutex_);  // Still under their names.
+  std::vector<uint64_t> spares_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  bool scheduled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool told_no_space_ ABSL_GUARDED_BY(mutex_) = false;
+  Stats stats_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mokv::wal

@@ -1,0 +1,213 @@
+// What the log does on a full disk, and how segments are prepared.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/logging.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "wal/log_harness.h"
+
+namespace mokv::wal {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Operation = CrashFileSystem::Operation;
+
+class LogSpace : public ::testing::Test {
+ protected:
+  LogSpace() { SetLogLevel(LogLevel::kError); }
+  ~LogSpace() override { SetLogLevel(LogLevel::kInfo); }
+
+  static Demand DemandFor(uint64_t payload_bytes) {
+    Demand demand;
+    demand.Add(payload_bytes);
+    return demand;
+  }
+
+  // Appends entries of `payload_bytes` while they are admitted, each in a batch of its own.
+  static uint64_t Fill(LogHarness& harness, uint64_t payload_bytes) {
+    uint64_t appended = 0;
+    while (harness.log->Admit(DemandFor(payload_bytes)).ok()) {
+      harness.Write(harness.log->last_index().value() + 1, 1, std::string(payload_bytes, 'f'));
+      ++appended;
+    }
+    return appended;
+  }
+
+  static void TimePasses(LogHarness& harness) {
+    harness.clock.now = harness.clock.now + std::chrono::seconds(1);
+    harness.log->Tick();
+    harness.executor.RunAll();
+  }
+};
+
+TEST_F(LogSpace, FullDiskRefusesAndRecoversByItself) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.files.SetCapacity(harness.files.used_bytes());
+  EXPECT_GT(Fill(harness, 100), 20u);
+  const absl::Status refused = harness.log->Admit(DemandFor(100));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(MessageOf(refused)), HasSubstr("no space left for the log in /data/log"));
+  EXPECT_TRUE(harness.log->stats().out_of_space);
+  TimePasses(harness);
+  EXPECT_FALSE(harness.log->Admit(DemandFor(100)).ok());
+  EXPECT_THAT(harness.failures, IsEmpty());
+  EXPECT_EQ(Index(harness.durable.back().first), harness.log->last_index());
+  // Votes still find room.
+  const Ticket vote = harness.Append({.hard_state = HardState{.term = Term(2), .vote = "n"}});
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, vote);
+
+  harness.files.SetCapacity(std::nullopt);
+  TimePasses(harness);
+  EXPECT_FALSE(harness.log->stats().out_of_space);
+  EXPECT_TRUE(harness.log->Admit(DemandFor(100)).ok());
+  const uint64_t last = harness.log->last_index().value();
+  harness.Write(last + 1, 2, "goes on");
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(last + 1));
+}
+
+TEST_F(LogSpace, OpensOnAFullDiskAndVotes) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.files.SetCapacity(harness.files.used_bytes());
+  Fill(harness, 100);
+  const Index last = harness.log->last_index();
+  // A batch is cut off in the middle, too.
+  harness.Append({.hard_state = HardState{.term = Term(2), .vote = "lost"}});
+  harness.files.StopAfter(0);
+  harness.executor.RunAll();
+  harness.Kill();
+  for (uint64_t term = 3; term < 6; ++term) {
+    ASSERT_TRUE(harness.Open().ok());
+    EXPECT_EQ(harness.log->last_index(), last);
+    harness.Append({.hard_state = HardState{.term = Term(term), .vote = "n"}});
+    harness.executor.RunAll();
+    harness.Kill();
+  }
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(5));
+}
+
+TEST_F(LogSpace, CuttingTheHeadMakesRoomOnAFullDisk) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t i = 1; i <= 40; ++i) harness.Write(i, 1, std::string(400, 'x'));
+  harness.files.SetCapacity(harness.files.used_bytes());
+  Fill(harness, 400);
+  harness.log->CutHead(Index(40));
+  harness.executor.RunAll();
+  EXPECT_GT(Fill(harness, 400), 10u);
+  EXPECT_THAT(harness.failures, IsEmpty());
+}
+
+// Goal:   what is admitted has its space: it becomes durable though no file may grow any more.
+// Method: entries of all sizes, queued in any number before the log thread runs.
+TEST_F(LogSpace, WhatIsAdmittedBecomesDurableOnAFullDisk) {
+  const uint64_t first_seed = 1;
+  for (uint64_t seed = first_seed; seed < first_seed + 300; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    SeededRandom random(seed);
+    LogHarness harness(16384 + random.Next() % 50000);
+    harness.options.ready_segments = 1 + random.Next() % 3;
+    ASSERT_TRUE(harness.Open().ok());
+    harness.executor.RunAll();
+    harness.files.SetCapacity(harness.files.used_bytes());
+    bool refused = false;
+    while (!refused) {
+      wal::Write write;
+      Demand demand;
+      for (uint64_t n = 1 + random.Next() % 20; n > 0; --n) {
+        const uint64_t size = random.Next() % (random.Next() % 10 == 0 ? 5000 : 100);
+        demand.Add(size);
+        write.entries.push_back(MakeEntry(harness.log->last_index().value() + demand.entries, 1,
+                                          std::string(size, 'x')));
+      }
+      refused = !harness.log->Admit(demand).ok();
+      if (!refused) harness.Append(std::move(write));
+      if (random.Next() % 4 == 0) harness.executor.RunAll();
+    }
+    harness.executor.RunAll();
+    if (harness.log->last_index() == Index(0)) continue;
+    ASSERT_FALSE(harness.durable.empty());
+    ASSERT_EQ(Index(harness.durable.back().first), harness.log->last_index());
+    ASSERT_EQ(harness.log->stats().queued_bytes, 0u);
+  }
+}
+
+// Files that share their blocks with others may need new ones even to be overwritten.
+TEST_F(LogSpace, WriteThatFindsNoSpaceAfterAllWaits) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Write(1, 1, "one");
+  bool full = true;
+  harness.files.SetFault([&](Operation operation, const std::string& path) -> absl::Status {
+    if (operation != Operation::kWrite || !full) return absl::OkStatus();
+    return ResourceExhausted("{}: no space", path);
+  });
+  harness.Write(2, 1, "two");
+  harness.Append({.hard_state = HardState{.term = Term(2), .vote = "n"}});
+  TimePasses(harness);
+  EXPECT_THAT(harness.failures, IsEmpty());
+  EXPECT_THAT(harness.durable, SizeIs(1));
+  EXPECT_TRUE(absl::IsResourceExhausted(harness.log->Admit(DemandFor(1))));
+  full = false;
+  TimePasses(harness);
+  EXPECT_EQ(harness.durable.back().first, 2u);
+  EXPECT_TRUE(harness.log->Admit(DemandFor(1)).ok());
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(2));
+  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(2));
+}
+
+TEST_F(LogSpace, NewLogNeedsSpaceToOpen) {
+  LogHarness harness;
+  harness.files.SetCapacity(1000);
+  EXPECT_TRUE(absl::IsResourceExhausted(harness.Open()));
+  harness.files.SetCapacity(std::nullopt);
+  EXPECT_TRUE(harness.Open().ok());
+}
+
+TEST_F(LogSpace, QueueIsBounded) {
+  LogHarness harness;
+  harness.options.queue_bytes_max = 1000;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.Append({.entries = {MakeEntry(1, 1, std::string(500, 'x'))}});
+  EXPECT_TRUE(harness.log->Admit(DemandFor(1)).ok());
+  harness.Append({.entries = {MakeEntry(2, 1, std::string(500, 'x'))}});
+  const absl::Status full = harness.log->Admit(DemandFor(1));
+  EXPECT_TRUE(absl::IsResourceExhausted(full));
+  EXPECT_THAT(std::string(MessageOf(full)),
+              HasSubstr("wait for the log's disk already; limit 1000"));
+  harness.executor.RunAll();
+  EXPECT_TRUE(harness.log->Admit(DemandFor(1)).ok());
+}
+
+TEST_F(LogSpace, SegmentsAreReadyBeforeTheyAreNeeded) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->stats().segments_ready, 1u);
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.log->stats().segments_ready, 2u);
+  harness.Write(1, 1, "takes one");
+  EXPECT_EQ(harness.log->stats().segments_ready, 2u);
+  harness.Kill();
+  // The one behind the tail is prepared anew, the next is used as it is.
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->stats().segments_ready, 1u);
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.log->stats().segments_ready, 2u);
+  EXPECT_EQ(harness.log->stats().segments_reused, 1u);
+}
+
+}  // namespace
+}  // namespace mokv::wal
