@@ -1,0 +1,85 @@
+// Core: what a follower does with its leader's appends and heartbeats (figure 2, AppendEntries,
+// receiver; §3.5).
+#include "base/check.h"
+#include "raft/core.h"
+#include "raft/mutation.h"
+
+namespace mokv::raft {
+
+// A message of this term's leader: candidates give up (§3.4), and the election timeout starts anew.
+void Core::HearLeader(NodeId leader) {
+  MOKV_CHECK(role_ != Role::kLeader);
+  if (role_ != Role::kFollower || leader_ != leader) BecomeFollower(term_, leader);
+  last_leader_contact_ = now_;
+  leader_lost_ = false;
+  early_pre_votes_left_ = 0;
+  election_timer_.Extend(now_);
+}
+
+void Core::On(const Message& message, const Append& append) {
+  if (role_ == Role::kLeader) {
+    ++stats_.malformed;  // Two leaders in one term: somebody lies.
+    return;
+  }
+  HearLeader(message.from);
+  // What is committed here is equal to the leader's log already (§3.6.3, leader completeness), and
+  // perhaps compacted: it is never compared again, let alone truncated.
+  if (append.previous.index < commit_) return AcceptUpTo(message.from, commit_);
+  const bool mutated = MUTATED(kNoPreviousCheck) && append.previous.index <= log_.last().index;
+  if (!log_.Holds(append.previous) && !mutated) {
+    // Rule 2, and "the term of the conflicting entry and the first index of that term" (§3.5), said
+    // as the last place where the logs may still agree.
+    return Send(message.from, AppendReply{.accepted = false,
+                                          .rejected = append.previous.index,
+                                          .hint = log_.ConflictHint(append.previous.index,
+                                                                    append.previous.term)});
+  }
+  Index matched = append.previous.index;
+  if (append.entries != nullptr) {
+    AppendFromLeader(*append.entries);
+    matched = append.entries->back().index;
+  }
+  // Rule 5: min(leaderCommit, index of last new entry). What lies behind that may still differ.
+  const Index bound = MUTATED(kCommitBeyondMatched) ? log_.last().index : matched;
+  const Index commit = std::min(append.commit, bound);
+  if (commit > commit_) CommitTo(commit);
+  AcceptUpTo(message.from, matched);
+}
+
+// Rules 3 and 4: only a real conflict truncates. A late append must not cut off what a later one
+// has brought since.
+void Core::AppendFromLeader(const std::vector<Entry>& entries) {
+  for (const Entry& entry : entries) {
+    if (entry.index <= log_.last().index) {
+      const bool matches = log_.TermAt(entry.index) == entry.term;
+      if (matches && !(MUTATED(kTruncateMatching) && &entry == &entries.front())) continue;
+      if (MUTATED(kNoTruncationOnConflict)) continue;
+      TruncateLog(entry.index);
+    }
+    AppendToLog(entry);
+  }
+}
+
+// "All up to `match` is durable here and equal to yours" is a promise.
+void Core::AcceptUpTo(NodeId leader, Index match) {
+  const AppendReply reply{.accepted = true, .match = match};
+  const bool durable = match <= durability_.stable() && !hard_state_changed_ &&
+                       hard_state_ticket_ <= durability_.persisted();
+  if (durable) return Send(leader, reply);
+  SendWhenDurable(leader, reply);
+}
+
+void Core::On(const Message& message, const Heartbeat& heartbeat) {
+  if (role_ == Role::kLeader) {
+    ++stats_.malformed;
+    return;
+  }
+  HearLeader(message.from);
+  // The leader names no more than it knows this log to share.
+  const Index commit = std::min(heartbeat.commit, log_.last().index);
+  if (commit > commit_) CommitTo(commit);
+  // No promise about the log: this one need not wait for the disk.
+  if (heartbeat.round != Round()) Send(message.from, HeartbeatReply{.round = heartbeat.round});
+}
+
+}  // namespace mokv::raft

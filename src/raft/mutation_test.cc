@@ -1,0 +1,110 @@
+// Would our tests find bugs? Each deliberate mutation of the core (mutation.h) must be noticed by a
+// script, and those that random schedules meet often by these as well. The simulator of sim/ goes
+// much further; here the point is that every switch works and that something looks at it.
+#include "raft/mutation.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "raft/testing/schedule.h"
+#include "raft/testing/script.h"
+
+namespace mokv::raft::testing {
+namespace {
+
+// In a process of its own, which a check may stop: true if it was stopped or `noticed` says so.
+bool Notices(Mutation mutation, const std::function<bool()>& noticed) {
+  const pid_t child = fork();
+  if (child == 0) {
+    active_mutation = mutation;
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(0);  // A check speaks as it stops.
+    _exit(noticed() ? 1 : 0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+std::vector<std::string> AllScripts() {
+  std::vector<std::string> scripts;
+  for (const auto& file : std::filesystem::directory_iterator(MOKV_RAFT_TESTDATA)) {
+    if (file.path().extension() != ".txt") continue;
+    std::stringstream text;
+    text << std::ifstream(file.path()).rdbuf();
+    scripts.push_back(text.str());
+  }
+  return scripts;
+}
+
+// A lease that is compared with another clock, or kept too long, shows in scripts; what follows
+// from it is rare, and so are long chains of events.
+constexpr Mutation kMetOften[] = {
+    Mutation::kVoteNotPersisted,       Mutation::kTermNotPersisted,
+    Mutation::kReplyBeforePersist,     Mutation::kVoteTwice,
+    Mutation::kVoteForStaleLog,        Mutation::kNoTruncationOnConflict,
+    Mutation::kTruncateMatching,       Mutation::kNoPreviousCheck,
+    Mutation::kCommitBeyondMatched,    Mutation::kReadBeforeOwnTermCommit,
+    Mutation::kReadIndexTooEarly,      Mutation::kPreVoteCountedAsVote,
+    Mutation::kLearnerCounted,         Mutation::kSecondChangeInFlight,
+    Mutation::kLeaveJointEarly,        Mutation::kConfigurationWhenCommitted,
+    Mutation::kLeaderCountsBeforeDisk, Mutation::kInstanceIgnored,
+};
+
+// Scripts number their nodes, so names and disks do not decide who is who there. What a follower
+// does when its log and the leader's differ at one place only is what the schedules are for.
+constexpr Mutation kNotInScripts[] = {Mutation::kInstanceIgnored};
+
+template <typename Array>
+bool IsIn(const Array& list, Mutation mutation) {
+  return std::find(std::begin(list), std::end(list), mutation) != std::end(list);
+}
+
+class Mutations : public ::testing::TestWithParam<MutationInfo> {};
+
+TEST_P(Mutations, AreNoticedByAScript) {
+  if (IsIn(kNotInScripts, GetParam().mutation)) GTEST_SKIP();
+  static const std::vector<std::string> kScripts = AllScripts();
+  EXPECT_TRUE(Notices(GetParam().mutation, [] {
+    return std::any_of(kScripts.begin(), kScripts.end(), [](const std::string& script) {
+      const ScriptResult result = RunScript(script);
+      return !result.failures.empty() || result.text != script;
+    });
+  })) << GetParam().text;
+}
+
+TEST_P(Mutations, AreNoticedByRandomSchedules) {
+  if (!IsIn(kMetOften, GetParam().mutation)) GTEST_SKIP();
+  EXPECT_TRUE(Notices(GetParam().mutation, [] {
+    for (uint64_t seed = 1; seed <= 3000; ++seed) {
+      if (!RunSchedule(seed, 1000).violation.empty()) return true;
+    }
+    return false;
+  })) << GetParam().text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Raft, Mutations, ::testing::ValuesIn(kMutations),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+// Otherwise the tests above would prove nothing.
+TEST(NoMutation, IsNoticed) {
+  EXPECT_FALSE(Notices(Mutation::kNone, [] {
+    for (const std::string& script : AllScripts()) {
+      if (RunScript(script).text != script) return true;
+    }
+    return !RunSchedule(1, 1000).violation.empty();
+  }));
+}
+
+}  // namespace
+}  // namespace mokv::raft::testing

@@ -1,0 +1,109 @@
+// What a core asks of its owner after some events, to be done in the order of the fields: first
+// what is to be persisted is handed to the log, then messages are sent, then entries are applied.
+//
+// Nothing need be waited for: what promises something that is not durable yet (a vote, an
+// acknowledgement) is withheld until Persisted tells of it. A leader's entries go out at once: its
+// own disk is one vote among others (§10.2.1).
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <optional>
+#include <vector>
+
+#include "base/log_entry.h"
+#include "raft/messages.h"
+#include "raft/types.h"
+
+namespace mokv::raft {
+
+// One atomic write: to be answered with Persisted{ticket}, in the order of tickets.
+struct PersistRequest {
+  PersistTicket ticket;
+  // First: the state machine and the log are replaced by this snapshot, whose data came with the
+  // message. The log then begins after snapshot.last.
+  std::optional<SnapshotMeta> install;
+  // Then: entries from here on are dropped.
+  std::optional<Index> truncate_from;
+  std::vector<Entry> entries;
+  std::optional<HardState> hard_state;
+};
+
+enum class Refusal : uint8_t {
+  kNone,
+  kNotLeader,
+  kTransferring,        // Leadership is being handed over; try again soon.
+  kTooMuchUncommitted,  // Options::uncommitted_bytes_max.
+  kTooManyReads,        // Options::reads_max.
+  kNoLeader,            // A read: nobody is known to ask.
+  kLeaderChanged,       // A read: ask again.
+};
+std::string_view RefusalName(Refusal refusal);
+
+// The first `accepted` payloads became entries from `first` on, in `term`. They are done when such
+// an entry is among the committed ones, and certainly not done when another term's is there
+// instead; until then their fate is unknown. The rest was refused and will never be done.
+struct ProposalResult {
+  RequestId request;
+  size_t accepted = 0;
+  Position first;
+  Refusal refusal = Refusal::kNone;
+};
+
+// Released: answer from a state machine that has applied `index` or more.
+struct ReadResult {
+  RequestId request;
+  Index index;
+  Refusal refusal = Refusal::kNone;
+};
+
+// Ok: done and committed. UNAVAILABLE: not done, or, if `fate_unknown`, perhaps still to be.
+struct ChangeResult {
+  RequestId request;
+  absl::Status status;
+  bool fate_unknown = false;
+};
+
+// Ok: another leader is known. UNAVAILABLE: refused or given up.
+struct TransferResult {
+  RequestId request;
+  absl::Status status;
+};
+
+// `peer` needs entries that memory has no more. To be answered with EntriesFetched; one request a
+// peer at a time.
+struct EntriesWanted {
+  NodeId peer;
+  Index from;
+  Index through;
+  uint64_t bytes_max = 0;
+};
+
+// Where the node stands now, told when any of it has changed.
+struct Standing {
+  Role role = Role::kFollower;
+  Term term;
+  NodeId leader;           // 0: none known.
+  bool can_serve = false;  // Leads and has committed in its term.
+  bool operator==(const Standing&) const = default;
+};
+
+struct Output {
+  std::optional<PersistRequest> persist;
+  std::vector<Message> messages;
+  // In log order, each exactly once in a core's life. May be ahead of this node's own disk: a
+  // quorum of others has them. So a snapshot must not cover more than this node's log has durably.
+  std::vector<Entry> committed;
+  std::vector<ProposalResult> proposals;
+  std::vector<ReadResult> reads;
+  std::vector<ChangeResult> changes;
+  std::vector<TransferResult> transfers;
+  std::vector<EntriesWanted> entries_wanted;
+  // Peers need a snapshot and there is none: take one and tell SnapshotTaken.
+  bool snapshot_wanted = false;
+  std::optional<Standing> standing;
+  // A new configuration is in effect (or an old one is again); see Core::membership().
+  bool membership_changed = false;
+};
+
+}  // namespace mokv::raft

@@ -1,0 +1,44 @@
+#include "raft/read_index.h"
+
+#include "base/check.h"
+
+namespace mokv::raft {
+
+void ReadIndex::BeginRound(Round round, Index commit) {
+  if (staged_.empty()) return;
+  MOKV_CHECK(rounds_.empty() || rounds_.back().round < round);
+  MOKV_CHECK(rounds_.empty() || rounds_.back().index <= commit);
+  in_flight_ += staged_.size();
+  rounds_.push_back({round, commit, std::move(staged_)});
+  staged_.clear();
+}
+
+bool ReadIndex::JoinRoundInFlight(const ReadOrigin& origin) {
+  if (rounds_.empty()) return false;
+  rounds_.back().origins.push_back(origin);
+  ++in_flight_;
+  return true;
+}
+
+std::vector<ReadIndex::Confirmed> ReadIndex::OnQuorum(Round round) {
+  std::vector<Confirmed> confirmed;
+  while (!rounds_.empty() && rounds_.front().round <= round) {
+    Waiting& waiting = rounds_.front();
+    for (const ReadOrigin& origin : waiting.origins) confirmed.push_back({origin, waiting.index});
+    in_flight_ -= waiting.origins.size();
+    rounds_.pop_front();
+  }
+  return confirmed;
+}
+
+std::vector<ReadOrigin> ReadIndex::FailAll() {
+  std::vector<ReadOrigin> failed;
+  for (const Waiting& waiting : rounds_) {
+    failed.insert(failed.end(), waiting.origins.begin(), waiting.origins.end());
+  }
+  failed.insert(failed.end(), staged_.begin(), staged_.end());
+  *this = ReadIndex();
+  return failed;
+}
+
+}  // namespace mokv::raft
