@@ -104,7 +104,8 @@ function(mokv_test name)
   target_link_libraries(${name} PRIVATE mokv_options ${ARG_LINKS} GTest::gtest_main GTest::gmock
                         rapidcheck rapidcheck_gtest)
   add_dependencies(unit_tests ${name})
-  gtest_discover_tests(${name} TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
+  # Values print as addresses where a type has no printer: not in a name.
+  gtest_discover_tests(${name} NO_PRETTY_VALUES TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300 LABELS unit
                        ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
 endfunction()

@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,15 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
+
+// Each connection takes a descriptor, and the log must still find one when clients have taken all
+// that a shell's usual limit gives.
+void RaiseDescriptorLimit() {
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int Complain(const absl::Status& status, int exit_code) {
   const std::string_view message = mokv::MessageOf(status);
@@ -42,9 +52,10 @@ int main(int argc, char** argv) {
     case mokv::ParsedCommandLine::Action::kRun:
       break;
   }
+  RaiseDescriptorLimit();
   mokv::ConfigureLogging(config.log_level, config.log_format);
-  // Protobuf would print a line for every request whose texts are not UTF-8, as fast as a client can
-  // send them; the answer says it already.
+  // Protobuf would print a line for every request whose texts are not UTF-8, as fast as a client
+  // can send them; the answer says it already.
   google::protobuf::SetLogHandler(nullptr);
 
   // Before any thread starts, so that all inherit it and only sigwait below takes the signals.

@@ -260,7 +260,7 @@ absl::Status Node::Impl::RecoverLog() {
 absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   wal::Options options;
   options.directory = config_.data_dir + "/log";
-  options.segment_bytes = std::max(options.segment_bytes, 2 * config_.max_value_bytes);
+  options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
   wal::Log::Callbacks callbacks;
   callbacks.on_durable = [this](const wal::Durable& durable) {
     replica_->OnDurable(durable.last, durable.last_term);

@@ -8,6 +8,11 @@
 #include "raft/configuration.pb.h"
 
 namespace mokv::replica {
+namespace {
+
+constexpr uint64_t kRecoveredAtOnce = 1024;
+
+}  // namespace
 
 Replica::Replica(Executor& executor, const Clock& clock, store::Store& store, Options options,
                  Callbacks callbacks)
@@ -29,6 +34,8 @@ absl::Status Replica::Recover(const wal::EntryView& entry) {
   }
   MOKV_RETURN_IF_ERROR(ApplyEntry(entry).status());
   last_index_ = entry.index;
+  // What is overwritten on the way is given back only then.
+  if (entry.index.value() % kRecoveredAtOnce == 0) store_.Publish();
   commit_index_ = entry.index.value();
   applied_index_ = entry.index.value();
   return absl::OkStatus();

@@ -37,7 +37,7 @@ absl::Status BulkLoader::Add(const ItemFields& item) {
     return DataLoss("items out of order: key {:?} follows {:?}", item.key, impl_->last_key);
   }
   if (item.version == 0 || item.create_revision == Revision(0) ||
-      item.create_revision > item.mod_revision) {
+      item.create_revision > item.mod_revision || item.mod_revision > kRevisionMax) {
     return DataLoss("key {:?}: version {}, created at revision {}, modified at {}", item.key,
                     item.version, item.create_revision, item.mod_revision);
   }
@@ -51,7 +51,7 @@ absl::Status BulkLoader::Add(const ItemFields& item) {
 absl::StatusOr<std::unique_ptr<Store>> BulkLoader::Finish(Revision revision) {
   MOKV_CHECK(impl_ != nullptr);
   const std::unique_ptr<Impl> impl = std::move(impl_);
-  if (impl->newest > revision) {
+  if (impl->newest > revision || revision > kRevisionMax) {
     return DataLoss("an item of revision {} in a state of revision {}", impl->newest, revision);
   }
   impl->Finish(revision);

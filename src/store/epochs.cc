@@ -40,6 +40,10 @@ Epochs::Slot& Epochs::Enter() {
   for (size_t i = HomeSlot(), tried = 0;; i = (i + 1) % kSlots, ++tried) {
     Slot& slot = slots_[i];
     uint64_t free = 0;
+    // Before the slot is taken, so that whoever looks at the slots looks at this one.
+    for (size_t reach = reach_.load(); reach <= i;) {
+      if (reach_.compare_exchange_weak(reach, i + 1)) break;
+    }
     // Sequentially consistent: either the writer's look at the slots sees this, or what is loaded
     // from here on sees everything that the writer had unlinked before it looked.
     if (slot.epoch.load(std::memory_order_relaxed) == 0 &&
@@ -54,8 +58,9 @@ Epochs::Slot& Epochs::Enter() {
 uint64_t Epochs::OldestInside() const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   uint64_t oldest = epoch_.load();
-  for (const Slot& slot : slots_) {
-    const uint64_t epoch = slot.epoch.load(std::memory_order_seq_cst);
+  const size_t reach = reach_.load();
+  for (size_t i = 0; i < reach; ++i) {
+    const uint64_t epoch = slots_[i].epoch.load(std::memory_order_seq_cst);
     if (epoch != 0 && epoch < oldest) oldest = epoch;
   }
   return oldest;

@@ -28,7 +28,9 @@ class Epochs {
     // 0: free. In a cache line of its own, since a thread comes back to the slot that it had.
     alignas(Heap::kCacheLineBytes) std::atomic<uint64_t> epoch{0};
   };
-  static constexpr size_t kSlots = 64;
+  // Twice as many as a node may have I/O threads, each of which may read a view within its turn,
+  // and some for others.
+  static constexpr size_t kSlots = 2 * 256 + 64;
 
   explicit Epochs(Heap& heap) : heap_(heap) {}
   ~Epochs();
@@ -54,6 +56,8 @@ class Epochs {
 
   Heap& heap_;
   std::atomic<uint64_t> epoch_{1};
+  // Slots from here on have never been used.
+  std::atomic<size_t> reach_{0};
   std::array<Slot, kSlots> slots_;
   // Writer only.
   std::vector<void*> retired_;

@@ -26,7 +26,7 @@ Item* ItemAccess::Make(Heap& heap, const ItemFields& fields, uint64_t flags, con
   constexpr size_t kLengthMax = std::numeric_limits<uint32_t>::max();
   MOKV_CHECK_LE(fields.key.size(), kLengthMax);
   MOKV_CHECK_LE(fields.value.size(), kLengthMax);
-  MOKV_CHECK_LT(fields.mod_revision.value(), uint64_t{1} << (64 - Item::kFlagBits));
+  MOKV_CHECK_LE(fields.mod_revision, kRevisionMax);
   const size_t words =
       ((flags & Item::kHistory) ? Item::kHistoryWords : 0) + ((flags & Item::kLease) ? 1 : 0);
   void* memory = heap.Allocate(sizeof(Item) + words * sizeof(uint64_t) + fields.key.size() +

@@ -34,6 +34,9 @@ struct ItemFields {
   LeaseId lease{};
 };
 
+// So many fit beside the flags. A thousand million a second take two years to get there.
+constexpr Revision kRevisionMax{(uint64_t{1} << 56) - 1};
+
 class Item {
  public:
   Item(const Item&) = delete;

@@ -17,13 +17,24 @@ State& Published::TakeSpare() {
   return state;
 }
 
+// By the writer, or by a reader that came between its two steps.
+void Published::RaiseRevision(Revision revision) const {
+  uint64_t seen = revision_.load(std::memory_order_acquire);
+  while (seen < revision.value() && !revision_.compare_exchange_weak(seen, revision.value())) {
+  }
+}
+
 State& Published::PinNewest() const {
   while (true) {
     State& state = *newest_.load();
     state.pins.fetch_add(1);
     // Sequentially consistent, all three: either this sees that the state has been replaced, or the
     // writer, who looks after having replaced it, sees the pin.
-    if (newest_.load() == &state) return state;
+    if (newest_.load() == &state) {
+      // Whoever has seen this state in a view must not find an older one.
+      RaiseRevision(state.revision);
+      return state;
+    }
     Unpin(state);
   }
 }
@@ -36,7 +47,7 @@ void Published::Publish(Revision revision, const Stats& stats, const Digest& dig
   State& last = *newest_.load(std::memory_order_relaxed);
   MOKV_CHECK_LE(last.revision, revision);
   newest_.store(&next);
-  revision_.store(revision.value(), std::memory_order_seq_cst);
+  RaiseRevision(revision);
   if (IsPinned(last)) {
     older_.push_back(&last);
   } else {

@@ -56,11 +56,12 @@ class Published {
   void ReleaseUnpinned(size_t budget, Release&& release);
 
  private:
+  void RaiseRevision(Revision revision) const;
   static bool IsPinned(const State& state) { return state.pins.load() != 0; }
   State& TakeSpare();
 
   // In a cache line of its own: every look-up reads it.
-  alignas(Heap::kCacheLineBytes) std::atomic<uint64_t> revision_{0};
+  alignas(Heap::kCacheLineBytes) mutable std::atomic<uint64_t> revision_{0};
   std::atomic<State*> newest_{nullptr};
   // Writer only.
   std::vector<State*> older_;  // Ascending revisions; pinned, or not released yet.

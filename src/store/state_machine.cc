@@ -1,5 +1,7 @@
 #include "store/state_machine.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace mokv::store {
@@ -94,6 +96,7 @@ ApplyResult StateMachine::Apply(const DeleteCommand& command) {
 }
 
 void StateMachine::Publish() {
+  size_t budget = kReleasedAtOnce;
   if (revision_ != published_.revision()) {
     published_.Publish(revision_, stats_, digest_);
     State* const holder = published_.NewestHolder();
@@ -104,9 +107,11 @@ void StateMachine::Publish() {
         Unlink(*one.by, *one.item);
       }
     }
+    // More than may have been added, or what views have left would grow.
+    budget = std::max(budget, 2 * superseded_.size());
     superseded_.clear();
   }
-  published_.ReleaseUnpinned(kReleasedAtOnce, [this](const Item& item) { UnlinkHeld(item); });
+  published_.ReleaseUnpinned(budget, [this](const Item& item) { UnlinkHeld(item); });
   epochs_.Reclaim(false);
   memory_bytes_.store(heap_.used_bytes(), std::memory_order_relaxed);
 }

@@ -86,6 +86,8 @@ class ViewCursor final : public View::Cursor {
       const std::string from = *run_.high;
       FetchAt(from);
       position_ = 0;
+      // The leaf that had ended here may have been merged since: what came before it comes again.
+      while (position_ < items_.size() && items_[position_]->key() < from) ++position_;
     }
   }
 
@@ -94,6 +96,7 @@ class ViewCursor final : public View::Cursor {
       const std::string bound = *run_.low;
       FetchBelow(bound);
       position_ = items_.size();
+      while (position_ > 0 && items_[position_ - 1]->key() >= bound) --position_;
     }
     if (position_ > 0) {
       --position_;

@@ -268,6 +268,40 @@ TEST(Range, OverAPrefixBothWays) {
   EXPECT_EQ(view->SeekBelow("a")->item(), nullptr);
 }
 
+// Goal:   a cursor goes on where it was, whatever has become of the leaf that it would go on with.
+// Method: keys that the view does not see make leaves split, and by their deletion merge, while
+//         cursors stand at every place of either direction.
+TEST(Range, GoesOnAfterLeavesHaveMerged) {
+  constexpr int kKeys = 120;
+  const auto key = [](int i) { return fmt::format("k{:04}", 10 * i); };
+  // Nine behind each, so that leaves are left with few.
+  const auto for_unseen = [](auto&& visit) {
+    for (int i = 0; i < 10 * kKeys; ++i) {
+      if (i % 10 != 0) visit(fmt::format("k{:04}", i));
+    }
+  };
+  for (int place = 0; place <= kKeys; ++place) {
+    for (const bool forward : {true, false}) {
+      Store store;
+      for (int i = 0; i < kKeys; ++i) Set(store, key(i), "");
+      store.Publish();
+      const auto view = store.TakeView();
+      for_unseen([&](const std::string& other) { Set(store, other, ""); });
+      store.Publish();
+      const auto cursor = forward ? view->Seek("") : view->SeekBelow(std::nullopt);
+      const auto step = [&] { forward ? cursor->Next() : cursor->Previous(); };
+      for (int i = 0; i < place; ++i) step();
+      for_unseen([&](const std::string& other) { Delete(store, other); });
+      store.Publish();
+      for (int i = place; i < kKeys; ++i, step()) {
+        ASSERT_NE(cursor->item(), nullptr) << place << " " << i;
+        ASSERT_EQ(cursor->item()->key(), key(forward ? i : kKeys - 1 - i));
+      }
+      ASSERT_EQ(cursor->item(), nullptr);
+    }
+  }
+}
+
 // Goal: stepping off either end comes back to the item at that end.
 TEST(Range, StepsOffBothEndsAndBack) {
   Store store;
