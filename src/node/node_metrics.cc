@@ -78,7 +78,8 @@ void WriteLog(telemetry::MetricsWriter& writer, const NodeParts& parts) {
                "How long the oldest write has been waiting to be durable.",
                std::chrono::duration<double>(stats.oldest_unsynced).count());
   writer.Gauge("mokv_log_out_of_space",
-               "Whether there is no space for the log; writes are refused as long.",
+               "Whether there is no space for another file of the log; writes that do not fit into "
+               "the prepared ones are refused.",
                stats.out_of_space);
 }
 

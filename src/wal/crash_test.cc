@@ -27,7 +27,7 @@ using ::testing::HasSubstr;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kCrashPoints = 8'000;
 #else
-constexpr uint64_t kCrashPoints = 120'000;
+constexpr uint64_t kCrashPoints = 200'000;
 #endif
 
 uint64_t NumberFromEnvironment(const char* name, uint64_t otherwise) {

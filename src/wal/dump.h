@@ -1,7 +1,6 @@
-// Prints a log for people: every file, batch and record, and where something is
-// damaged. Takes no lock, changes nothing, holds one batch at a time; works on
-// a log in use (whose last batch may then look unfinished) and on a damaged
-// one, where it goes on with what can be read.
+// Prints a log for people: every file, batch and record, and where something is damaged. Takes no
+// lock, changes nothing, holds one batch at a time; works on a log in use (whose last batch may
+// then look unfinished) and on a damaged one, where it goes on with what can be read.
 #pragma once
 
 #include <absl/functional/any_invocable.h>

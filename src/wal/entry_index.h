@@ -1,8 +1,8 @@
 // EntryIndex: where the durable entries of the log are, kept as one short extent for every 64 KiB
 // or so of batches.
 //
-// Threads: confined, or guarded by its owner's mutex. Bounds: a few dozen bytes
-// for each 64 KiB of log that is held, and for each truncation.
+// Threads: confined, or guarded by its owner's mutex. Bounds: a few dozen bytes for each 64 KiB of
+// log that is held, and for each truncation.
 #pragma once
 
 #include <deque>

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "wal/entry_index.h"
 #include "wal/format.h"
+#include "wal/item.h"
 #include "wal/read.h"
 #include "wal/recovery.h"
 #include "wal/segment_pool.h"
@@ -49,22 +50,6 @@ std::string ParentOf(const std::string& path) {
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
 }
-
-// What one Append, or a piece of a large one, gave. It is written whole, in one batch.
-struct Item {
-  Ticket ticket;  // Durable with this item.
-  MonotonicTime since;
-  std::optional<Index> truncate_from;
-  std::optional<EntryId> head;
-  std::optional<EntryId> reset;
-  std::optional<HardState> hard_state;
-  bool seals_head = false;  // Segments that a cut made superfluous can go when this is durable.
-  EntryBlock block;
-  EntryId last;            // Of the log after this item.
-  uint64_t bytes_max = 0;  // What it needs in a segment, in a batch of its own.
-  // Reading finds the first entry with an index in a batch, so nothing may be replaced within one.
-  bool begins_batch() const { return truncate_from.has_value() || reset.has_value(); }
-};
 
 class SegmentedLog final : public Log {
  public:
@@ -105,11 +90,14 @@ class SegmentedLog final : public Log {
       MOKV_RETURN_IF_ERROR(pool_.stats().ready_segments > 0 ? absl::OkStatus() : pool_.status());
     }
     UpdateRoom();
-    pool_.Start();
-    if (!superfluous_.empty()) {
-      SealHead(Ticket(0));
-      PostDrain();
+    // On this thread's own until here: nothing may have been posted that looks at it.
+    if (!superfluous_.empty()) SealHead(Ticket(0));
+    {
+      const MutexLock lock(mutex_);
+      task_posted_ = false;
     }
+    pool_.Start();
+    PostDrain();
     return absl::OkStatus();
   }
 
@@ -142,7 +130,7 @@ class SegmentedLog final : public Log {
   absl::Status WriteBatch(size_t items);
   void Publish(size_t items, Position start, bool starts_segment);
   void SealHead(Ticket ticket);
-  void RetireSegments();
+  void RetireSegments(EntryId sealed_head);
   void UpdateRoom();
   void Fail(const absl::Status& status);
 
@@ -166,7 +154,7 @@ class SegmentedLog final : public Log {
   // Between the threads.
   mutable Mutex mutex_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);
-  bool task_posted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool task_posted_ ABSL_GUARDED_BY(mutex_) = true;  // Until it is open.
   EntryIndex index_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);
   std::optional<MonotonicTime> last_retry_ ABSL_GUARDED_BY(mutex_);
@@ -419,6 +407,8 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
   Index first_entry;
   bool head_moved = false;
   bool seals_head = false;
+  // A cut in this very batch is not sealed by it.
+  const EntryId sealed = head_;
   for (size_t i = 0; i < items; ++i) {
     Item& item = taken_[i];
     bytes += item.bytes_max;
@@ -457,7 +447,7 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
   queued_bytes_.fetch_sub(bytes);
   // After the index: whoever knows that it is durable finds it there.
   durable_ticket_.store(durable.ticket.value(), std::memory_order_release);
-  if (seals_head && !starts_segment) RetireSegments();
+  if (seals_head && !starts_segment) RetireSegments(sealed);
   if (head_moved || (seals_head && starts_segment)) SealHead(durable.ticket);
   callbacks_.on_durable(durable);
 }
@@ -478,9 +468,9 @@ void SegmentedLog::SealHead(Ticket ticket) {
 }
 
 // The last segment that begins at or before the first entry that is held is the first one needed.
-void SegmentedLog::RetireSegments() {
+void SegmentedLog::RetireSegments(EntryId sealed_head) {
   size_t needed = segments_.size() - 1;
-  while (needed > 0 && segments_[needed].first_index > head_.index.next()) --needed;
+  while (needed > 0 && segments_[needed].first_index > sealed_head.index.next()) --needed;
   std::vector<uint64_t> retired = std::exchange(superfluous_, {});
   for (; needed > 0; --needed) {
     retired.push_back(segments_.front().generation);

@@ -53,8 +53,8 @@ class Recoverer {
   absl::Status CheckStart(const SegmentFile& segment) const;
   absl::Status Replay(const SegmentFile& segment, const Batch& batch);
   absl::Status ReplayRecord(const Record& record);
-  absl::Status BeginRun(EntryId id);
-  void EndRun();
+  absl::StatusOr<uint32_t> ReplayRun(RecordCursor& cursor, EntryId first);
+  absl::Status CheckEntry(EntryId id);
   absl::Status ReplayTruncation(Index from);
   absl::Status CheckHead() const;
   absl::Status CheckTail(const SegmentFile& segment);
@@ -83,13 +83,7 @@ class Recoverer {
   std::string cut_text_;  // What was cut off last, for messages.
   RecoveredLog result_;
   EntryId head_;
-  // Of the batch that is being replayed: its first entry, and the entries at its end, of one term,
-  // that are not in result_.terms yet: from `first` to before `next`.
-  Index batch_first_;
-  struct Run {
-    EntryId first;
-    EntryId next;
-  } run_;
+  Index batch_first_;  // First entry of the batch that is being replayed; 0: none yet.
   // What of the tail may never have reached the disk: all from here on.
   uint64_t tail_unsure_from_ = 0;
   // What must become zero behind the end of the tail.
@@ -203,23 +197,17 @@ absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
   batch_first_ = Index(0);
   RecordCursor cursor(batch.records);
   uint32_t records = 0;
-  for (; !cursor.done(); ++records) {
-    Record next;
-    if (!cursor.Next(next)) return wrong(records, "malformed");
-    if (next.type == RecordType::kEntry) [[likely]] {
-      if (next.id() != run_.next || next.first == 0) [[unlikely]] {
-        const absl::Status status = BeginRun(next.id());
-        if (!status.ok()) return wrong(records, MessageOf(status));
-      }
-      ++run_.next.index;
-      if (next.id().index <= known_head_) continue;
-      absl::Status status = on_entry_(
-          {Index(next.first), Term(next.second), static_cast<EntryType>(next.subtype), next.body});
-      if (!status.ok()) return status;
+  while (!cursor.done()) {
+    RecordCursor behind = cursor;
+    Record record;
+    if (!behind.Next(record)) return wrong(records, "malformed");
+    if (record.type == RecordType::kEntry) {
+      absl::Status status = CheckEntry(record.id());
+      if (!status.ok()) return wrong(records, MessageOf(status));
+      MOKV_ASSIGN_OR_RETURN(const uint32_t run, ReplayRun(cursor, record.id()));
+      records += run;
       continue;
     }
-    const Record record = next;
-    EndRun();
     const bool begins_segment = batch.offset == kSegmentHeaderBytes && records == 0;
     if ((record.type == RecordType::kStart) != begins_segment) {
       return wrong(records, "a segment's start is its first record and nothing else");
@@ -227,8 +215,9 @@ absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
     if (absl::Status status = ReplayRecord(record); !status.ok()) {
       return wrong(records, MessageOf(status));
     }
+    cursor = behind;
+    ++records;
   }
-  EndRun();
   if (records != batch.record_count) {
     return wrong(records, fmt::format("the batch should hold {} records", batch.record_count));
   }
@@ -239,26 +228,46 @@ absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
   return absl::OkStatus();
 }
 
+// The entries at `cursor`, of which `first` is the first, as long as they follow on each other in
+// one term; how many. A restart spends its time here, hence a function of its own, small enough for
+// the compiler to keep what it needs for each entry at hand.
+[[gnu::noinline]] absl::StatusOr<uint32_t> Recoverer::ReplayRun(RecordCursor& cursor,
+                                                                EntryId first) {
+  const uint64_t term = first.term.value();
+  const uint64_t known_head = known_head_.value();
+  uint64_t next = first.index.value();
+  Log::OnEntry& on_entry = on_entry_;
+  RecordCursor at = cursor;
+  while (!at.done()) {
+    RecordCursor behind = at;
+    Record record;
+    if (!behind.Next(record) || record.type != RecordType::kEntry || record.first != next ||
+        record.second != term || next == UINT64_MAX) {
+      break;
+    }
+    at = behind;
+    ++next;
+    if (record.first <= known_head) continue;
+    absl::Status status = on_entry(
+        {Index(record.first), Term(term), static_cast<EntryType>(record.subtype), record.body});
+    if (!status.ok()) return status;
+  }
+  cursor = at;
+  result_.terms.Append(first.index, Index(next - 1), first.term);
+  return static_cast<uint32_t>(next - first.index.value());
+}
+
 // TermRuns and the writer CHECK the same; there a gap is our bug, here it is the disk's.
-absl::Status Recoverer::BeginRun(EntryId id) {
-  EndRun();
+absl::Status Recoverer::CheckEntry(EntryId id) {
   const EntryId last = result_.terms.last();
-  if (id.index != last.index.next() || id.index == Index(0)) {
+  if (id.index != last.index.next() || id.index == Index(0) || id.index == Index(UINT64_MAX)) {
     return DataLoss("entry {} follows entry {}", id.index, last.index);
   }
   if (id.term < last.term) {
     return DataLoss("entry {} of term {} follows one of term {}", id.index, id.term, last.term);
   }
-  run_ = {id, id};
   if (batch_first_ == Index(0)) batch_first_ = id.index;
   return absl::OkStatus();
-}
-
-void Recoverer::EndRun() {
-  if (run_.next != run_.first) {
-    result_.terms.Append(run_.first.index, run_.next.index - 1, run_.first.term);
-  }
-  run_ = {};
 }
 
 absl::Status Recoverer::ReplayRecord(const Record& record) {
@@ -426,7 +435,7 @@ absl::Status Recoverer::FinishTail() {
   scanned_file_.reset();
   MOKV_ASSIGN_OR_RETURN(result_.tail, files_.Open(path, FileSystem::OpenMode::kReadWrite));
   if (tail_dirty_bytes_ > 0) {
-    // The log goes on here, and nothing of what is cut off may ever be taken for what comes.
+    // Told once, and of no more use to anyone: the log goes on here.
     MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(end, std::string(tail_dirty_bytes_, '\0')));
   }
   const uint64_t unsure_from = std::clamp(tail_unsure_from_, kSegmentHeaderBytes, end);

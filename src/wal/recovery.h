@@ -1,12 +1,10 @@
-// Reads a log back when it is opened: what survives, where the next batch goes,
-// and whether what is damaged may be cut off (a last batch that nobody was told
-// of) or means that data was lost.
+// Reads a log back when it is opened: what survives, where the next batch goes, and whether what is
+// damaged may be cut off (a last batch that nobody was told of) or means that data was lost.
 //
 // Each file is read once, from its start, through a window of bounded size.
 //
-// Threads: everything runs on the caller's thread. Errors: as Log::Open. After
-// an error the files are unchanged, or changed only so that the next try finds
-// the same.
+// Threads: everything runs on the caller's thread. Errors: as Log::Open. After an error the files
+// are unchanged, or changed only so that the next try finds the same.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -66,6 +66,17 @@ TEST_F(LogRecovery, CutsATornLastBatchAndGoesOn) {
   EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
 }
 
+TEST_F(LogRecovery, CountsATornBatchOnce) {
+  LogHarness harness;
+  const std::vector<uint64_t> offsets = WriteThree(harness);
+  harness.files.Damage(harness.PathOf(1), offsets[2] + 50, "?");
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_GT(harness.log->recovery().cut_bytes, 0u);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+}
+
 TEST_F(LogRecovery, DamageBelowTheDurableMarkIsDataLoss) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);

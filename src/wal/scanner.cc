@@ -10,7 +10,7 @@ namespace mokv::wal {
 namespace {
 
 // Small enough to stay in a core's own cache between reading and checksumming.
-constexpr uint64_t kWindowBytes = uint64_t{256} << 10;
+constexpr uint64_t kWindowBytes = uint64_t{512} << 10;
 constexpr uint64_t kPageBytes = 4096;
 
 // As nearly all is that was never written to. The C library compares much faster than a loop.
@@ -81,10 +81,16 @@ absl::Status SegmentScanner::MoveWindow(uint64_t offset, uint64_t size_bytes) {
 
 absl::StatusOr<std::optional<Batch>> SegmentScanner::BatchAt(uint64_t offset) {
   const Position at{generation_, offset};
-  MOKV_ASSIGN_OR_RETURN(std::string_view bytes, Window(offset, kBatchHeaderBytes));
+  std::string_view bytes = InWindow(offset, kBatchHeaderBytes);
+  if (bytes.empty()) {
+    MOKV_ASSIGN_OR_RETURN(bytes, Window(offset, kBatchHeaderBytes));
+  }
   const std::optional<BatchHeader> header = DecodeBatchHeader(bytes, at);
   if (!header.has_value() || header->size_bytes > end_ - offset) return std::nullopt;
-  MOKV_ASSIGN_OR_RETURN(bytes, Window(offset, header->size_bytes));
+  bytes = InWindow(offset, header->size_bytes);
+  if (bytes.empty()) {
+    MOKV_ASSIGN_OR_RETURN(bytes, Window(offset, header->size_bytes));
+  }
   if (bytes.size() < header->size_bytes || !BatchVerifies(*header, bytes, generation_)) {
     return std::nullopt;
   }

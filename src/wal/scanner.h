@@ -1,10 +1,9 @@
 // SegmentScanner: walks the batches of one segment file through a window of bounded size, and looks
 // for batches behind damage.
 //
-// Threads: confined to one; the file may be written behind the scanned part
-// meanwhile. Memory: the window, which grows to the largest batch met and is
-// kept from segment to segment. Errors: only of reading; what does not verify
-// is an answer, not an error.
+// Threads: confined to one; the file may be written behind the scanned part meanwhile.
+// Memory:  the window, which grows to the largest batch met and is kept from segment to segment.
+// Errors:  only of reading; what does not verify is an answer, not an error.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -37,6 +36,11 @@ class SegmentScanner {
   absl::StatusOr<std::string_view> Peek(uint64_t size_bytes) { return Window(offset_, size_bytes); }
 
  private:
+  // All of the bytes, if they are there without reading; else none.
+  std::string_view InWindow(uint64_t offset, uint64_t size_bytes) const {
+    if (offset < window_start_ || offset + size_bytes > window_end_) return {};
+    return {buffer_ + (offset - window_start_), size_bytes};
+  }
   absl::StatusOr<std::string_view> Window(uint64_t offset, uint64_t size_bytes);
   absl::Status MoveWindow(uint64_t offset, uint64_t size_bytes);
   absl::StatusOr<std::optional<Batch>> BatchAt(uint64_t offset);

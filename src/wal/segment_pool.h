@@ -6,11 +6,11 @@
 // (zero bytes, or an old segment's): overwriting them is what makes fdatasync cheap
 // (docs/decisions/0006-log-segments.md).
 //
-// Threads: thread-safe. The work is done in tasks of the background executor,
-// one at a time; the pool must outlive them. `on_change` is called from there after a segment has
-// become ready, space has run out, or something has failed.
-// Errors:  no space is a state that ends by itself: see Retry. Any other error
-// is final, since a disk that fails here will not spare the log.
+// Threads: thread-safe. The work is done in tasks of the background executor, one at a time; the
+//          pool must outlive them. `on_change` is called from there after a segment has become
+//          ready, space has run out, or something has failed.
+// Errors:  no space is a state that ends by itself: see Retry. Any other error is final, since a
+//          disk that fails here will not spare the log.
 #pragma once
 
 #include <absl/functional/any_invocable.h>

@@ -1,8 +1,7 @@
 // SegmentWriter: the end of the log: the segment that batches are written to, one after the other.
 //
-// Threads: confined to the log thread. Errors: RESOURCE_EXHAUSTED from Write
-// and Extend means that nothing has happened and the same may be tried again;
-// any other error is final.
+// Threads: confined to the log thread. Errors: RESOURCE_EXHAUSTED from Write and Extend means that
+// nothing has happened and the same may be tried again; any other error is final.
 #pragma once
 
 #include <absl/status/status.h>

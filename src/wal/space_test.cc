@@ -120,12 +120,16 @@ TEST_F(LogSpace, WhatIsAdmittedBecomesDurableOnAFullDisk) {
     ASSERT_TRUE(harness.Open().ok());
     harness.executor.RunAll();
     harness.files.SetCapacity(harness.files.used_bytes());
+    // Half of the logs get entries of one size, which leaves the most unused at the end of
+    // segments.
+    const uint64_t one_size = random.Next() % 2 == 0 ? harness.options.segment_bytes / 9 : 0;
     bool refused = false;
     while (!refused) {
       wal::Write write;
       Demand demand;
-      for (uint64_t n = 1 + random.Next() % 20; n > 0; --n) {
-        const uint64_t size = random.Next() % (random.Next() % 10 == 0 ? 5000 : 100);
+      for (uint64_t n = 1 + random.Next() % (one_size > 0 ? 3 : 20); n > 0; --n) {
+        const uint64_t size =
+            one_size > 0 ? one_size : random.Next() % (random.Next() % 10 == 0 ? 5000 : 100);
         demand.Add(size);
         write.entries.push_back(MakeEntry(harness.log->last_index().value() + demand.entries, 1,
                                           std::string(size, 'x')));

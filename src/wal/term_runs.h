@@ -1,7 +1,7 @@
 // TermRuns: which term each entry of the log has, kept as one short run a term.
 //
-// Threads: confined to the owner's. Bounds: one run for each election that the
-// log has seen since its head was cut.
+// Threads: confined to the owner's. Bounds: one run for each election that the log has seen since
+// its head was cut.
 #pragma once
 
 #include <deque>
