@@ -381,7 +381,7 @@ void MeasureFiles(const std::string& directory, int rounds) {
 }  // namespace mokv::wal
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
+  if (argc < 2 || argv[1][0] == '-') {
     fmt::print(stderr, "usage: {} DIRECTORY [ROUNDS [append|cpu|recover|files]..]\n", argv[0]);
     return 2;
   }
