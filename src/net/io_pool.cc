@@ -30,10 +30,15 @@ void NameThisThread(const std::string& name) { pthread_setname_np(pthread_self()
 
 class IoThread::Impl {
  public:
-  explicit Impl(size_t index)
-      : index(index), context(1), work(asio::make_work_guard(context)), poller(context) {}
+  Impl(size_t index, std::string name)
+      : index(index),
+        name(std::move(name)),
+        context(1),
+        work(asio::make_work_guard(context)),
+        poller(context) {}
 
   const size_t index;
+  const std::string name;
   asio::io_context context;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   Poller poller;
@@ -64,7 +69,8 @@ class IoThread::Impl {
   }
 };
 
-IoThread::IoThread(size_t index) : impl_(std::make_unique<Impl>(index)) {}
+IoThread::IoThread(size_t index, std::string name)
+    : impl_(std::make_unique<Impl>(index, std::move(name))) {}
 IoThread::~IoThread() = default;
 
 void IoThread::Post(Task task) {
@@ -86,7 +92,7 @@ Poller& IoThread::poller() { return impl_->poller; }
 
 void IoThread::Run() {
   current_thread = this;
-  NameThisThread("io-" + std::to_string(impl_->index));
+  NameThisThread(impl_->name);
   impl_->poller.Start();
   while (!impl_->stopping.load(std::memory_order_acquire)) {
     impl_->context.run_one();  // Blocks until there is something to do.
@@ -112,9 +118,13 @@ class IoPool::Joinable {
   std::thread thread_;
 };
 
-IoPool::IoPool(size_t size) {
+IoPool::IoPool(size_t size, const std::string& name) {
   MOKV_CHECK_GE(size, size_t{1});
-  for (size_t i = 0; i < size; ++i) threads_.push_back(std::make_unique<IoThread>(i));
+  MOKV_CHECK(name.empty() || size == 1);
+  for (size_t i = 0; i < size; ++i) {
+    threads_.push_back(
+        std::make_unique<IoThread>(i, name.empty() ? "io-" + std::to_string(i) : name));
+  }
 }
 
 IoPool::~IoPool() { Stop(); }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -22,7 +23,8 @@ class Poller;
 
 class IoThread final : public Executor {
  public:
-  explicit IoThread(size_t index);
+  // `name` (up to 15 characters) is what `ps` and debuggers show.
+  IoThread(size_t index, std::string name);
   ~IoThread() override;
 
   // Tasks posted by other threads run together, after one wake-up.
@@ -58,8 +60,9 @@ class IoThread final : public Executor {
 
 class IoPool {
  public:
-  // `size` threads, at least one; they begin to run with Start.
-  explicit IoPool(size_t size);
+  // `size` threads, at least one; they begin to run with Start. Their names are io-0, io-1 and so
+  // on, or, of a single one that has another job, `name`.
+  explicit IoPool(size_t size, const std::string& name = "");
   // Stops and joins.
   ~IoPool();
 

@@ -59,6 +59,13 @@ absl::Status CheckValidity(const std::string& path, const X509& certificate) {
   return absl::OkStatus();
 }
 
+std::string CommonNameOf(const X509& certificate) {
+  char name[256] = {};
+  const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(&certificate), NID_commonName,
+                                             name, sizeof(name));
+  return size > 0 ? std::string(name, static_cast<size_t>(size)) : "";
+}
+
 // OpenSSL wants each name behind its length.
 std::string AlpnWireFormat(const std::vector<std::string>& protocols) {
   std::string wire;
@@ -217,11 +224,14 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
 
 std::string PeerCommonName(const ssl_st* ssl) {
   const X509* certificate = SSL_get0_peer_certificate(ssl);
-  if (certificate == nullptr) return "";
-  char name[256] = {};
-  const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
-                                             name, sizeof(name));
-  return size > 0 ? std::string(name, static_cast<size_t>(size)) : "";
+  return certificate == nullptr ? "" : CommonNameOf(*certificate);
+}
+
+absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file) {
+  MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(certificate_file));
+  const std::string name = CommonNameOf(*certificate);
+  if (name.empty()) return InvalidArgument("certificate {} has no common name", certificate_file);
+  return name;
 }
 
 }  // namespace mokv::net

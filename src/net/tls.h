@@ -55,6 +55,9 @@ class TlsContext {
 absl::Status CheckSignedByCa(const std::string& ca_file,
                              const std::vector<std::string>& certificate_files);
 
+// Common name of the certificate in a file. INVALID_ARGUMENT naming the file when there is none.
+absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file);
+
 // What OpenSSL says about the last error on this thread; clears it.
 std::string TakeOpenSslError();
 

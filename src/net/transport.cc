@@ -47,7 +47,7 @@ void SetSocketOptions(int fd) {
 }  // namespace
 
 Transport::Transport(IoThread& thread, int fd, std::shared_ptr<const TlsContext> tls)
-    : thread_(thread), fd_(fd), tls_(std::move(tls)) {
+    : thread_(&thread), fd_(fd), tls_(std::move(tls)) {
   MOKV_CHECK_GE(fd_, 0);
   SetSocketOptions(fd_);
   sockaddr_storage address{};
@@ -87,13 +87,57 @@ void Transport::ExpectServerName(const std::string& host) {
 
 void Transport::Start(Handler* handler) {
   handler_ = handler;
-  thread_.poller().Add(fd_, EPOLLIN, this);
+  thread_->poller().Add(fd_, EPOLLIN, this);
   if (ssl_ == nullptr) {
     ready_ = true;
     handler_->OnReady();
   } else {
     ContinueHandshake();
   }
+}
+
+void Transport::Detach() {
+  thread_->poller().Remove(fd_, this);
+  handler_ = nullptr;
+  watching_writes_ = false;
+  *alive_ = false;
+  alive_ = std::make_shared<bool>(true);
+}
+
+void Transport::MoveTo(std::unique_ptr<Transport> transport, IoThread& thread,
+                       absl::AnyInvocable<void(std::unique_ptr<Transport>)> arrived) {
+  MOKV_CHECK(transport->ready_ && !transport->closed());
+  transport->Detach();
+  // By way of a task of its own thread: callbacks of this transport may be on the stack, and look
+  // at it once more when they return.
+  IoThread& from = *transport->thread_;
+  from.Post([&thread, transport = std::move(transport), arrived = std::move(arrived)]() mutable {
+    transport->thread_ = &thread;
+    thread.Post([transport = std::move(transport), arrived = std::move(arrived)]() mutable {
+      arrived(std::move(transport));
+    });
+  });
+}
+
+void Transport::Resume(Handler* handler) {
+  MOKV_CHECK(handler_ == nullptr && !closed());
+  handler_ = handler;
+  watching_writes_ = blocked() || read_wants_write_;
+  thread_->poller().Add(fd_, watching_writes_ ? EPOLLIN | EPOLLOUT : EPOLLIN, this);
+  if (!failure_.ok()) {
+    ReportFailureSoon();
+  } else if (ssl_ != nullptr && SSL_has_pending(ssl_) == 1) {
+    // epoll does not tell of bytes that OpenSSL already holds.
+    thread_->Post([this, alive = alive_] {
+      if (*alive && !closed()) ReadAvailable();
+    });
+  }
+}
+
+void Transport::ReportFailureSoon() {
+  thread_->Post([this, alive = alive_] {
+    if (*alive && !closed()) Fail(failure_);
+  });
 }
 
 void Transport::OnReady(uint32_t events) {
@@ -106,7 +150,7 @@ void Transport::OnReady(uint32_t events) {
     read |= std::exchange(read_wants_write_, false);
     WritePending();
   }
-  if (read && !closed()) ReadAvailable();
+  if (read && handler_ != nullptr) ReadAvailable();
 }
 
 void Transport::ContinueHandshake() {
@@ -137,7 +181,7 @@ void Transport::FinishHandshake() {
   handler_->OnReady();
   // The first request may have come together with the end of the handshake; epoll does not tell of
   // bytes that OpenSSL already holds.
-  if (!closed() && SSL_has_pending(ssl_) == 1) ReadAvailable();
+  if (handler_ != nullptr && SSL_has_pending(ssl_) == 1) ReadAvailable();
 }
 
 void Transport::ReadAvailable() {
@@ -160,7 +204,7 @@ void Transport::ReadAvailable() {
   if (read_any) handler_->OnReadEnd();
   if (!*alive || closed()) return;
   if (ssl_ != nullptr && SSL_has_pending(ssl_) == 1 && total >= kReadBytesPerTurnMax) {
-    thread_.Post([this, alive] {
+    thread_->Post([this, alive] {
       if (*alive && !closed()) ReadAvailable();
     });
   }
@@ -217,33 +261,41 @@ void Transport::Send(std::string_view bytes) {
     const ssize_t size = WriteSome(bytes);
     if (size < 0) {
       // Reported from the loop, not from inside the caller's own call.
-      thread_.Post([this, alive = alive_] {
-        if (*alive && !closed()) Fail(failure_);
-      });
+      ReportFailureSoon();
       return;
     }
     if (size == 0) {
       pending_.assign(bytes);
+      pending_sent_ = 0;
       WatchWrites(true);
       return;
     }
+    sent_bytes_ += static_cast<size_t>(size);
     bytes.remove_prefix(static_cast<size_t>(size));
   }
 }
 
 void Transport::WritePending() {
-  size_t sent = 0;
-  while (sent < pending_.size()) {
-    const ssize_t size = WriteSome(std::string_view(pending_).substr(sent));
+  while (blocked()) {
+    const ssize_t size = WriteSome(std::string_view(pending_).substr(pending_sent_));
     if (size < 0) {
       Fail(failure_);
       return;
     }
     if (size == 0) break;
-    sent += static_cast<size_t>(size);
+    pending_sent_ += static_cast<size_t>(size);
+    sent_bytes_ += static_cast<size_t>(size);
   }
-  pending_.erase(0, sent);
-  if (!pending_.empty()) return;
+  if (blocked()) {
+    // Moving what is left only now and then: a slow reader must not make a long queue quadratic.
+    if (pending_sent_ < pending_.size() / 2) return;
+    pending_.erase(0, pending_sent_);
+    pending_sent_ = 0;
+    return;
+  }
+  pending_.clear();
+  pending_sent_ = 0;
+  if (pending_.capacity() > kPendingKeptBytesMax) pending_ = std::string();
   WatchWrites(false);
   handler_->OnWritable();
 }
@@ -251,7 +303,7 @@ void Transport::WritePending() {
 void Transport::WatchWrites(bool watch) {
   if (watch == watching_writes_) return;
   watching_writes_ = watch;
-  thread_.poller().Modify(fd_, watch ? EPOLLIN | EPOLLOUT : EPOLLIN, this);
+  thread_->poller().Modify(fd_, watch ? EPOLLIN | EPOLLOUT : EPOLLIN, this);
 }
 
 void Transport::Fail(absl::Status reason) {
@@ -273,17 +325,18 @@ void Transport::Close() {
     SSL_free(ssl_);
     ssl_ = nullptr;
   }
-  if (handler_ != nullptr) thread_.poller().Remove(fd_, this);
+  if (handler_ != nullptr) thread_->poller().Remove(fd_, this);
   close(fd_);
   fd_ = -1;
   handler_ = nullptr;
 }
 
-absl::Status Transport::TlsError(int ssl_error, std::string_view doing) const {
+absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {
   if (ssl_error == SSL_ERROR_SYSCALL && errno != 0) return ErrnoStatus(errno, doing);
   if (ssl_error == SSL_ERROR_SYSCALL) {
     return Unavailable("{}: the other side closed the connection", doing);
   }
+  refused_by_tls_ = ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING;
   return Unavailable("{}: {}", doing, TakeOpenSslError());
 }
 

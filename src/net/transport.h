@@ -1,12 +1,13 @@
 // Transport: one connected byte stream, TLS or clear, on one I/O thread.
 //
 // Owner:   the handler that it reports to, or the listener while a connection has no protocol yet.
-// Threads: confined to its I/O thread.
+// Threads: confined to its I/O thread; MoveTo takes it to another one.
 // Bounds:  reads at most kReadBytesPerTurnMax in one turn, so that one busy connection does not
 //          starve the others. Send takes everything; a caller checks `blocked()` and waits for
 //          OnWritable, so at most one of its own batches is buffered.
 #pragma once
 
+#include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 
 #include <cstdint>
@@ -55,26 +56,44 @@ class Transport final : private Poller::Target {
   // Hands the stream over to another handler, which is not told OnReady again.
   void SetHandler(Handler* handler) { handler_ = handler; }
 
+  // Takes an established stream to another I/O thread, where `arrived` is called with it; its next
+  // call must be Resume or Close. May be called from inside a callback of its handler, which hears
+  // no more. No byte is lost: what nobody has read yet waits in the socket and in OpenSSL.
+  static void MoveTo(std::unique_ptr<Transport> transport, IoThread& thread,
+                     absl::AnyInvocable<void(std::unique_ptr<Transport> transport)> arrived);
+  // Reports to `handler` from now on, which is not told OnReady again, nor anything at all before
+  // this returns.
+  void Resume(Handler* handler);
+
   // Sends now what the socket takes and keeps the rest. A failure is reported by OnClosed later.
   void Send(std::string_view bytes);
-  bool blocked() const { return !pending_.empty(); }
+  bool blocked() const { return pending_sent_ < pending_.size(); }
+  // What Send took and the socket did not, and what the socket has taken since the beginning.
+  size_t pending_bytes() const { return pending_.size() - pending_sent_; }
+  uint64_t sent_bytes() const { return sent_bytes_; }
 
   // Closes at once; nothing is reported any more. What is pending is lost.
   void Close();
   bool closed() const { return fd_ < 0; }
 
-  IoThread& thread() { return thread_; }
+  IoThread& thread() { return *thread_; }
   // Host and port of the other side.
   const std::string& peer_address() const { return peer_address_; }
   // Common name of its certificate; empty in clear.
   const std::string& peer_name() const { return peer_name_; }
   // ALPN's result; empty in clear or when the other side has no ALPN.
   std::string_view protocol() const { return protocol_; }
+  bool is_tls() const { return tls_ != nullptr; }
   // Whether the TLS handshake, if any, is over.
   bool ready() const { return ready_; }
+  // Whether it broke because one side does not speak TLS as the other does, or does not believe the
+  // other's certificate: it would break again.
+  bool refused_by_tls() const { return refused_by_tls_; }
 
  private:
   static constexpr size_t kReadBytesPerTurnMax = size_t{512} << 10;
+  // A buffer that had to grow beyond this is given back once it is empty.
+  static constexpr size_t kPendingKeptBytesMax = size_t{1} << 20;
 
   void OnReady(uint32_t events) override;
   void ContinueHandshake();
@@ -85,22 +104,28 @@ class Transport final : private Poller::Target {
   // Bytes taken; 0: the socket is full; negative: broken, `failure_` is set.
   ssize_t WriteSome(std::string_view bytes);
   void WritePending();
+  void ReportFailureSoon();
+  // Nothing of it is left in the poller or in tasks of its thread.
+  void Detach();
   void WatchWrites(bool watch);
   void Fail(absl::Status reason);
-  absl::Status TlsError(int ssl_error, std::string_view doing) const;
+  absl::Status TlsError(int ssl_error, std::string_view doing);
 
-  IoThread& thread_;
+  IoThread* thread_;
   int fd_;
   std::shared_ptr<const TlsContext> tls_;
   ssl_st* ssl_ = nullptr;
   Handler* handler_ = nullptr;
   std::string pending_;
+  size_t pending_sent_ = 0;  // Of `pending_`, from its beginning.
+  uint64_t sent_bytes_ = 0;
   std::string peer_address_;
   std::string peer_name_;
   std::string protocol_;
   absl::Status failure_;
   bool ready_ = false;
   bool watching_writes_ = false;
+  bool refused_by_tls_ = false;
   bool read_wants_write_ = false;  // TLS cannot read on before the socket takes bytes again.
   std::shared_ptr<void> kept_;
   // Outlives the transport in posted tasks, which must not touch it once it is gone.

@@ -4,11 +4,9 @@
 #include <deque>
 #include <vector>
 
-#include <asio/connect.hpp>
-#include <asio/ip/tcp.hpp>
-
 #include "base/check.h"
 #include "base/status.h"
+#include "net/connector.h"
 #include "rpc/client_connection.h"
 #include "rpc/grpc_wire.h"
 
@@ -19,11 +17,7 @@ class Channel::Impl final : public ClientConnection::Owner,
                             public std::enable_shared_from_this<Channel::Impl> {
  public:
   Impl(net::IoThread& thread, Options options)
-      : thread_(thread),
-        options_(std::move(options)),
-        resolver_(thread.context()),
-        socket_(thread.context()),
-        connect_timer_(thread) {}
+      : thread_(thread), options_(std::move(options)), connector_(thread), connect_timer_(thread) {}
 
   net::IoThread& thread() { return thread_; }
 
@@ -34,7 +28,6 @@ class Channel::Impl final : public ClientConnection::Owner,
   enum class State { kIdle, kConnecting, kConnected, kShutDown };
 
   void Connect();
-  void TryConnect(const asio::ip::tcp::resolver::results_type& endpoints);
   void ExpireWaiting(const ClientCall& call);
   void FailConnecting(const absl::Status& reason);
   void OnConnected() override;
@@ -48,10 +41,8 @@ class Channel::Impl final : public ClientConnection::Owner,
   std::unique_ptr<ClientConnection> connection_;
   // Told to go away by the server; they stay until their calls are over.
   std::vector<std::unique_ptr<ClientConnection>> retiring_;
-  asio::ip::tcp::resolver resolver_;
-  asio::ip::tcp::socket socket_;
+  net::Connector connector_;
   net::Timer connect_timer_;
-  uint64_t attempt_ = 0;  // What belongs to an earlier attempt is ignored.
 };
 
 void Channel::Impl::Begin(std::unique_ptr<ClientCall> call) {
@@ -94,44 +85,21 @@ void Channel::Impl::ExpireWaiting(const ClientCall& call) {
 
 void Channel::Impl::Connect() {
   state_ = State::kConnecting;
-  const uint64_t attempt = ++attempt_;
   connect_timer_.Start(options_.connect_timeout, [this] {
     FailConnecting(Unavailable("cannot connect to {}: no answer within {} ms",
                                options_.target.ToString(),
                                options_.connect_timeout / std::chrono::milliseconds(1)));
   });
-  resolver_.async_resolve(
-      options_.target.host, std::to_string(options_.target.port),
-      [self = shared_from_this(), attempt](const asio::error_code& error,
-                                           const asio::ip::tcp::resolver::results_type& found) {
-        if (attempt != self->attempt_ || self->state_ != State::kConnecting) return;
-        if (error) {
-          self->FailConnecting(
-              Unavailable("cannot resolve {}: {}", self->options_.target.host, error.message()));
-        } else {
-          self->TryConnect(found);
-        }
-      });
-}
-
-void Channel::Impl::TryConnect(const asio::ip::tcp::resolver::results_type& endpoints) {
-  asio::async_connect(
-      socket_, endpoints,
-      [self = shared_from_this(), attempt = attempt_](const asio::error_code& error,
-                                                      const asio::ip::tcp::endpoint&) {
-        if (attempt != self->attempt_ || self->state_ != State::kConnecting) return;
-        if (error) {
-          self->FailConnecting(Unavailable("cannot connect to {}: {}",
-                                           self->options_.target.ToString(), error.message()));
-          return;
-        }
-        self->socket_.native_non_blocking(true);
-        auto transport = std::make_unique<net::Transport>(self->thread_, self->socket_.release(),
-                                                          self->options_.tls);
-        self->connection_ = std::make_unique<ClientConnection>(*self, self->thread_, self->options_,
-                                                               std::move(transport));
-        self->connection_->Start();
-      });
+  connector_.Start(options_.target, options_.tls,
+                   [this](absl::StatusOr<std::unique_ptr<net::Transport>> transport) {
+                     if (!transport.ok()) {
+                       FailConnecting(transport.status());
+                       return;
+                     }
+                     connection_ = std::make_unique<ClientConnection>(*this, thread_, options_,
+                                                                      *std::move(transport));
+                     connection_->Start();
+                   });
 }
 
 void Channel::Impl::OnConnected() {
@@ -144,11 +112,8 @@ void Channel::Impl::OnConnected() {
 }
 
 void Channel::Impl::FailConnecting(const absl::Status& reason) {
-  ++attempt_;
   connect_timer_.Cancel();
-  asio::error_code ignored;
-  socket_.close(ignored);
-  resolver_.cancel();
+  connector_.Cancel();
   DropConnection();
   auto failed = std::move(waiting_);
   waiting_.clear();
@@ -179,11 +144,8 @@ void Channel::Impl::DropConnection() {
 
 void Channel::Impl::ShutDown() {
   state_ = State::kShutDown;
-  ++attempt_;
   connect_timer_.Cancel();
-  resolver_.cancel();
-  asio::error_code ignored;
-  socket_.close(ignored);
+  connector_.Cancel();
   if (connection_ != nullptr) {
     connection_->Abort(absl::CancelledError("the channel was closed"));
     thread_.DeleteSoon(std::move(connection_));

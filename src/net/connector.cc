@@ -1,0 +1,102 @@
+#include "net/connector.h"
+
+#include <utility>
+
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include "base/status.h"
+
+namespace mokv::net {
+
+// Kept by the handlers that Asio still has to call; what belongs to an earlier attempt is ignored.
+class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
+ public:
+  explicit Impl(IoThread& thread) : thread_(thread), resolver_(thread.context()) {}
+
+  void Start(const HostPort& target, std::shared_ptr<const TlsContext> tls, Done done) {
+    Cancel();
+    resolved_ = false;
+    target_ = target;
+    tls_ = std::move(tls);
+    done_ = std::move(done);
+    asio::error_code not_literal;
+    const asio::ip::address literal = asio::ip::make_address(target.host, not_literal);
+    if (!not_literal) {
+      Connect(asio::ip::tcp::resolver::results_type::create(
+          asio::ip::tcp::endpoint(literal, target.port), target.host, ""));
+      return;
+    }
+    resolver_.async_resolve(
+        target.host, std::to_string(target.port),
+        [self = shared_from_this(), attempt = attempt_](
+            const asio::error_code& error, const asio::ip::tcp::resolver::results_type& found) {
+          if (attempt != self->attempt_) return;
+          if (error) {
+            self->Finish(Unavailable("cannot resolve {}: {}", self->target_.host, error.message()));
+          } else {
+            self->Connect(found);
+          }
+        });
+  }
+
+  void Cancel() {
+    ++attempt_;
+    done_ = nullptr;
+    resolver_.cancel();
+    asio::error_code ignored;
+    if (socket_ != nullptr) socket_->close(ignored);
+    socket_ = nullptr;
+  }
+
+  bool resolved() const { return resolved_; }
+
+ private:
+  void Connect(const asio::ip::tcp::resolver::results_type& endpoints) {
+    resolved_ = true;
+    // One of its own for each attempt: an attempt that was cancelled may still look at its socket,
+    // and would go on with its next address if it found it open.
+    socket_ = std::make_shared<asio::ip::tcp::socket>(thread_.context());
+    asio::async_connect(*socket_, endpoints,
+                        [self = shared_from_this(), socket = socket_, attempt = attempt_](
+                            const asio::error_code& error, const asio::ip::tcp::endpoint&) {
+                          if (attempt != self->attempt_) return;
+                          self->OnConnected(error);
+                        });
+  }
+
+  void OnConnected(const asio::error_code& error) {
+    const std::shared_ptr<asio::ip::tcp::socket> socket = std::exchange(socket_, nullptr);
+    if (error) {
+      Finish(Unavailable("cannot connect to {}: {}", target_.ToString(), error.message()));
+      return;
+    }
+    socket->native_non_blocking(true);
+    Finish(std::make_unique<Transport>(thread_, socket->release(), tls_));
+  }
+
+  void Finish(absl::StatusOr<std::unique_ptr<Transport>> transport) {
+    ++attempt_;
+    Done done = std::exchange(done_, nullptr);
+    done(std::move(transport));
+  }
+
+  IoThread& thread_;
+  HostPort target_;
+  std::shared_ptr<const TlsContext> tls_;
+  Done done_;
+  asio::ip::tcp::resolver resolver_;
+  std::shared_ptr<asio::ip::tcp::socket> socket_;
+  uint64_t attempt_ = 0;
+  bool resolved_ = false;
+};
+
+Connector::Connector(IoThread& thread) : impl_(std::make_shared<Impl>(thread)) {}
+Connector::~Connector() { impl_->Cancel(); }
+void Connector::Start(const HostPort& target, std::shared_ptr<const TlsContext> tls, Done done) {
+  impl_->Start(target, std::move(tls), std::move(done));
+}
+void Connector::Cancel() { impl_->Cancel(); }
+bool Connector::resolved() const { return impl_->resolved(); }
+
+}  // namespace mokv::net

@@ -1,0 +1,43 @@
+// Connector: makes one connection to a host and port, as one attempt after another.
+//
+// Threads: confined to its I/O thread. Names are resolved on a thread of Asio's, literal addresses
+//          without one.
+// Bounds:  no time-out of its own: the caller has one for all that it takes to be connected.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+
+#include "net/address.h"
+#include "net/io_pool.h"
+#include "net/transport.h"
+
+namespace mokv::net {
+
+class Connector {
+ public:
+  // The transport has not been started yet. UNAVAILABLE says what could not be done.
+  using Done = absl::AnyInvocable<void(absl::StatusOr<std::unique_ptr<Transport>> transport)>;
+
+  explicit Connector(IoThread& thread);
+  // Cancels.
+  ~Connector();
+  Connector(const Connector&) = delete;
+  Connector& operator=(const Connector&) = delete;
+
+  // Calls `done` later, never from inside; gives up what was started before. `tls` null: clear.
+  void Start(const HostPort& target, std::shared_ptr<const TlsContext> tls, Done done);
+  // `done` will not be called any more.
+  void Cancel();
+
+  // Whether the last attempt knew an address to connect to.
+  bool resolved() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mokv::net
