@@ -12,6 +12,9 @@ pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
 # A shared library here. Its compile flags say how it was built, and its header must be read with them.
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+# Serf's queries filter by RE2's expressions, in time linear in the input, which a stranger chooses.
+# (Not named re2: gRPC's package looks for that name itself.)
+pkg_check_modules(libre2 REQUIRED IMPORTED_TARGET re2)
 
 # Asio is header-only and ships no CMake package in Debian.
 find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)

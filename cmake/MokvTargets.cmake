@@ -41,6 +41,8 @@ endif()
 # -O2 rather than CMake's -O3: smaller code, and nothing here gained from -O3. Frame pointers
 # cost little and make every profile readable. MOKV_CHECK does not depend on NDEBUG.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG -fno-omit-frame-pointer")
+# The sanitizers' builds: half the time to compile of -O2 -g, and traces with lines all the same.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 find_program(CCACHE ccache)

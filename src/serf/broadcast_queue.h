@@ -1,0 +1,64 @@
+// BroadcastQueue: messages that wait to be gossiped, each a limited number of times.
+//
+// What was sent least goes first, then what is longest and still fits, then what is newest: fresh
+// news spreads first, and packets are filled well.
+//
+// Threads: confined to the owner's.
+// Bounds:  kQueueLengthMax messages; over it those sent most are dropped, which have spread most.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mokv::serf {
+
+class BroadcastQueue {
+ public:
+  using Id = uint64_t;
+
+  // `subject` non-empty: replaces what waits about the same subject. Returns a number to ask
+  // Contains with.
+  Id Push(std::string message, std::string_view subject = {});
+
+  // Moves messages into `*out` while they fit `budget_bytes`, each costing its size and
+  // `overhead_bytes`, at most `count_max`; returns what is left of the budget. A message leaves the
+  // queue with its `transmits_max`th time.
+  size_t Take(size_t budget_bytes, size_t overhead_bytes, size_t count_max, int transmits_max,
+              std::string_view prefix, std::vector<std::string>* out);
+
+  bool Contains(Id id) const { return by_id_.contains(id); }
+  bool empty() const { return by_id_.empty(); }
+  size_t size() const { return by_id_.size(); }
+  uint64_t dropped() const { return dropped_; }  // Over the bound.
+
+ private:
+  struct Item {
+    Id id = 0;
+    int transmits = 0;
+    std::string message;
+    std::string subject;
+  };
+  struct Before {
+    bool operator()(const Item* a, const Item* b) const {
+      if (a->transmits != b->transmits) return a->transmits < b->transmits;
+      if (a->message.size() != b->message.size()) return a->message.size() > b->message.size();
+      return a->id > b->id;
+    }
+  };
+
+  void Remove(Item* item);
+
+  Id last_id_ = 0;
+  std::set<Item*, Before> order_;
+  absl::flat_hash_map<Id, std::unique_ptr<Item>> by_id_;
+  absl::flat_hash_map<std::string, Item*> by_subject_;
+  uint64_t dropped_ = 0;
+};
+
+}  // namespace mokv::serf

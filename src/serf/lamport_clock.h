@@ -1,0 +1,37 @@
+// Lamport clock: numbers intents, events and queries so that everybody agrees which is newer.
+//
+// Threads: a value, confined to its owner.
+#pragma once
+
+#include <algorithm>
+
+#include "serf/options.h"
+
+namespace mokv::serf {
+
+class LamportClock {
+ public:
+  LamportTime now() const { return now_; }
+  LamportTime Tick() { return now_++; }
+
+  // False for a time so far ahead that no honest cluster has got there; it changes nothing.
+  bool Witness(LamportTime seen) {
+    if (!IsPlausible(seen)) return false;
+    now_ = std::max(now_, seen + 1);
+    return true;
+  }
+  bool IsPlausible(LamportTime seen) const {
+    return seen <= now_ || seen - now_ <= kLamportJumpMax;
+  }
+  void Restore(LamportTime at_least) {
+    if (at_least < kRestoreMax) now_ = std::max(now_, at_least);
+  }
+
+ private:
+  // What a file may say: leaves room for as many jumps.
+  static constexpr LamportTime kRestoreMax = LamportTime{1} << 62;
+
+  LamportTime now_ = 1;
+};
+
+}  // namespace mokv::serf
