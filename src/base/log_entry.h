@@ -18,6 +18,14 @@ enum class EntryType : uint8_t {
   kCommand = 2,        // A command of the state machine.
 };
 
+// An entry by its coordinates; 0/0 is what comes before the first one.
+struct EntryId {
+  Index index;
+  Term term;
+
+  bool operator==(const EntryId&) const = default;
+};
+
 // Immutable once made; the payload is shared, since the log, the peers and the state machine hold
 // it at the same time.
 struct Entry {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -93,8 +94,11 @@ Core::Core(const Options& options, Recovered recovered, Random& random, Monotoni
   if (options_.lease_reads) vote_for_nobody_until_ = now + options_.election_timeout;
   last_leader_contact_ = now - options_.election_timeout;
   election_timer_.Restart(now);
-  // Nobody can object, so the only voter need not wait.
-  if (membership()->voters() == Membership::Ids{options_.id} && !membership()->joint()) {
+  // Nobody can object, so the only voter need not wait; unless a leader that is being removed may
+  // still lead, by a lease from this node's former life.
+  const bool sole_leader = !options_.lease_reads || log_.membership_index() <= commit_;
+  if (sole_leader && membership()->voters() == Membership::Ids{options_.id} &&
+      !membership()->joint()) {
     election_timer_.ExpireAt(now);
   }
   standing_ = {.role = role_, .term = term_};
@@ -162,7 +166,10 @@ bool Core::AdmitTerm(const Message& message) {
   // hearing from a current leader, it does not update its term or grant its vote". So removed or
   // partitioned nodes cannot depose a leader. A transfer is the leader's own wish (§3.10).
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
-    if (!request->transfer && InLeaderContact()) return false;
+    if (!request->transfer && InLeaderContact()) {
+      VISITED(kVoteRequestUnheard);
+      return false;
+    }
   }
   BecomeFollower(message.term, IsFromLeader(message) ? message.from : NodeId());
   return true;
@@ -172,10 +179,13 @@ bool Core::AdmitTerm(const Message& message) {
 // one who has fallen behind would never catch up, or would believe to lead for ever.
 void Core::AnswerEarlierTerm(const Message& message) {
   if (std::holds_alternative<PreVoteRequest>(message.body)) {
+    VISITED(kEarlierPreVote);
     Send(message.from, PreVoteReply{.granted = false});
   } else if (std::holds_alternative<VoteRequest>(message.body)) {
+    VISITED(kEarlierVote);
     Send(message.from, VoteReply{.granted = false});
   } else if (IsFromLeader(message)) {
+    VISITED(kEarlierLeader);
     Send(message.from, TermNotice{});
   }
 }
@@ -208,6 +218,7 @@ bool Core::IsWellFormed(const Message& message) const {
 void Core::On(ConnectionClosed closed) {
   if (role_ == Role::kLeader) {
     if (const auto peer = progress_.find(closed.peer); peer != progress_.end()) {
+      VISITED(kConnectionOfLeaderClosed);
       peer->second.BecomeProbe();
     }
   } else if (closed.peer == leader_) {
@@ -288,7 +299,10 @@ void Core::TruncateLog(Index from) {
   }
   log_.TruncateFrom(from);
   durability_.OnTruncated(from);
-  if (log_.membership_index() != before) OnMembershipInEffect();
+  if (log_.membership_index() != before) {
+    VISITED(kConfigurationTruncated);
+    OnMembershipInEffect();
+  }
 }
 
 void Core::Deliver(Message message) {
@@ -305,6 +319,7 @@ void Core::Hold(Message message) {
   // While the disk hangs the leader asks again and again; the last answer says it all.
   if (!held_.empty() && held_.back().ticket == ticket &&
       Supersedes(message, held_.back().message)) {
+    VISITED(kHeldSuperseded);
     held_.pop_back();
   }
   held_.push_back({ticket, std::move(message)});
@@ -315,7 +330,10 @@ void Core::ReleaseHeld() {
     Message message = std::move(held_.front().message);
     held_.pop_front();
     // What was promised in an earlier term is of no use to anybody any more.
-    if (message.term != term_) continue;
+    if (message.term != term_) {
+      VISITED(kHeldOutdated);
+      continue;
+    }
     const bool superseded = !held_.empty() && held_.front().ticket <= durability_.persisted() &&
                             Supersedes(held_.front().message, message);
     if (superseded) continue;

@@ -235,6 +235,7 @@ class Core {
 
   // --- transfer.cc: §3.10.
   absl::Status WhyNotTransferTo(NodeId target) const;
+  absl::Status WhySilent(NodeId target) const;
   NodeId BestTransferTarget() const;
   void StartTransfer(RequestId request, NodeId target);
   void MaybeSendTimeoutNow(NodeId peer, const Progress& progress);

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 #include "raft/types.h"
 
@@ -38,7 +39,11 @@ class Durability {
     handed_ = std::min(handed_, from - 1);
     stable_ = std::min(stable_, from - 1);
     if (MUTATED(kAbaAcknowledgement)) return;
-    for (Write& write : writes_) write.last = std::min(write.last, from - 1);
+    for (Write& write : writes_) {
+      if (write.last < from) continue;
+      VISITED(kTruncatedWhileWriting);
+      write.last = from - 1;
+    }
   }
   // A snapshot takes the place of all entries; it is durable when the next write is.
   void OnReset(Index base) {

@@ -2,6 +2,7 @@
 // §4.2.3).
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -14,9 +15,16 @@ namespace mokv::raft {
 bool Core::CanCampaign() const {
   if (!membership()->IsVoter(options_.id) && !log_.IsVoterSince(commit_, options_.id)) return false;
   const Member* self = membership()->Find(options_.id);
-  if (self != nullptr && self->priority == kPriorityNever) return false;
+  if (self != nullptr && self->priority == kPriorityNever) {
+    VISITED(kCampaignNever);
+    return false;
+  }
   // A snapshot that is being installed is not this node's state yet.
-  if (install_.has_value() || install_ticket_ > durability_.persisted()) return false;
+  if (install_.has_value() || install_ticket_ > durability_.persisted()) {
+    VISITED(kCampaignInstalling);
+    return false;
+  }
+  if (DiskStalls()) VISITED(kCampaignDiskStalls);
   return !DiskStalls();
 }
 
@@ -41,6 +49,7 @@ bool Core::InLeaderContact() const {
 
 void Core::OnElectionTimeout() {
   if (CanCampaign()) return StartPreVote();
+  VISITED(kCampaignRefused);
   SetLeader(NodeId());  // Learners, too, notice that nobody leads.
   role_ = Role::kFollower;
   election_timer_.Restart(now_);
@@ -51,6 +60,7 @@ void Core::OnElectionTimeout() {
 // who still hears the leader answers no (InLeaderContact). With leases on waiting is the rule.
 void Core::OnLeaderLost() {
   if (options_.lease_reads && !MUTATED(kHintWithLeases)) return;
+  VISITED(kLeaderLost);
   leader_lost_ = true;
   if (!CanCampaign()) return;
   const Member* self = membership()->Find(options_.id);
@@ -79,6 +89,7 @@ void Core::StartPreVote() {
   SetLeader(NodeId());
   election_timer_.Restart(now_);
   if (early_pre_votes_left_ > 0) {
+    VISITED(kEarlyPreVote);
     --early_pre_votes_left_;
     const auto voters = static_cast<int64_t>(membership()->voters().size());
     election_timer_.ExpireAt(now_ + voters * options_.lost_leader_stagger);
@@ -110,11 +121,16 @@ void Core::On(const Message& message, const PreVoteReply& reply) {
     return On(message, VoteReply{.granted = message.term == term_});
   }
   if (role_ != Role::kPreCandidate) return;
-  if (message.term != (reply.granted ? term_.next() : term_)) return;  // Of another attempt.
+  if (message.term != (reply.granted ? term_.next() : term_)) {
+    VISITED(kPreVoteOfAnotherAttempt);
+    return;
+  }
   tally_.Record(message.from, reply.granted);
   const VoteResult result = tally_.Result(*membership());
   if (result == VoteResult::kWon && CanCampaign()) return StartElection(false);
-  if (result != VoteResult::kPending) role_ = Role::kFollower;
+  if (result == VoteResult::kPending) return;
+  VISITED(kPreVoteLost);
+  role_ = Role::kFollower;
 }
 
 // Figure 2, "Candidates": "increment currentTerm, vote for self, reset election timer, send
@@ -138,8 +154,16 @@ void Core::StartElection(bool transfer) {
 
 // Figure 2, RequestVote, receiver; its rule 1 and stickiness are in AdmitTerm.
 void Core::On(const Message& message, const VoteRequest& request) {
+  // §4.2.3, §6.4.1: AdmitTerm has asked only if the request brought the term. If other news did,
+  // the promise to the leader that was heard stands all the same.
+  if (!request.transfer && InLeaderContact()) {
+    VISITED(kVoteRequestUnheardInTerm);
+    return Send(message.from, VoteReply{.granted = false});
+  }
   const bool free = vote_ == NodeId() || vote_ == message.from || MUTATED(kVoteTwice);
   const bool up_to_date = log_.IsUpToDate(request.last) || MUTATED(kVoteForStaleLog);
+  if (!free) VISITED(kVoteNotFree);
+  if (!up_to_date) VISITED(kVoteLogBehind);
   if (!free || !up_to_date) return Send(message.from, VoteReply{.granted = false});
   role_ = Role::kFollower;  // Of a pre-candidate: the others have someone already.
   // A vote is a promise: it is heard only when it is durable.
@@ -153,7 +177,10 @@ void Core::On(const Message& message, const VoteReply& reply) {
   tally_.Record(message.from, reply.granted);
   const VoteResult result = tally_.Result(*membership());
   if (result == VoteResult::kWon) BecomeLeader();
-  if (result == VoteResult::kLost) BecomeFollower(term_, NodeId());
+  if (result == VoteResult::kLost) {
+    VISITED(kElectionLost);
+    BecomeFollower(term_, NodeId());
+  }
 }
 
 void Core::On(const Message&, const TermNotice&) {}  // AdmitTerm has done it all.

@@ -2,6 +2,7 @@
 // receiver; §3.5).
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -9,6 +10,7 @@ namespace mokv::raft {
 // A message of this term's leader: candidates give up (§3.4), and the election timeout starts anew.
 void Core::HearLeader(NodeId leader) {
   MOKV_CHECK(role_ != Role::kLeader);
+  if (role_ == Role::kCandidate) VISITED(kCandidateYields);
   if (role_ != Role::kFollower || leader_ != leader) BecomeFollower(term_, leader);
   last_leader_contact_ = now_;
   leader_lost_ = false;
@@ -24,7 +26,10 @@ void Core::On(const Message& message, const Append& append) {
   HearLeader(message.from);
   // What is committed here is equal to the leader's log already (§3.6.3, leader completeness), and
   // perhaps compacted: it is never compared again, let alone truncated.
-  if (append.previous.index < commit_) return AcceptUpTo(message.from, commit_);
+  if (append.previous.index < commit_) {
+    VISITED(kAppendBelowCommit);
+    return AcceptUpTo(message.from, commit_);
+  }
   const bool mutated = MUTATED(kNoPreviousCheck) && append.previous.index <= log_.last().index;
   if (!log_.Holds(append.previous) && !mutated) {
     // Rule 2, and "the term of the conflicting entry and the first index of that term" (§3.5), said
@@ -52,7 +57,11 @@ void Core::AppendFromLeader(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     if (entry.index <= log_.last().index) {
       const bool matches = log_.TermAt(entry.index) == entry.term;
-      if (matches && !(MUTATED(kTruncateMatching) && &entry == &entries.front())) continue;
+      if (matches && !(MUTATED(kTruncateMatching) && &entry == &entries.front())) {
+        VISITED(kAppendOverlaps);
+        continue;
+      }
+      VISITED(kAppendConflicts);
       if (MUTATED(kNoTruncationOnConflict)) continue;
       TruncateLog(entry.index);
     }

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 #include "raft/quorum.h"
 
@@ -19,6 +20,7 @@ void Core::LeaderDuties() {
     return BecomeFollower(term_, NodeId());
   }
   if (transfer_.has_value() && now_ >= transfer_->deadline) {
+    VISITED(kTransferTimesOut);
     FinishTransfer(Unavailable("the transfer of leadership did not come about in time"));
   }
   if (HandOverIfDiskStalls()) return;
@@ -65,9 +67,11 @@ void Core::On(const Message& message, const HeartbeatReply& reply) {
   // Nothing heard of what is in flight: an empty append tells whether it was lost. If the log has
   // been cut beyond that, only a (newer) snapshot helps.
   if (progress.OnHeartbeatReply()) {
+    VISITED(kSilentPeer);
     if (progress.next() > log_.base().index) {
       SendAppend(message.from, progress, nullptr);
     } else {
+      VISITED(kSilentPeerBehindBase);
       progress.BecomeProbe();
     }
   }
@@ -112,6 +116,7 @@ void Core::HandOverToPriority() {
   if (self == nullptr || transfer_.has_value() || ChangeInFlight() || !CommittedInTerm()) return;
   const NodeId best = BestTransferTarget();
   if (best == NodeId() || membership()->Find(best)->priority <= self->priority) return;
+  VISITED(kPriorityHandsOver);
   StartTransfer(RequestId(), best);
 }
 

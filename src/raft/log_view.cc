@@ -73,7 +73,7 @@ absl::Status LogView::Append(Entry entry) {
     MOKV_ASSIGN_OR_RETURN(Membership membership, Membership::Decode(entry.bytes()));
     history_.push_back({entry.index, std::make_shared<const Membership>(std::move(membership))});
   }
-  terms_.Append(entry.index, entry.term);
+  terms_.Append(entry.index, entry.index, entry.term);
   bytes_ += EntryBytes(entry);
   entries_.push_back(std::move(entry));
   return absl::OkStatus();
@@ -95,7 +95,7 @@ void LogView::TruncateFrom(Index from) {
 void LogView::CompactThrough(Index through) {
   if (through <= base().index) return;
   MOKV_CHECK_LE(through, last().index);
-  terms_.CompactThrough(through);
+  terms_.CutThrough({through, TermAt(through)});
   Trim(through, 0);
   first_in_memory_ = std::max(first_in_memory_, through.next());
   while (history_.size() > 1 && history_[1].index <= through) history_.erase(history_.begin());
@@ -110,6 +110,14 @@ void LogView::ResetTo(const SnapshotMeta& snapshot) {
 const std::shared_ptr<const Membership>& LogView::MembershipAt(Index index) const {
   for (size_t i = history_.size() - 1; i > 0; --i) {
     if (history_[i].index <= index) return history_[i].membership;
+  }
+  return history_.front().membership;
+}
+
+const std::shared_ptr<const Membership>& LogView::SettledMembership(Index commit) const {
+  for (size_t i = history_.size(); i > 0; --i) {
+    const auto& [index, membership] = history_[i - 1];
+    if ((index <= commit || commit == Index()) && !membership->joint()) return membership;
   }
   return history_.front().membership;
 }

@@ -18,12 +18,14 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "base/check.h"
 #include "base/log_entry.h"
+#include "base/term_runs.h"
 #include "raft/membership.h"
 #include "raft/messages.h"
-#include "raft/term_runs.h"
 
 namespace mokv::raft {
 
@@ -55,7 +57,11 @@ class LogView {
   // Whether the log, or its base, has this entry. False for what is compacted.
   bool Holds(Position position) const;
   // CHECKs base().index <= index <= last().index.
-  Term TermAt(Index index) const { return terms_.At(index); }
+  Term TermAt(Index index) const {
+    const std::optional<Term> term = terms_.TermAt(index);
+    MOKV_CHECK(term.has_value());
+    return *term;
+  }
   // CHECKs that it is in memory.
   const Entry& At(Index index) const;
   // §3.6.1: whether a log that ends at `other` is at least as up to date as this one.
@@ -82,6 +88,10 @@ class LogView {
   const std::shared_ptr<const Membership>& membership() const { return history_.back().membership; }
   Index membership_index() const { return history_.back().index; }
   const std::shared_ptr<const Membership>& MembershipAt(Index index) const;
+  // What the last finished change led to: the newest configuration that is neither joint nor after
+  // `commit`. As long as nothing is known to be committed, which is so after each start, the newest
+  // that is not joint.
+  const std::shared_ptr<const Membership>& SettledMembership(Index commit) const;
   // Whether `id` has a vote in the configuration at `index` or in a later one.
   bool IsVoterSince(Index index, NodeId id) const;
   // How many configurations the log has after `index`.

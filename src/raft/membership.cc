@@ -47,6 +47,9 @@ const Member* Membership::Find(NodeId id) const {
 bool Membership::IsVoter(NodeId id) const { return Has(voters_, id) || Has(outgoing_, id); }
 bool Membership::IsIncomingVoter(NodeId id) const { return Has(voters_, id); }
 bool Membership::IsLearner(NodeId id) const { return Has(learners_, id); }
+bool Membership::WasRemoved(NodeId id) const {
+  return std::find(removed_.begin(), removed_.end(), id) != removed_.end();
+}
 
 absl::StatusOr<Membership> Membership::Begin(absl::Span<const MemberChange> changes) const {
   if (joint()) return FailedPrecondition("a membership change is in progress");
@@ -100,6 +103,10 @@ absl::Status Membership::Apply(const MemberChange& change) {
     case MemberChange::Kind::kRemove:
       // Its entry in members_ goes with DropUnused: the outgoing half may still need it.
       if (!Erase(voters_, id)) MOKV_CHECK(Erase(learners_, id));
+      if (change.for_good) {
+        if (removed_.size() == kRemovedMax) removed_.erase(removed_.begin());
+        removed_.push_back(id);
+      }
       break;
     case MemberChange::Kind::kUpdate:
       member.rpc_address = change.member.rpc_address;
@@ -126,6 +133,7 @@ absl::Status Membership::AddLearner(const Member& member) {
   }
   members_.emplace(member.id, member);
   Insert(learners_, member.id);
+  std::erase(removed_, member.id);
   return absl::OkStatus();
 }
 

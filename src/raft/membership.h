@@ -46,10 +46,15 @@ struct MemberChange {
   };
   Kind kind = Kind::kAddLearner;
   Member member;
+  // Of kRemove: an operator's decision, to be remembered; see Membership::removed().
+  bool for_good = false;
 };
 
 class Membership {
  public:
+  // Far more than come back by mistake; each costs 8 bytes of every configuration.
+  static constexpr size_t kRemovedMax = 256;
+
   using Ids = std::vector<NodeId>;  // Sorted.
 
   // Nobody: a node that waits to be joined.
@@ -70,6 +75,10 @@ class Membership {
   const Ids& outgoing() const { return outgoing_; }  // Empty unless joint.
   const Ids& learners() const { return learners_; }
   const Ids& learners_next() const { return learners_next_; }
+  // Nodes that were removed for good, the latest last: whoever adds members by itself (gossip) must
+  // leave them out. Adding one forgets that. At most kRemovedMax.
+  const Ids& removed() const { return removed_; }
+  bool WasRemoved(NodeId id) const;
 
   const Member* Find(NodeId id) const;
   bool Contains(NodeId id) const { return Find(id) != nullptr; }
@@ -98,6 +107,7 @@ class Membership {
   Ids outgoing_;
   Ids learners_;
   Ids learners_next_;
+  Ids removed_;  // In the order of their removal.
 };
 
 // Entry 1 of a new cluster's log: committed from the start, since every first voter begins with it.

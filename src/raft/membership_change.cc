@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -20,11 +21,18 @@ void Core::On(ChangeMembership change) {
 
 absl::Status Core::WhyNotChange(const std::vector<MemberChange>& changes) const {
   if (role_ != Role::kLeader) return Unavailable("this node does not lead");
-  if (transfer_.has_value()) return Unavailable("leadership is being handed over");
-  if (ChangeInFlight()) return Unavailable("another membership change is in progress");
+  if (transfer_.has_value()) {
+    VISITED(kChangeWhileTransferring);
+    return Unavailable("leadership is being handed over");
+  }
+  if (ChangeInFlight()) {
+    VISITED(kChangeInFlight);
+    return Unavailable("another membership change is in progress");
+  }
   // Ongaro's correction of 2015 to §4.1: before a leader has committed in its own term, an earlier
   // leader's change may still be alive that this one does not know of.
   if (!CommittedInTerm() && !MUTATED(kChangeBeforeOwnTermCommit)) {
+    VISITED(kChangeTooEarly);
     return Unavailable("this leader has committed nothing in its term yet");
   }
   for (const MemberChange& change : changes) {
@@ -32,6 +40,7 @@ absl::Status Core::WhyNotChange(const std::vector<MemberChange>& changes) const 
     // §4.2.1: a voter that lags would hold up commits.
     const auto peer = progress_.find(change.member.id);
     if (peer != progress_.end() && !peer->second.catch_up.done()) {
+      VISITED(kChangeNotCaughtUp);
       return FailedPrecondition("{} has not caught up yet", change.member.name);
     }
   }
@@ -82,13 +91,20 @@ void Core::OnMembershipCommitted() {
   if (membership()->joint()) {
     // §4.3: "once C_old,new has been committed ... it is now safe for the leader to create a log
     // entry describing C_new". Not while the one who is to lead must not fall behind.
-    if (!transfer_.has_value()) AppendMembership(membership()->LeaveJoint());
+    if (transfer_.has_value()) {
+      VISITED(kJointWaitsForTransfer);
+      return;
+    }
+    AppendMembership(membership()->LeaveJoint());
     return;
   }
   FinishChange(absl::OkStatus(), false);
   // §4.2.2: a leader that is not part of C_new manages it without counting itself, and steps down
   // when C_new is committed.
-  if (!membership()->IsVoter(options_.id)) HandOverAndStepDown();
+  if (!membership()->IsVoter(options_.id)) {
+    VISITED(kRemovedLeader);
+    HandOverAndStepDown();
+  }
 }
 
 // Who has been removed is served, though not counted, until that is committed and it had the time
@@ -111,6 +127,7 @@ void Core::PromoteCaughtUp() {
     changes.push_back({.kind = MemberChange::Kind::kPromote, .member = member});
   }
   if (changes.empty() || !WhyNotChange(changes).ok()) return;
+  VISITED(kLearnersPromoted);
   const absl::Status started = StartChange(changes);
   MOKV_CHECK(started.ok());
 }

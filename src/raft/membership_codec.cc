@@ -44,6 +44,7 @@ std::string Membership::Encode() const {
     const bool to_learner = std::binary_search(learners_next_.begin(), learners_next_.end(), id);
     EncodeMember(members_.at(id), to_learner, *configuration.add_outgoing_members());
   }
+  for (const NodeId id : removed_) configuration.add_removed_node_ids(id.value());
   return configuration.SerializeAsString();
 }
 
@@ -65,6 +66,11 @@ absl::StatusOr<Membership> Membership::Decode(std::string_view bytes) {
     if (in.is_learner()) result.learners_next_.push_back(member.id);
     result.members_.emplace(member.id, std::move(member));  // Keeps what the incoming half says.
   }
+  if (configuration.removed_node_ids_size() > static_cast<int>(kRemovedMax)) {
+    return InvalidArgument("a configuration remembers {} removed nodes; limit {}",
+                           configuration.removed_node_ids_size(), kRemovedMax);
+  }
+  for (const uint64_t id : configuration.removed_node_ids()) result.removed_.emplace_back(id);
   for (Ids* ids : {&result.voters_, &result.outgoing_, &result.learners_, &result.learners_next_}) {
     std::sort(ids->begin(), ids->end());
   }

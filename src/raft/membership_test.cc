@@ -1,5 +1,6 @@
 #include "raft/membership.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -116,6 +117,27 @@ RC_GTEST_PROP(Membership, SurvivesChangesAndEncoding, ()) {
     now = next->joint() ? next->LeaveJoint() : *next;
     RC_ASSERT(*Membership::Decode(now.Encode()) == now);
   }
+}
+
+// Goal: a node that an operator removed is told from one that was never there, until it is added.
+TEST(Membership, RemembersWhoWasRemovedForGood) {
+  const auto member = [](uint64_t id) {
+    return Member{.id = NodeId(id), .name = fmt::format("n{}", id), .instance_id = "disk"};
+  };
+  const Membership three("c", {member(1), member(2), member(3)});
+  const auto one =
+      three.Begin({{{.kind = MemberChange::Kind::kRemove, .member = member(2), .for_good = true},
+                    {.kind = MemberChange::Kind::kRemove, .member = member(3)}}});
+  ASSERT_TRUE(one.ok()) << one.status();
+  const auto decoded = Membership::Decode(one->LeaveJoint().Encode());
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_TRUE(decoded->WasRemoved(NodeId(2)));
+  EXPECT_FALSE(decoded->WasRemoved(NodeId(3)));
+  EXPECT_EQ(*decoded, one->LeaveJoint());
+  const auto again =
+      decoded->Begin({{{.kind = MemberChange::Kind::kAddLearner, .member = member(2)}}});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(again->WasRemoved(NodeId(2)));
 }
 
 }  // namespace

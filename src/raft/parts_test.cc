@@ -121,32 +121,7 @@ TEST(Inflight, ReusesItsRing) {
   EXPECT_LE(inflight.capacity(), 4U);
 }
 
-// --- TermRuns and LogView
-
-TEST(TermRuns, KnowsTheTermOfEveryEntry) {
-  TermRuns runs;
-  for (const auto& [index, term] :
-       std::vector<std::pair<uint64_t, uint64_t>>{{1, 1}, {2, 1}, {3, 4}, {4, 4}, {5, 6}}) {
-    runs.Append(Index(index), Term(term));
-  }
-  EXPECT_EQ(runs.At(Index(0)), Term(0));
-  EXPECT_EQ(runs.At(Index(2)), Term(1));
-  EXPECT_EQ(runs.At(Index(3)), Term(4));
-  EXPECT_EQ(runs.At(Index(5)), Term(6));
-  EXPECT_EQ(runs.LastWithTermAtMost(Index(5), Term(5)), (Position{Index(4), Term(4)}));
-  EXPECT_EQ(runs.LastWithTermAtMost(Index(9), Term(3)), (Position{Index(2), Term(1)}));
-  EXPECT_EQ(runs.LastWithTermAtMost(Index(5), Term(0)), (Position{}));
-  runs.CompactThrough(Index(3));
-  EXPECT_EQ(runs.At(Index(3)), Term(4));
-  EXPECT_EQ(runs.At(Index(4)), Term(4));
-  EXPECT_EQ(runs.LastWithTermAtMost(Index(5), Term(2)), (Position{Index(3), Term(4)}));
-  runs.TruncateFrom(Index(5));
-  EXPECT_EQ(runs.last(), (Position{Index(4), Term(4)}));
-  runs.CompactThrough(Index(4));
-  EXPECT_EQ(runs.last(), (Position{Index(4), Term(4)}));
-  runs.Append(Index(5), Term(7));
-  EXPECT_EQ(runs.At(Index(5)), Term(7));
-}
+// --- LogView
 
 LogView MakeLog() {
   LogView log;
@@ -189,6 +164,28 @@ TEST(LogView, TakesConfigurationsBackWithTheirEntries) {
   log.TruncateFrom(Index(2));
   EXPECT_TRUE(log.membership()->IsVoter(Named("a").id));
   EXPECT_EQ(log.membership_index(), Index(1));
+}
+
+TEST(LogView, AConfigurationIsSettledWhenItIsCommittedAndNotJoint) {
+  const auto settled_has = [](const LogView& log, uint64_t commit, const std::string& name) {
+    return log.SettledMembership(Index(commit))->IsVoter(Named(name).id);
+  };
+  LogView log = MakeLog();
+  const auto with_learner = log.membership()->Begin(
+      std::vector<MemberChange>{{.kind = MemberChange::Kind::kAddLearner, .member = Named("b")}});
+  ASSERT_TRUE(with_learner.ok());
+  const auto joint = with_learner->Begin(
+      std::vector<MemberChange>{{.kind = MemberChange::Kind::kPromote, .member = Named("b")}});
+  ASSERT_TRUE(joint.ok() && joint->joint());
+  EXPECT_TRUE(log.Recover(Configured(4, 2, *joint)).ok());
+  EXPECT_FALSE(settled_has(log, 3, "b"));
+  EXPECT_FALSE(settled_has(log, 4, "b"));
+  EXPECT_FALSE(settled_has(log, 0, "b")) << "the newest that is not joint";
+  EXPECT_TRUE(settled_has(log, 4, "a"));
+  EXPECT_TRUE(log.Recover(Configured(5, 2, joint->LeaveJoint())).ok());
+  EXPECT_FALSE(settled_has(log, 4, "b"));
+  EXPECT_TRUE(settled_has(log, 5, "b"));
+  EXPECT_TRUE(settled_has(log, 0, "b"));
 }
 
 TEST(LogView, KeepsTermsAndConfigurationsOfWhatItForgets) {
@@ -337,6 +334,12 @@ TEST(CatchUp, NeedsARoundShorterThanAnElectionTimeout) {
   catch_up.OnProgress(Index(100), Index(160), At(60), milliseconds(50));  // Too long.
   EXPECT_FALSE(catch_up.done());
   catch_up.OnProgress(Index(160), Index(161), At(90), milliseconds(50));
+  EXPECT_TRUE(catch_up.done());
+}
+
+TEST(CatchUp, ASlowRoundAfterWhichNothingIsMissingIsEnough) {
+  CatchUp catch_up(Index(100), At(0));
+  catch_up.OnProgress(Index(100), Index(100), At(60), milliseconds(50));
   EXPECT_TRUE(catch_up.done());
 }
 

@@ -1,6 +1,7 @@
 // Core: linearizable reads without a log entry (§6.4), on the leader and on others.
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -8,6 +9,7 @@ namespace mokv::raft {
 void Core::On(Read read) {
   const ReadOrigin origin{.from = options_.id, .request = read.request};
   if (reads_.waiting() + forwarded_.waiting() >= options_.reads_max) {
+    VISITED(kReadTooMany);
     return RefuseRead(origin, Refusal::kTooManyReads);
   }
   if (role_ == Role::kLeader) return AddRead(origin);
@@ -41,8 +43,14 @@ MonotonicTime Core::lease_until() const {
 // of its term (§6.4, step 1): until then it does not know what is committed.
 void Core::BeginReadRound() {
   if (!reads_.staged()) return;
-  if (!CommittedInTerm() && !MUTATED(kReadBeforeOwnTermCommit)) return;
-  if (reads_.rounds_in_flight() >= options_.read_rounds_max) return;
+  if (!CommittedInTerm() && !MUTATED(kReadBeforeOwnTermCommit)) {
+    VISITED(kReadWaitsForCommit);
+    return;
+  }
+  if (reads_.rounds_in_flight() >= options_.read_rounds_max) {
+    VISITED(kReadRoundsFull);
+    return;
+  }
   BroadcastHeartbeat();
 }
 
@@ -76,6 +84,7 @@ void Core::ForwardOverdueReads() {
   if (leader_ == NodeId()) return;
   const MonotonicTime before = now_ - 2 * options_.heartbeat_interval;
   for (const ReadContext& context : forwarded_.Overdue(before, now_)) {
+    VISITED(kReadAskedAgain);
     Send(leader_, ReadIndexRequest{.context = context});
   }
 }
@@ -90,12 +99,18 @@ void Core::On(const Message& message, const ReadIndexRequest& request) {
   const ReadOrigin origin{.from = message.from, .context = request.context};
   const bool served = role_ == Role::kLeader && membership()->Contains(message.from) &&
                       reads_.waiting() < options_.reads_max;
-  if (!served) return RefuseRead(origin, Refusal::kNotLeader);
+  if (!served) {
+    VISITED(kReadRequestRefused);
+    return RefuseRead(origin, Refusal::kNotLeader);
+  }
   AddRead(origin);
 }
 
 void Core::On(const Message& message, const ReadIndexReply& reply) {
-  if (message.from != leader_) return;
+  if (message.from != leader_) {
+    VISITED(kReadAnswerOfAnother);
+    return;
+  }
   const bool refused = reply.index == Index();
   for (const RequestId read : forwarded_.OnReply(reply.context)) {
     output_.reads.push_back({.request = read,

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 #include "raft/quorum.h"
 
@@ -59,7 +60,10 @@ void Core::AdvanceCommit() {
   const Index reached =
       ReachedByQuorum(*membership(), [this](NodeId voter) { return MatchOf(voter); });
   if (reached <= commit_) return;
-  if (log_.TermAt(reached) != term_ && !MUTATED(kOldTermCommitByCounting)) return;
+  if (log_.TermAt(reached) != term_ && !MUTATED(kOldTermCommitByCounting)) {
+    VISITED(kCommitWaitsForOwnTerm);
+    return;
+  }
   CommitTo(reached);
 }
 
@@ -68,7 +72,9 @@ void Core::AdvanceCommit() {
 void Core::Replicate(NodeId peer, Progress& progress) {
   while (progress.CanSend(limits_) && SendNextAppend(peer, progress)) {
   }
-  TellCommit(peer, progress);
+  // While appends are under way another one will soon follow and say it by the way; behind the last
+  // one it is said on its own.
+  if (progress.inflight().count() == 0) TellCommit(peer, progress);
 }
 
 // False when there is nothing to send for now.
@@ -88,6 +94,7 @@ bool Core::SendNextAppend(NodeId peer, Progress& progress) {
     return !probing;
   }
   if (probing) {
+    VISITED(kProbeBeforeMemory);
     SendAppend(peer, progress, nullptr);  // Where the logs agree can be found without the entries.
   } else if (!progress.fetching) {
     progress.fetching = true;
@@ -129,6 +136,7 @@ void Core::SendAppend(NodeId peer, Progress& progress, EntryBatch entries) {
 void Core::TellCommit(NodeId peer, Progress& progress) {
   const Index commit = std::min(commit_, progress.match());
   if (progress.state() != Progress::State::kReplicate || progress.sent_commit >= commit) return;
+  VISITED(kCommitTold);
   progress.sent_commit = commit;
   Send(peer, Heartbeat{.commit = commit});
 }
@@ -140,9 +148,13 @@ void Core::On(const Message& message, const AppendReply& reply) {
   progress.last_response = now_;
   if (!reply.accepted) {
     const Index next = std::min(reply.hint.index, log_.last().index);
-    if (reply.rejected > log_.last().index || reply.rejected < log_.base().index) return;
+    if (reply.rejected > log_.last().index || reply.rejected < log_.base().index) {
+      VISITED(kRejectionOutdated);
+      return;
+    }
     // The follower's hint, and where this log can agree with a log that has that term there.
     const Position agreed = log_.ConflictHint(std::max(next, log_.base().index), reply.hint.term);
+    if (next < log_.base().index) VISITED(kHintBelowBase);
     const Index hint = next < log_.base().index ? next : agreed.index;
     if (progress.OnRejected(reply.rejected, hint)) ++stats_.appends_rejected;
     return;
@@ -167,6 +179,7 @@ void Core::On(EntriesFetched fetched) {
   Progress& progress = found->second;
   progress.fetching = false;
   if (fetched.entries == nullptr || fetched.entries->empty()) {
+    VISITED(kFetchFailed);
     // Not readable for now; the next heartbeat reply brings another try.
     progress.BecomeProbe();
     progress.OnSent(progress.next(), 0);
@@ -174,6 +187,7 @@ void Core::On(EntriesFetched fetched) {
   }
   if (fetched.entries->front().index != progress.next() || !progress.CanSend(limits_) ||
       progress.state() != Progress::State::kReplicate || progress.next() <= log_.base().index) {
+    VISITED(kFetchOutdated);
     return;
   }
   for (const Entry& entry : *fetched.entries) {

@@ -2,6 +2,7 @@
 // sent, and what one that arrives changes.
 #include "base/check.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -48,7 +49,9 @@ void Core::SendSnapshot(NodeId peer, Progress& progress) {
 void Core::On(SnapshotFailed failed) {
   const auto peer = progress_.find(failed.peer);
   if (role_ != Role::kLeader || peer == progress_.end()) return;
-  if (peer->second.state() == Progress::State::kSnapshot) peer->second.OnSnapshotFailed();
+  if (peer->second.state() != Progress::State::kSnapshot) return;
+  VISITED(kSnapshotFailed);
+  peer->second.OnSnapshotFailed();
 }
 
 // Figure 5.3, receiver.
@@ -61,11 +64,13 @@ void Core::On(const Message& message, const InstallSnapshot& install) {
   const SnapshotMeta& snapshot = install.snapshot;
   // What is committed here is never given back for an older state, nor its configuration.
   if (snapshot.last.index <= commit_ && !MUTATED(kSnapshotMovesCommitBack)) {
+    VISITED(kSnapshotOld);
     return AcceptUpTo(message.from, commit_);
   }
   // Step 6: "if existing log entry has same index and term as snapshot's last included entry,
   // retain log entries following it and reply". Then the log itself has all of it.
   if (snapshot.last.index > commit_ && log_.Holds(snapshot.last)) {
+    VISITED(kSnapshotHeld);
     CommitTo(snapshot.last.index);
     return AcceptUpTo(message.from, snapshot.last.index);
   }

@@ -1,9 +1,11 @@
 // Core: handing leadership over (§3.10).
+#include <chrono>
 #include <tuple>
 
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/core.h"
+#include "raft/coverage.h"
 #include "raft/mutation.h"
 
 namespace mokv::raft {
@@ -14,13 +16,16 @@ void Core::On(TransferLeadership transfer) {
   if (role_ != Role::kLeader) {
     status = Unavailable("this node does not lead");
   } else if (transfer_.has_value()) {
+    VISITED(kTransferTwice);
     status = Unavailable("leadership is being handed over already");
   } else if (target == options_.id) {
+    VISITED(kTransferToSelf);
     output_.transfers.push_back({.request = transfer.request, .status = absl::OkStatus()});
     return;
   } else {
     if (target == NodeId()) target = BestTransferTarget();
     status = WhyNotTransferTo(target);
+    if (status.ok()) status = WhySilent(target);
   }
   if (!status.ok()) {
     output_.transfers.push_back({.request = transfer.request, .status = std::move(status)});
@@ -40,6 +45,15 @@ absl::Status Core::WhyNotTransferTo(NodeId target) const {
     return FailedPrecondition("{} is never to lead", member->name);
   }
   return absl::OkStatus();
+}
+
+// Writes wait while a transfer is under way: not for one who will not answer.
+absl::Status Core::WhySilent(NodeId target) const {
+  const Duration silence = now_ - progress_.at(target).last_response;
+  if (silence < options_.election_timeout) return absl::OkStatus();
+  VISITED(kTransferToSilent);
+  return Unavailable("{} has not been heard from for {} ms", membership()->Find(target)->name,
+                     std::chrono::duration_cast<std::chrono::milliseconds>(silence).count());
 }
 
 // Of the voters that are alive and may lead: one that has what is committed, then the one of the
@@ -75,7 +89,10 @@ void Core::StartTransfer(RequestId request, NodeId target) {
 // §3.10, step 3, once step 2 ("fully updates the target server's log") is done.
 void Core::MaybeSendTimeoutNow(NodeId peer, const Progress& progress) {
   if (!transfer_.has_value() || transfer_->target != peer || transfer_->timeout_now_sent) return;
-  if (progress.match() != log_.last().index && !MUTATED(kTimeoutNowToLagging)) return;
+  if (progress.match() != log_.last().index && !MUTATED(kTimeoutNowToLagging)) {
+    VISITED(kTransferWaits);
+    return;
+  }
   transfer_->timeout_now_sent = true;
   Send(peer, TimeoutNow{});
 }
@@ -92,14 +109,21 @@ void Core::FinishTransfer(absl::Status status) {
 void Core::HandOverAndStepDown() {
   for (auto& [peer, progress] : progress_) TellCommit(peer, progress);
   const NodeId successor = BestTransferTarget();
-  if (successor != NodeId()) Send(successor, TimeoutNow{});
+  if (successor != NodeId()) {
+    Send(successor, TimeoutNow{});
+  } else {
+    VISITED(kHandOverToNobody);
+  }
   BecomeFollower(term_, NodeId());
 }
 
 // The target of a transfer: "equivalent to the target server's election timer firing" (§3.10), and
 // without a pre-vote, since the leader wishes it. Whoever cannot stand lets the leader go on.
 void Core::On(const Message& message, const TimeoutNow&) {
-  if (role_ != Role::kFollower || leader_ != message.from || !CanCampaign()) return;
+  if (role_ != Role::kFollower || leader_ != message.from || !CanCampaign()) {
+    VISITED(kTimeoutNowIgnored);
+    return;
+  }
   StartElection(true);
 }
 

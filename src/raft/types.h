@@ -38,10 +38,6 @@ enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 std::string_view RoleName(Role role);
 
 // A place in the log (§3.6.1 compares them): the entry at `index` had `term`.
-struct Position {
-  Index index;
-  Term term;
-  bool operator==(const Position&) const = default;
-};
+using Position = EntryId;
 
 }  // namespace mokv::raft

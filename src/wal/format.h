@@ -49,14 +49,6 @@ struct Position {
   auto operator<=>(const Position&) const = default;
 };
 
-// An entry by its coordinates; 0/0 is what comes before the first one.
-struct EntryId {
-  Index index;
-  Term term;
-
-  bool operator==(const EntryId&) const = default;
-};
-
 // How a segment that is in use begins: the first record of its first batch.
 struct SegmentStart {
   EntryId previous;       // Last entry of the segments before.

@@ -9,14 +9,14 @@
 #include "base/logging.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "base/term_runs.h"
 #include "wal/entry_index.h"
 #include "wal/format.h"
-#include "wal/item.h"
+#include "wal/queued_write.h"
 #include "wal/read.h"
 #include "wal/recovery.h"
 #include "wal/segment_pool.h"
 #include "wal/segment_writer.h"
-#include "wal/term_runs.h"
 #include "wal/unsynced.h"
 
 namespace mokv::wal {
@@ -72,7 +72,7 @@ class SegmentedLog final : public Log {
               {options_.directory, options_.segment_bytes, options_.ready_segments},
               std::move(recovered.pool), [this] { PostDrain(); }),
         callbacks_(std::move(callbacks)),
-        head_(recovered.terms.head()),
+        head_(recovered.terms.base()),
         last_(recovered.terms.last()),
         hard_state_(recovery_.hard_state),
         segments_(recovered.segments.begin(), recovered.segments.end()),
@@ -110,7 +110,7 @@ class SegmentedLog final : public Log {
   Ticket Append(Write write) override;
   Ticket CutHead(Index up_to) override;
   Ticket ResetTo(Index last, Term last_term) override;
-  absl::StatusOr<std::vector<Entry>> Read(Index first, uint64_t payload_bytes_max) override;
+  ReadTask PrepareRead(Index first, uint64_t payload_bytes_max) override;
   void Tick() override;
   Stats stats() const override;
   void Close() override;
@@ -119,7 +119,7 @@ class SegmentedLog final : public Log {
   // On the caller's thread.
   void AppendPieces(Write write);
   uint64_t AddPiece(const std::vector<Entry>& entries, size_t& end);
-  void Enqueue(Item item);
+  void Enqueue(QueuedWrite item);
 
   void PostDrain();
   // On the log thread.
@@ -127,7 +127,6 @@ class SegmentedLog final : public Log {
   absl::Status WriteQueued();
   size_t EncodeBatch();
   absl::Status NextSegment(uint64_t bytes);
-  absl::Status WriteBatch(size_t items);
   void Publish(size_t items, Position start, bool starts_segment);
   void SealHead(Ticket ticket);
   void RetireSegments(EntryId sealed_head);
@@ -153,7 +152,7 @@ class SegmentedLog final : public Log {
 
   // Between the threads.
   mutable Mutex mutex_;
-  std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<QueuedWrite> queue_ ABSL_GUARDED_BY(mutex_);
   bool task_posted_ ABSL_GUARDED_BY(mutex_) = true;  // Until it is open.
   EntryIndex index_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);
@@ -174,7 +173,7 @@ class SegmentedLog final : public Log {
 
   // Confined to the log thread; to the caller once that has stopped.
   Callbacks callbacks_;
-  std::deque<Item> taken_;
+  std::deque<QueuedWrite> taken_;
   EntryId head_;
   EntryId last_;  // Of what is durable.
   HardState hard_state_;
@@ -240,7 +239,7 @@ void SegmentedLog::AppendPieces(Write write) {
   const auto entries = std::make_shared<const std::vector<Entry>>(std::move(write.entries));
   bool first = true;
   for (size_t next = 0; first || next < entries->size(); first = false) {
-    Item item;
+    QueuedWrite item;
     item.block = {entries, next, next};
     uint64_t bytes = AddPiece(*entries, item.block.end);
     next = item.block.end;
@@ -285,8 +284,8 @@ Ticket SegmentedLog::CutHead(Index up_to) {
   MOKV_CHECK_LE(up_to, terms_.last_index());
   if (up_to < terms_.first_index()) return last_ticket_;
   const EntryId head{up_to, *terms_.TermAt(up_to)};
-  terms_.CutHead(head);
-  Item item;
+  terms_.CutThrough(head);
+  QueuedWrite item;
   item.ticket = ++last_ticket_;
   item.head = head;
   item.bytes_max = kBatchHeaderBytes + RecordBytes(0);
@@ -299,7 +298,7 @@ Ticket SegmentedLog::ResetTo(Index last, Term last_term) {
   MOKV_CHECK_LT(last, Index(UINT64_MAX));
   terms_ = TermRuns({last, last_term});
   unsynced_.Clear();
-  Item item;
+  QueuedWrite item;
   item.ticket = ++last_ticket_;
   item.reset = EntryId{last, last_term};
   item.bytes_max = kBatchHeaderBytes + RecordBytes(0);
@@ -307,7 +306,7 @@ Ticket SegmentedLog::ResetTo(Index last, Term last_term) {
   return last_ticket_;
 }
 
-void SegmentedLog::Enqueue(Item item) {
+void SegmentedLog::Enqueue(QueuedWrite item) {
   item.last = terms_.last();
   const MonotonicTime now = clock_.Now();
   item.since = now;
@@ -335,7 +334,7 @@ void SegmentedLog::Drain() {
   {
     const MutexLock lock(mutex_);
     task_posted_ = false;
-    for (Item& item : queue_) taken_.push_back(std::move(item));
+    for (QueuedWrite& item : queue_) taken_.push_back(std::move(item));
     queue_.clear();
   }
   if (failed_.load()) return;
@@ -371,7 +370,7 @@ size_t SegmentedLog::EncodeBatch() {
   size_t items = 0;
   batch_.Clear();
   for (; items < taken_.size(); ++items) {
-    const Item& item = taken_[items];
+    const QueuedWrite& item = taken_[items];
     used += item.bytes_max - kBatchHeaderBytes;
     if (used > room) break;
     if (items > 0 && (used > kBatchBytesGoal || item.begins_batch())) break;
@@ -410,7 +409,7 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
   // A cut in this very batch is not sealed by it.
   const EntryId sealed = head_;
   for (size_t i = 0; i < items; ++i) {
-    Item& item = taken_[i];
+    QueuedWrite& item = taken_[i];
     bytes += item.bytes_max;
     entries += item.block.size();
     if (item.block.size() > 0 && first_entry == Index(0)) first_entry = item.block.front().index;
@@ -420,7 +419,7 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
     seals_head = seals_head || item.seals_head;
     head_moved = head_moved || item.head.has_value() || item.reset.has_value();
   }
-  const Item& first = taken_.front();
+  const QueuedWrite& first = taken_.front();
   const Durable durable{taken_[items - 1].ticket, taken_[items - 1].last.index,
                         taken_[items - 1].last.term};
   last_ = taken_[items - 1].last;
@@ -456,7 +455,7 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
 // log as it was before. What that consisted of must be there: files go only once one more batch is
 // in the same segment as, or behind, the one that made them superfluous.
 void SegmentedLog::SealHead(Ticket ticket) {
-  Item item;
+  QueuedWrite item;
   item.ticket = ticket;
   item.since = clock_.Now();
   item.hard_state = hard_state_;
@@ -502,36 +501,37 @@ void SegmentedLog::Fail(const absl::Status& status) {
   callbacks_.on_failure(status);
 }
 
-absl::StatusOr<std::vector<Entry>> SegmentedLog::Read(Index first, uint64_t payload_bytes_max) {
+Log::ReadTask SegmentedLog::PrepareRead(Index first, uint64_t payload_bytes_max) {
   if (first < terms_.first_index()) {
-    return absl::OutOfRangeError(fmt::format("entry {} has been cut off; the log begins with {}",
-                                             first, terms_.first_index()));
+    return
+        [status = absl::OutOfRangeError(fmt::format(
+             "entry {} has been cut off; the log begins with {}", first, terms_.first_index()))] {
+          return status;
+        };
   }
   unsynced_.Trim(Ticket(durable_ticket_.load(std::memory_order_acquire)));
   const Index end = terms_.last_index().next();
   const Index files_end = std::min(unsynced_.first_index().value_or(end), end);
-  std::vector<Entry> entries;
-  uint64_t left = payload_bytes_max;
+  ReadPlan plan{.first = first, .payload_bytes_max = payload_bytes_max};
+  uint64_t bytes = 0;
   Index next = first;
-  while (next < files_end) {
-    std::optional<Extent> extent;
-    {
-      const MutexLock lock(mutex_);
-      extent = index_.Find(next);
-    }
+  while (next < files_end && bytes <= payload_bytes_max) {
+    const MutexLock lock(mutex_);
+    std::optional<Extent> extent = index_.Find(next);
     MOKV_CHECK(extent.has_value());
-    const Index last = std::min(extent->last, files_end - 1);
-    MOKV_RETURN_IF_ERROR(
-        ReadExtent(files_, options_.directory, *extent, next, last, left, entries));
-    next = first + entries.size();
-    if (next <= last) return entries;
+    extent->last = std::min(extent->last, files_end - 1);
+    // The first one may hold little from `first` on.
+    if (!plan.extents.empty()) bytes += extent->end_offset - extent->start.offset;
+    next = extent->last.next();
+    plan.extents.push_back(*extent);
   }
-  for (; next < end; ++next) {
+  uint64_t left = payload_bytes_max;
+  for (; next >= files_end && next < end; ++next) {
     const Entry& entry = unsynced_.At(next);
-    if (!TakeBytes(entry.bytes().size(), entries.empty(), left)) break;
-    entries.push_back(entry);
+    if (!TakeBytes(entry.bytes().size(), plan.unsynced.empty(), left)) break;
+    plan.unsynced.push_back(entry);
   }
-  return entries;
+  return [this, plan = std::move(plan)] { return ReadPlanned(files_, options_.directory, plan); };
 }
 
 void SegmentedLog::Tick() {
@@ -584,7 +584,7 @@ void SegmentedLog::Close() {
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& clock,
                                                Executor& log_thread, Executor& background,
                                                Options options, Callbacks callbacks,
-                                               OnEntry on_entry) {
+                                               OnEntry on_entry, OnCommitted on_committed) {
   MOKV_CHECK(callbacks.on_durable && callbacks.on_failure && on_entry);
   MOKV_CHECK_GE(options.segment_bytes, kSegmentBytesMin);
   MOKV_CHECK_GE(options.ready_segments, 1u);
@@ -592,7 +592,8 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
   MOKV_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(options.directory)));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
                         files.Lock(fmt::format("{}/{}", options.directory, kLockName)));
-  MOKV_ASSIGN_OR_RETURN(RecoveredLog recovered, RecoverLog(files, options.directory, on_entry));
+  MOKV_ASSIGN_OR_RETURN(RecoveredLog recovered,
+                        RecoverLog(files, options.directory, on_entry, on_committed));
   auto log =
       std::make_unique<SegmentedLog>(files, clock, log_thread, background, std::move(options),
                                      std::move(callbacks), std::move(lock), std::move(recovered));

@@ -4,10 +4,11 @@
 // queued as one batch, calls fdatasync once, and reports the last ticket that is durable now (group
 // commit).
 //
-// Threads:  Append, CutHead, ResetTo, Read, TermAt and the indexes are confined to one caller (the
-//           replica thread); Admit, Tick and stats are thread-safe. Callbacks are called on the log
-//           thread, or in Close. Segments are prepared on the background executor. Both executors
-//           may be one, must outlive the log and run none of its tasks after Close.
+// Threads:  Append, CutHead, ResetTo, Read, PrepareRead, TermAt and the indexes are confined to one
+//           caller (the replica thread); Admit, Tick and stats are thread-safe. Callbacks are
+//           called on the log thread, or in Close. Segments are prepared on the background
+//           executor. Both executors may be one, must outlive the log and run none of its tasks
+//           after Close.
 // Failure:  after a failed write or fdatasync nothing more is written and `on_failure` is called
 //           once; the node must stop. An fdatasync is never tried again (see ATC'20, "Can
 //           applications recover from fsync failures?").
@@ -132,6 +133,9 @@ class Log {
   // it, as it did in the log; those outside of recovery().first_index to last_index do not count.
   // An error ends the recovery. The view is valid during the call.
   using OnEntry = absl::AnyInvocable<absl::Status(const EntryView&)>;
+  // Now and then between them: no entry up to `index` will be replaced any more, since it was known
+  // to be committed. An error ends the recovery.
+  using OnCommitted = absl::AnyInvocable<absl::Status(Index index)>;
 
   // Opens or creates the log in `options.directory` and recovers it; all that it reports is
   // durable. DATA_LOSS, naming file and offset, for damage below the durable mark;
@@ -140,7 +144,8 @@ class Log {
   static absl::StatusOr<std::unique_ptr<Log>> Open(FileSystem& files, const Clock& clock,
                                                    Executor& log_thread, Executor& background,
                                                    Options options, Callbacks callbacks,
-                                                   OnEntry on_entry);
+                                                   OnEntry on_entry,
+                                                   OnCommitted on_committed = nullptr);
 
   virtual ~Log() = default;
 
@@ -169,7 +174,15 @@ class Log {
   // Entries from `first` on, at least one if there is one and otherwise as many as have at most
   // `payload_bytes_max` together; durable or not. OUT_OF_RANGE below first_index(); DATA_LOSS,
   // naming file and offset, for bytes that do not verify.
-  virtual absl::StatusOr<std::vector<Entry>> Read(Index first, uint64_t payload_bytes_max) = 0;
+  absl::StatusOr<std::vector<Entry>> Read(Index first, uint64_t payload_bytes_max) {
+    return PrepareRead(first, payload_bytes_max)();
+  }
+
+  // The same in two steps: the second, which does the reading, is to be called once, on any thread,
+  // while the log is open. It finds what there was at the first, unless that has been cut or
+  // replaced since: then it may fail with DATA_LOSS or OUT_OF_RANGE, or find what is there now.
+  using ReadTask = absl::AnyInvocable<absl::StatusOr<std::vector<Entry>>()>;
+  virtual ReadTask PrepareRead(Index first, uint64_t payload_bytes_max) = 0;
 
   // To be called several times a second: after a lack of space, tries again.
   virtual void Tick() = 0;

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/testing/crash_file_system.h"
+#include "base/testing/fake_clock.h"
 #include "base/testing/manual_executor.h"
 #include "wal/format.h"
 #include "wal/log.h"
@@ -28,13 +30,6 @@ inline std::string ToString(const Entry& entry) {
                      entry.bytes());
 }
 
-class FakeClock final : public Clock {
- public:
-  MonotonicTime Now() const override { return now; }
-  Duration WallTime() const override { return now.since_start; }
-  MonotonicTime now;
-};
-
 class LogHarness {
  public:
   explicit LogHarness(uint64_t segment_bytes = 4096) {
@@ -46,6 +41,7 @@ class LogHarness {
     log.reset();
     executor.DropAll();
     entries.clear();
+    committed = Index(0);
     durable.clear();
     batches.clear();
     failures.clear();
@@ -59,11 +55,19 @@ class LogHarness {
     callbacks.on_failure = [this](const absl::Status& status) { failures.push_back(status); };
     callbacks.on_sync = [this](Duration) { ++syncs; };
     durable_ticket = Ticket(0);
-    auto opened = Log::Open(*file_system, clock, executor, executor, options, std::move(callbacks),
-                            [this](const EntryView& entry) {
-                              Keep(entry);
-                              return absl::OkStatus();
-                            });
+    auto opened = Log::Open(
+        *file_system, clock, executor, executor, options, std::move(callbacks),
+        [this](const EntryView& entry) {
+          // What was told to be committed is never replaced.
+          MOKV_CHECK_GT(entry.index, committed);
+          Keep(entry);
+          return absl::OkStatus();
+        },
+        [this](Index index) {
+          MOKV_CHECK_GT(index, committed);
+          committed = index;
+          return absl::OkStatus();
+        });
     if (!opened.ok()) return opened.status();
     log = *std::move(opened);
     // What was found and then dropped or cut off.
@@ -105,6 +109,7 @@ class LogHarness {
   ManualExecutor executor;
   std::unique_ptr<Log> log;
   std::vector<Entry> entries;  // That the last Open found.
+  Index committed;             // What it was told last to be so.
   std::vector<std::pair<uint64_t, uint64_t>> durable;
   std::vector<Durable> batches;
   std::vector<absl::Status> failures;

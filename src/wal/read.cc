@@ -55,4 +55,21 @@ absl::Status ReadExtent(FileSystem& files, const std::string& directory, const E
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<Entry>> ReadPlanned(FileSystem& files, const std::string& directory,
+                                               const ReadPlan& plan) {
+  std::vector<Entry> entries;
+  uint64_t left = plan.payload_bytes_max;
+  Index next = plan.first;
+  for (const Extent& extent : plan.extents) {
+    MOKV_RETURN_IF_ERROR(ReadExtent(files, directory, extent, next, extent.last, left, entries));
+    next = plan.first + entries.size();
+    if (next <= extent.last) return entries;
+  }
+  for (const Entry& entry : plan.unsynced) {
+    if (!TakeBytes(entry.bytes().size(), entries.empty(), left)) break;
+    entries.push_back(entry);
+  }
+  return entries;
+}
+
 }  // namespace mokv::wal

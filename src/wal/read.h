@@ -2,6 +2,7 @@
 #pragma once
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <string>
 #include <vector>
@@ -18,6 +19,17 @@ namespace mokv::wal {
 absl::Status ReadExtent(FileSystem& files, const std::string& directory, const Extent& extent,
                         Index first, Index last, uint64_t& payload_bytes_left,
                         std::vector<Entry>& entries);
+
+// Where to read the entries from `first` on: what is in files, then what is not yet.
+struct ReadPlan {
+  Index first;
+  uint64_t payload_bytes_max = 0;
+  std::vector<Extent> extents;
+  std::vector<Entry> unsynced;  // Follow on the extents.
+};
+// As ReadExtent, for all of them. Thread-safe.
+absl::StatusOr<std::vector<Entry>> ReadPlanned(FileSystem& files, const std::string& directory,
+                                               const ReadPlan& plan);
 
 // Takes `payload_bytes` from what is left; false when there is not enough, and nothing is taken.
 bool TakeBytes(uint64_t payload_bytes, bool is_first, uint64_t& payload_bytes_left);

@@ -27,8 +27,9 @@ struct SegmentFile {
 
 class Recoverer {
  public:
-  Recoverer(FileSystem& files, const std::string& directory, Log::OnEntry& on_entry)
-      : files_(files), directory_(directory), on_entry_(on_entry) {}
+  Recoverer(FileSystem& files, const std::string& directory, Log::OnEntry& on_entry,
+            Log::OnCommitted& on_committed)
+      : files_(files), directory_(directory), on_entry_(on_entry), on_committed_(on_committed) {}
 
   absl::StatusOr<RecoveredLog> Run() {
     MOKV_RETURN_IF_ERROR(FindSegments());
@@ -52,6 +53,7 @@ class Recoverer {
   absl::Status Scan(size_t i);
   absl::Status CheckStart(const SegmentFile& segment) const;
   absl::Status Replay(const SegmentFile& segment, const Batch& batch);
+  absl::Status TellCommitted();
   absl::Status ReplayRecord(const Record& record);
   absl::StatusOr<uint32_t> ReplayRun(RecordCursor& cursor, EntryId first);
   absl::Status CheckEntry(EntryId id);
@@ -67,6 +69,8 @@ class Recoverer {
   FileSystem& files_;
   const std::string& directory_;
   Log::OnEntry& on_entry_;
+  Log::OnCommitted& on_committed_;
+  Index committed_;  // As last told.
 
   std::map<uint64_t, SegmentFile> found_;  // By generation.
   std::vector<SegmentFile*> chain_;        // Those that the log consists of, in order.
@@ -180,7 +184,7 @@ absl::Status Recoverer::Scan(size_t i) {
 absl::Status Recoverer::CheckStart(const SegmentFile& segment) const {
   const EntryId previous = segment.start->previous;
   const EntryId last = result_.terms.last();
-  const bool known = !head_term_unknown_ || last.index > result_.terms.head().index;
+  const bool known = !head_term_unknown_ || last.index > result_.terms.base().index;
   if (previous.index == last.index && (!known || previous.term == last.term)) {
     return absl::OkStatus();
   }
@@ -225,7 +229,16 @@ absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
     result_.index.Add(batch_first_, result_.terms.last_index(), {segment.generation, batch.offset},
                       batch.end_offset);
   }
-  return absl::OkStatus();
+  return TellCommitted();
+}
+
+// Only between batches: within one the commit index may already speak of entries that take the
+// place of those that were told.
+absl::Status Recoverer::TellCommitted() {
+  const Index committed = std::min(result_.recovery.hard_state.commit, result_.terms.last_index());
+  if (on_committed_ == nullptr || committed <= committed_) return absl::OkStatus();
+  committed_ = committed;
+  return on_committed_(committed);
 }
 
 // The entries at `cursor`, of which `first` is the first, as long as they follow on each other in
@@ -324,7 +337,7 @@ absl::Status Recoverer::ReplayTruncation(Index from) {
     return DataLoss("truncation from {} of a log of {} to {}", from, terms.first_index(),
                     terms.last_index());
   }
-  if (from > terms.head().index) {
+  if (from > terms.base().index) {
     terms.TruncateFrom(from);
     result_.index.TruncateFrom(from);
     return absl::OkStatus();
@@ -349,7 +362,7 @@ absl::Status Recoverer::CheckHead() const {
     return DataLoss("{}: the head is cut up to entry {}, but the log ends with {}{}",
                     chain_.back()->path, head_.index, terms.last_index(), cut_text_);
   }
-  if (terms.head().index <= head_.index) return absl::OkStatus();
+  if (terms.base().index <= head_.index) return absl::OkStatus();
   const SegmentFile& first = *chain_.front();
   const uint64_t previous = first.start->previous_end.generation;
   const auto found = found_.find(previous);
@@ -475,8 +488,8 @@ absl::Status Recoverer::SortTheRest() {
 void Recoverer::FillSummary() {
   Recovery& recovery = result_.recovery;
   TermRuns& terms = result_.terms;
-  if (head_.index >= terms.head().index) terms.CutHead(head_);
-  result_.index.CutHead(terms.head().index);
+  if (head_.index >= terms.base().index) terms.CutThrough(head_);
+  result_.index.CutHead(terms.base().index);
   recovery.first_index = terms.first_index();
   recovery.last_index = terms.last_index();
   recovery.last_term = terms.last_term();
@@ -486,8 +499,8 @@ void Recoverer::FillSummary() {
 }  // namespace
 
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
-                                        Log::OnEntry& on_entry) {
-  return Recoverer(files, directory, on_entry).Run();
+                                        Log::OnEntry& on_entry, Log::OnCommitted& on_committed) {
+  return Recoverer(files, directory, on_entry, on_committed).Run();
 }
 
 }  // namespace mokv::wal

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/term_runs.h"
 #include "wal/entry_index.h"
 #include "wal/format.h"
 #include "wal/log.h"
 #include "wal/segment_pool.h"
-#include "wal/term_runs.h"
 
 namespace mokv::wal {
 
@@ -43,6 +43,6 @@ struct RecoveredLog {
 };
 
 absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
-                                        Log::OnEntry& on_entry);
+                                        Log::OnEntry& on_entry, Log::OnCommitted& on_committed);
 
 }  // namespace mokv::wal

@@ -66,6 +66,26 @@ TEST_F(LogRecovery, CutsATornLastBatchAndGoesOn) {
   EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
 }
 
+// Goal: who applies entries while they are found must not apply one that a later batch replaces,
+//       although the commit index on disk grows past its place.
+TEST_F(LogRecovery, TellsWhatIsCommittedOnlyWhenNothingReplacesIt) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Append({.entries = {MakeEntry(1, 1, "a"), MakeEntry(2, 1, "old"), MakeEntry(3, 1, "old")},
+                  .hard_state = HardState{Term(1), "n", Index(1)}});
+  harness.executor.RunAll();
+  // One batch: the truncation, what takes the place, and that it is committed.
+  harness.Append({.truncate_from = Index(2),
+                  .entries = {MakeEntry(2, 2, "new"), MakeEntry(3, 2, "new")},
+                  .hard_state = HardState{Term(2), "", Index(3)}});
+  harness.Append({.entries = {MakeEntry(4, 2, "tail")}});
+  harness.executor.RunAll();
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.committed, Index(3));
+  EXPECT_EQ(harness.EntryTexts().back(), "4/2 type 2 tail");
+}
+
 TEST_F(LogRecovery, CountsATornBatchOnce) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);

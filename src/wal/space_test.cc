@@ -176,6 +176,8 @@ TEST_F(LogSpace, NewLogNeedsSpaceToOpen) {
   LogHarness harness;
   harness.files.SetCapacity(1000);
   EXPECT_TRUE(absl::IsResourceExhausted(harness.Open()));
+  // The log is gone: nothing may be left that would look at it.
+  EXPECT_EQ(harness.executor.pending(), 0u);
   harness.files.SetCapacity(std::nullopt);
   EXPECT_TRUE(harness.Open().ok());
 }

@@ -100,7 +100,7 @@ void Cluster::Process(Node& node, Output output) {
     node.writes.push_back(std::move(*output.persist));
   }
   for (Message& message : output.messages) {
-    invariants_.OnSend(message, node.disk);
+    invariants_.OnSend(*node.core, message, node.disk);
     network_.push_back(std::move(message));
   }
   invariants_.OnCommitted(*node.core, output.committed, [this](NodeId id, Position position) {

@@ -1,7 +1,8 @@
 #include "raft/testing/invariants.h"
 
+#include <algorithm>
+
 #include "base/check.h"
-#include "raft/quorum.h"
 
 namespace mokv::raft::testing {
 
@@ -29,6 +30,14 @@ void Disk::Write(const PersistRequest& request) {
   if (request.hard_state.has_value()) hard_state = *request.hard_state;
 }
 
+bool HeldByQuorum(const Membership& membership, const std::function<bool(NodeId)>& holds) {
+  const auto majority = [&](const Membership::Ids& voters) {
+    const auto held = std::count_if(voters.begin(), voters.end(), holds);
+    return 2 * static_cast<size_t>(held) > voters.size();
+  };
+  return majority(membership.voters()) && (!membership.joint() || majority(membership.outgoing()));
+}
+
 void Invariants::OnStart(const Core& core, const Disk& disk) {
   lives_[core.id()] = {.term = core.term(), .vote = core.vote(), .commit = core.commit()};
   Position previous = disk.base;
@@ -41,44 +50,67 @@ void Invariants::OnStart(const Core& core, const Disk& disk) {
 void Invariants::OnTransition(const Core& core) {
   Life& life = lives_[core.id()];
   const LogView& log = core.log();
-  if (core.term() < life.term) Fail("{}: term fell", core.id());
+  if (core.term() < life.term) Fail("monotonic term: that of {} fell", core.id());
   if (core.term() == life.term && life.vote != NodeId() && core.vote() != life.vote) {
-    Fail("{}: its vote in term {} changed from {} to {}", core.id(), life.term, life.vote,
-         core.vote());
+    Fail("one vote a term: that of {} in term {} changed from {} to {}", core.id(), life.term,
+         life.vote, core.vote());
   }
-  if (core.commit() < life.commit) Fail("{}: commit fell from {}", core.id(), life.commit);
+  if (core.commit() < life.commit) {
+    Fail("monotonic commit: that of {} fell from {}", core.id(), life.commit);
+  }
   if (log.base().index > core.applied() || core.applied() > core.commit() ||
       core.commit() > log.last().index || core.durability().stable() > log.last().index) {
-    Fail("{}: base {} applied {} commit {} stable {} last {} are out of order", core.id(),
+    Fail("order of indexes: {}: base {} applied {} commit {} stable {} last {}", core.id(),
          log.base().index, core.applied(), core.commit(), core.durability().stable(),
          log.last().index);
   }
   if (core.role() == Role::kLeader) {
-    const bool same_term = life.role == Role::kLeader && life.term == core.term();
-    if (!same_term) {
-      life.match.clear();
-      CheckNewLeader(core);
-    }
-    // Who has been removed begins anew when it is added again.
-    std::erase_if(life.match,
-                  [&](const auto& peer) { return !core.progress().contains(peer.first); });
-    for (const auto& [peer, progress] : core.progress()) {
-      Index& match = life.match[peer];
-      if (progress.match() < match)
-        Fail("{}: the match of {} fell from {}", core.id(), peer, match);
-      match = progress.match();
-      if (progress.match() >= progress.next()) Fail("{}: match and next of {}", core.id(), peer);
-    }
-    if (core.can_serve() && log.ConfigurationsAfter(core.commit()) > 1) {
-      Fail("{}: two membership changes are in flight", core.id());
-    }
+    CheckLeader(core, life);
   } else if (!core.progress().empty()) {
-    Fail("{}: progress without leadership", core.id());
+    Fail("progress without leadership: {}", core.id());
   }
   life.term = core.term();
   life.vote = core.vote();
   life.commit = core.commit();
   life.role = core.role();
+}
+
+void Invariants::CheckLeader(const Core& core, Life& life) {
+  const LogView& log = core.log();
+  const bool same_term = life.role == Role::kLeader && life.term == core.term();
+  if (!same_term) {
+    life.match.clear();
+    CheckNewLeader(core);
+  }
+  // Who has been removed begins anew when it is added again.
+  if (life.match.size() > core.progress().size()) {
+    std::erase_if(life.match,
+                  [&](const auto& peer) { return !core.progress().contains(peer.first); });
+  }
+  for (const auto& [peer, progress] : core.progress()) {
+    Index& match = life.match[peer];
+    if (progress.match() < match) {
+      Fail("monotonic match: {}: that of {} fell from {}", core.id(), peer, match);
+    }
+    match = progress.match();
+    if (progress.match() >= progress.next()) Fail("match below next: {} of {}", core.id(), peer);
+  }
+  // §3.6.2, figure 8.
+  if (same_term && core.commit() > life.commit && log.TermAt(core.commit()) != core.term()) {
+    Fail("commit by counting: {}, leader of term {}, commits {}/{}", core.id(), core.term(),
+         core.commit(), log.TermAt(core.commit()));
+  }
+  // §4.1, and Ongaro's correction of 2015.
+  if (core.can_serve()) {
+    if (log.ConfigurationsAfter(core.commit()) > 1) {
+      Fail("one membership change: {} has two in flight", core.id());
+    }
+  } else if (log.membership_index() > log.base().index &&
+             log.membership_index() <= log.last().index &&
+             log.TermAt(log.membership_index()) == core.term()) {
+    Fail("change after a commit: {} changes members in term {}, but has committed nothing in it",
+         core.id(), core.term());
+  }
 }
 
 // Election safety, and leader completeness: "if a log entry is committed in a given term, then that
@@ -89,9 +121,16 @@ void Invariants::CheckNewLeader(const Core& core) {
     Fail("election safety: {} and {} lead in term {}", leader->second, core.id(), core.term());
   }
   const LogView& log = core.log();
+  const auto voted = [&](NodeId voter) {
+    const auto vote = votes_.find({voter, core.term()});
+    return voter == core.id() || (vote != votes_.end() && vote->second == core.id());
+  };
+  if (!HeldByQuorum(*log.membership(), voted)) {
+    Fail("votes of a quorum: {} leads in term {} without", core.id(), core.term());
+  }
   for (Index i = log.base().index.next(); i <= committed(); ++i) {
+    if (committed_in_[i.value() - 1] >= core.term()) continue;  // Overruled without knowing it.
     if (i > log.last().index || log.TermAt(i) != committed_[i.value() - 1]) {
-      if (committed_[i.value() - 1] >= core.term()) break;  // Committed after it was overruled.
       Fail("leader completeness: {}, leader of term {}, lacks {}/{}", core.id(), core.term(), i,
            committed_[i.value() - 1]);
     }
@@ -126,7 +165,7 @@ void Invariants::CheckVote(NodeId voter, Term term, NodeId candidate) {
 }
 
 // Promises that leave a node must be on its disk.
-void Invariants::OnSend(const Message& message, const Disk& disk) {
+void Invariants::OnSend(const Core& core, const Message& message, const Disk& disk) {
   const HardState& durable = disk.hard_state;
   const auto voted_for = [&](NodeId candidate) {
     return durable.term > message.term ||
@@ -135,18 +174,28 @@ void Invariants::OnSend(const Message& message, const Disk& disk) {
   if (const auto* reply = std::get_if<VoteReply>(&message.body);
       reply != nullptr && reply->granted) {
     CheckVote(message.from, message.term, message.to);
-    if (!voted_for(message.to)) Fail("a vote left before it was durable: {}", ToString(message));
+    if (!voted_for(message.to))
+      Fail("durable promises: a vote left too early: {}", ToString(message));
   }
   if (std::holds_alternative<VoteRequest>(message.body)) {
     CheckVote(message.from, message.term, message.from);
     if (!voted_for(message.from)) {
-      Fail("a candidacy left before it was durable: {}", ToString(message));
+      Fail("durable promises: a candidacy left too early: {}", ToString(message));
     }
   }
   if (const auto* reply = std::get_if<AppendReply>(&message.body);
       reply != nullptr && reply->accepted) {
-    if (disk.last().index < reply->match) {
-      Fail("an acknowledgement left before it was durable: {}", ToString(message));
+    // The same place may have held another term's entry before; and the log may have changed since,
+    // if a later leader was heard in the same turn.
+    const LogView& log = core.log();
+    const bool same_log = message.term == core.term() && reply->match >= log.base().index;
+    bool durable = disk.last().index >= reply->match;
+    if (same_log) {
+      durable = durable && reply->match <= log.last().index &&
+                disk.Holds({reply->match, log.TermAt(reply->match)});
+    }
+    if (!durable) {
+      Fail("durable promises: an acknowledgement left too early: {}", ToString(message));
     }
   }
 }
@@ -163,14 +212,15 @@ void Invariants::OnCommitted(const Core& core, const std::vector<Entry>& entries
     }
     if (entry.index > committed().next()) return;  // Under a snapshot of some other node.
     committed_.push_back(entry.term);
+    committed_in_.push_back(core.term());
     const auto durable_in = [&](const Membership& membership) {
-      return membership.empty() || QuorumResult(membership, [&](NodeId voter) {
-                                     return holds(voter, {entry.index, entry.term}) ? 1 : -1;
-                                   }) == VoteResult::kWon;
+      return membership.empty() || HeldByQuorum(membership, [&](NodeId voter) {
+               return holds(voter, {entry.index, entry.term});
+             });
     };
     if (!durable_in(*core.log().membership()) &&
         !durable_in(*core.log().MembershipAt(entry.index))) {
-      Fail("{}/{} is committed, says {}, but not durable on a quorum", entry.index, entry.term,
+      Fail("durable on a quorum: {}/{} is committed, says {}, but is not", entry.index, entry.term,
            core.id());
     }
   }
@@ -180,10 +230,10 @@ void Invariants::OnRead(NodeId node, RequestId read) { reads_[{node, read}] = co
 
 void Invariants::OnReadResult(NodeId node, const ReadResult& result) {
   const auto read = reads_.find({node, result.request});
-  if (read == reads_.end()) return Fail("{}: an unknown read {} ends", node, result.request);
+  if (read == reads_.end()) return Fail("unknown read: {} ends {}", node, result.request);
   if (result.refusal == Refusal::kNone && result.index < read->second) {
-    Fail("{}: read {} may see {}, but {} was committed when it came", node, result.request,
-         result.index, read->second);
+    Fail("read index: read {} on {} may see {}, but {} was committed when it came", result.request,
+         node, result.index, read->second);
   }
   reads_.erase(read);
 }

@@ -3,10 +3,14 @@
 //
 // Cluster-wide (figure 3 of the paper): election safety, leader append-only (by log matching), log
 // matching, leader completeness, state machine safety ("what is committed never changes"); one vote
-// a term; what leaves as a promise is durable; what is committed is durable on a quorum; one
-// membership change in flight; a read sees all that was committed when it was asked for.
-// One node: term, vote, commit and match never fall within a life; base <= applied <= commit <=
-// last.
+// a term, and a leader has those of a quorum; what leaves as a promise is durable; what is
+// committed is durable on a quorum, and not by counting entries of an earlier term; one membership
+// change in flight, and none before a commit in the own term; a read sees all that was committed
+// when it was asked for. One node: term, vote, commit and match never fall within a life; base <=
+// applied <= commit <= last.
+//
+// Majorities are counted here once more, since the core's own arithmetic is what is judged. The
+// text of a violation begins with the name of the check and a colon.
 //
 // Threads: confined to the test's.
 #pragma once
@@ -36,6 +40,9 @@ struct Disk {
   void Write(const PersistRequest& request);
 };
 
+// Whether `holds` is true of a majority of the voters, while joint of both halves.
+bool HeldByQuorum(const Membership& membership, const std::function<bool(NodeId)>& holds);
+
 class Invariants {
  public:
   // Empty while all is well.
@@ -47,7 +54,7 @@ class Invariants {
   void OnStart(const Core& core, const Disk& disk);
   void OnTransition(const Core& core);
   void OnPersist(const Core& core, const PersistRequest& request);
-  void OnSend(const Message& message, const Disk& disk);
+  void OnSend(const Core& core, const Message& message, const Disk& disk);
   // `holds`: whether a node has an entry on its disk.
   void OnCommitted(const Core& core, const std::vector<Entry>& entries,
                    const std::function<bool(NodeId, Position)>& holds);
@@ -74,13 +81,15 @@ class Invariants {
   }
   void CheckEntry(Position previous, const Entry& entry);
   void CheckNewLeader(const Core& core);
+  void CheckLeader(const Core& core, Life& life);
   void CheckVote(NodeId voter, Term term, NodeId candidate);
 
   std::string violation_;
   std::map<NodeId, Life> lives_;
   std::map<Term, NodeId> leaders_;
   std::map<std::pair<Index, Term>, Seen> seen_;
-  std::vector<Term> committed_;  // By index - 1.
+  std::vector<Term> committed_;     // By index - 1.
+  std::vector<Term> committed_in_;  // The term of who told so first: of the commit, or later.
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
   std::map<std::pair<NodeId, RequestId>, Index> reads_;
 };

@@ -12,7 +12,7 @@
 namespace mokv::wal {
 
 // What one Append, or a piece of a large one, gave. It is written whole, in one batch.
-struct Item {
+struct QueuedWrite {
   Ticket ticket;  // Durable with this item.
   MonotonicTime since;
   std::optional<Index> truncate_from;
