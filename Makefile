@@ -14,6 +14,7 @@ help:
 	@echo "make gencert    certificates and policy files in CERT_DIR ($(CERT_DIR))"
 	@echo "make cluster    three nodes on this machine"
 	@echo "make bench      measure, side by side with what is installed"
+	@echo "make sim        simulate clusters: SEEDS=1000 [FIRST=1], or SEED=7 [MUTATION=kName]; bin/sim"
 	@echo "make lincheck   bin/lincheck FILE: is a client history linearizable?"
 	@echo "make format     clang-format everything"
 
@@ -50,6 +51,7 @@ bench:
 	@mkdir -p bin
 	@cp -f build/bench/bin/* bin/
 	@/usr/bin/python3 bench/compare.py
+	@/usr/bin/python3 bench/cluster.py --rounds 3 --seconds 3
 
 .PHONY: interop-server
 interop-server:
@@ -62,6 +64,20 @@ lincheck:
 	@cmake --build build/lincheck -j $(JOBS) --target lincheck
 	@mkdir -p bin
 	@cp -f build/lincheck/bin/lincheck bin/
+
+SEEDS ?= 1000
+FIRST ?= 1
+SEED ?=
+MUTATION ?=
+.PHONY: sim
+sim:
+	@scripts/install_packages.sh build test
+	@cmake -S . -B build/sim -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_FOLDERS="base;raft" >/dev/null
+	@cmake --build build/sim -j $(JOBS) --target sim
+	@mkdir -p bin
+	@cp -f build/sim/bin/sim bin/
+	@bin/sim $(if $(SEED),--seed=$(SEED),--first=$(FIRST) --seeds=$(SEEDS) --jobs=$(JOBS)) \
+	  $(if $(MUTATION),--mutation=$(MUTATION))
 
 .PHONY: format
 format:

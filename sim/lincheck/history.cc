@@ -127,4 +127,19 @@ std::string ToString(const Operation& operation) {
   return text;
 }
 
+std::string ToJson(const Operation& operation) {
+  json object{{"client", operation.client},
+              {"op", KindName(operation.kind)},
+              {"key", operation.key},
+              {"start", operation.start}};
+  if (operation.value.has_value()) object["value"] = *operation.value;
+  if (operation.kind == Kind::kCas) {
+    object["expected"] = operation.expected.has_value() ? json(*operation.expected) : json();
+  }
+  object["ok"] =
+      operation.outcome == Outcome::kUnknown ? json() : json(operation.outcome == Outcome::kDone);
+  object["end"] = operation.end == kNever ? json() : json(operation.end);
+  return object.dump();
+}
+
 }  // namespace mokv::lincheck

@@ -38,6 +38,9 @@ struct Operation {
 // INVALID_ARGUMENT, naming the line (from 1) and what is wrong with it. Empty lines are skipped.
 absl::StatusOr<std::vector<Operation>> ParseHistory(std::string_view json_lines);
 
+// As ParseHistory reads it, without the line's end.
+std::string ToJson(const Operation& operation);
+
 // One line for people.
 std::string ToString(const Operation& operation);
 

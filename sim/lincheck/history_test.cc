@@ -56,5 +56,25 @@ TEST(ParseHistory, NamesLineAndMistake) {
             "line 1: ends at 2, before its start at 3");
 }
 
+TEST(ToJson, IsReadAsItWas) {
+  const std::string lines =
+      R"({"client":1,"op":"get","key":"k","value":null,"ok":true,"start":1,"end":9})"
+      "\n"
+      R"({"client":"b","op":"cas","key":"k","value":"v","expected":null,"ok":false,"start":2,"end":3})"
+      "\n"
+      R"({"client":"b","op":"set","key":"k","value":"w","ok":null,"start":4,"end":null})"
+      "\n";
+  const auto history = ParseHistory(lines);
+  ASSERT_TRUE(history.ok());
+  std::string written;
+  for (const Operation& operation : *history) written += ToJson(operation) + "\n";
+  const auto again = ParseHistory(written);
+  ASSERT_TRUE(again.ok()) << written;
+  ASSERT_EQ(again->size(), history->size());
+  for (size_t i = 0; i < history->size(); ++i) {
+    EXPECT_EQ(ToString((*again)[i]), ToString((*history)[i]));
+  }
+}
+
 }  // namespace
 }  // namespace mokv::lincheck

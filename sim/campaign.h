@@ -1,0 +1,47 @@
+// Campaigns: many seeds at once. Clean ones, of which none may fail; and all mutations, each of
+// which must be caught.
+//
+// Threads: confined to one; see runner.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "raft/mutation.h"
+#include "sim/runner.h"
+
+namespace mokv::sim {
+
+struct CampaignOptions {
+  uint64_t first = 1;
+  uint64_t seeds = 100;
+  uint64_t seconds = 0;  // Of real time, instead of a number of seeds; 0: the number.
+  size_t processes = 1;
+  raft::Mutation mutation = raft::Mutation::kNone;
+  bool quiet = false;  // No progress.
+};
+
+struct CampaignResult {
+  uint64_t seeds = 0;
+  std::vector<Outcome> failed;
+  // Counters that no seed has moved, but for those that must not be; and those moved that must not.
+  std::vector<std::string> unvisited;
+  std::vector<std::string> forbidden;
+};
+
+// Prints progress to standard error; failures, what was covered and how fast, to standard output.
+CampaignResult RunSeeds(const CampaignOptions& options);
+
+struct Caught {
+  raft::MutationInfo mutation;
+  uint64_t tried = 0;  // Seeds, in order, until the first that failed.
+  Outcome first;       // Of it; no violation: not caught.
+};
+
+// For each mutation the first failing seed of 1 to `seeds_max`.
+std::vector<Caught> CatchMutations(uint64_t seeds_max, size_t processes, bool quiet);
+// As a Markdown table.
+std::string MutationTable(const std::vector<Caught>& caught);
+
+}  // namespace mokv::sim

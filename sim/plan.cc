@@ -1,0 +1,135 @@
+#include "sim/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace mokv::sim {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+raft::Options DrawOptions(Dice& dice) {
+  raft::Options options;
+  options.election_timeout = dice.Pick<Duration>(
+      {milliseconds(200), milliseconds(400), milliseconds(500), milliseconds(1000)});
+  options.heartbeat_interval = options.election_timeout / dice.Between(4, 8);
+  options.lost_leader_stagger = milliseconds(dice.Between(3, 20));
+  options.priority_delay = options.election_timeout * dice.Between(1, 5);
+  options.lease_reads = dice.OneIn(2);
+  options.persist_stall_max = options.election_timeout * (dice.OneIn(2) ? 2 : 20);
+  options.read_rounds_max = 1 + dice.Below(4);
+  options.inflight_appends_max = 1 + dice.Below(8);
+  options.append_bytes_max = uint64_t{70} << dice.Below(7);
+  options.inflight_bytes_max = uint64_t{200} << dice.Below(10);
+  options.cache_bytes_max = dice.OneIn(2) ? 0 : 1000;
+  options.uncommitted_bytes_max = dice.OneIn(3) ? 500 : 1 << 20;
+  options.reads_max = dice.OneIn(4) ? 4 : 1000;
+  return options;
+}
+
+// At the edges of the drift bound leases are at theirs.
+int64_t DrawRate(Dice& dice, const raft::Options& options) {
+  const int64_t fastest = 1000 + 10 * options.clock_drift_percent_max;
+  if (!options.lease_reads) return dice.Between(850, 1200);
+  const uint64_t what = dice.Below(4);
+  return what == 0 ? 1000 : what == 1 ? dice.Between(1000, fastest) : fastest;
+}
+
+WorkloadSettings DrawWorkload(Dice& dice, const raft::Options& options) {
+  WorkloadSettings workload;
+  workload.clients = 2 + dice.Below(4);
+  workload.keys = 1 + static_cast<uint32_t>(dice.Below(kKeysMax));
+  workload.read_percent = 20 + dice.Below(60);
+  workload.follower_percent = dice.Below(100);
+  workload.lease_percent = options.lease_reads ? dice.Below(101) : 0;
+  const int64_t operations = dice.Between(300, 900);
+  workload.think = kFaultsLast * static_cast<int64_t>(workload.clients) / operations;
+  workload.timeout = options.election_timeout * dice.Between(1, 4);
+  return workload;
+}
+
+// Some kinds often, some never.
+std::vector<FaultKind> DrawMix(Dice& dice) {
+  std::vector<FaultKind> mix;
+  while (mix.size() < 3) {
+    mix.clear();
+    for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+      const uint64_t weight = dice.OneIn(2) ? 0 : uint64_t{1} << dice.Below(4);
+      mix.insert(mix.end(), weight, static_cast<FaultKind>(kind));
+    }
+  }
+  return mix;
+}
+
+void DrawFaults(Dice& dice, Plan& plan) {
+  const std::vector<FaultKind> mix = DrawMix(dice);
+  const size_t count = kFaultsMin + dice.Below(45);
+  const auto longest = static_cast<int64_t>(1) << dice.Below(4);
+  for (size_t i = 0; i < count; ++i) {
+    Fault fault;
+    fault.kind = dice.Pick(mix);
+    fault.at = dice.Between(milliseconds(500), kFaultsLast - milliseconds(500));
+    fault.length = dice.Between(plan.election_timeout() / 4, plan.election_timeout() * longest);
+    fault.seed = dice.Next();
+    plan.faults.push_back(fault);
+  }
+  std::stable_sort(plan.faults.begin(), plan.faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  for (size_t i = 0; i < count; ++i) plan.faults[i].number = i + 1;
+}
+
+}  // namespace
+
+Plan DrawPlan(uint64_t seed) {
+  Dice dice(seed, /*stream=*/0);
+  Plan plan;
+  plan.seed = seed;
+  plan.places = 3 + dice.Below(5);
+  plan.voters =
+      std::min<size_t>(plan.places, dice.OneIn(4) ? 1 + dice.Below(7) : 3 + dice.Below(3));
+  plan.node.options = DrawOptions(dice);
+  const bool priorities = dice.OneIn(4);
+  for (size_t i = 0; i < plan.places; ++i) {
+    plan.rates_permille.push_back(DrawRate(dice, plan.node.options));
+    // The first can always lead.
+    const bool drawn = priorities && i > 0 && dice.OneIn(2);
+    plan.priorities.push_back(drawn ? static_cast<uint32_t>(dice.Below(3))
+                                    : raft::kPriorityDefault);
+  }
+  const std::array<std::pair<Duration, Duration>, 4> disks{{
+      {microseconds(50), microseconds(500)},
+      {milliseconds(1), milliseconds(5)},
+      {milliseconds(5), milliseconds(40)},
+      {microseconds(100), milliseconds(100)},
+  }};
+  std::tie(plan.node.disk_min, plan.node.disk_max) = disks[dice.Below(disks.size())];
+  plan.node.timeout_spread_permille = dice.OneIn(plan.leases() ? 2 : 3) ? 60 : 1000;
+  plan.network_min = microseconds(100);
+  plan.network_max = dice.OneIn(3) ? milliseconds(20) : milliseconds(2);
+  plan.turn_delay_max = dice.OneIn(2) ? Duration(0) : milliseconds(2);
+  plan.noticed_percent = dice.OneIn(3) ? 0 : dice.Below(101);
+  plan.workload = DrawWorkload(dice, plan.node.options);
+  DrawFaults(dice, plan);
+  return plan;
+}
+
+std::string Describe(const Plan& plan) {
+  std::array<size_t, kFaultKinds> counts{};
+  for (const Fault& fault : plan.faults) ++counts[static_cast<size_t>(fault.kind)];
+  std::string text = fmt::format(
+      "{} nodes, {} voters at first, election timeout {} ms{}, disk up to {} us, network up to {} "
+      "us, {} clients, {} keys; {} faults:",
+      plan.places, plan.voters, plan.election_timeout().count() / 1'000'000,
+      plan.leases() ? ", leases" : "", plan.node.disk_max.count() / 1000,
+      plan.network_max.count() / 1000, plan.workload.clients, plan.workload.keys,
+      plan.faults.size());
+  for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+    if (counts[kind] > 0) text += fmt::format(" {} {}", counts[kind], kFaultNames[kind].substr(1));
+  }
+  return text;
+}
+
+}  // namespace mokv::sim

@@ -1,0 +1,150 @@
+// The simulator as a whole: it repeats itself to the byte, its runs are as long as promised, kept
+// seeds pass, and every deliberate bug of the core is caught. New seeds are another test's
+// (`ctest -L sim`).
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "sim/campaign.h"
+#include "sim/lincheck/checker.h"
+#include "sim/runner.h"
+#include "sim/shrink.h"
+#include "sim/simulation.h"
+
+namespace mokv::sim {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kSeeds = 15;
+#else
+constexpr uint64_t kSeeds = 100;
+#endif
+constexpr uint64_t kMutationSeedsMax = 2000;
+
+// "NAME SEED" or "SEED what it is" lines.
+std::vector<std::pair<std::string, std::string>> ReadLines(const std::string& file) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  std::ifstream in(std::string(MOKV_SIM_TESTDATA) + "/" + file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    std::stringstream words(line);
+    std::string first;
+    std::string second;
+    words >> first >> second;
+    lines.emplace_back(first, second);
+  }
+  return lines;
+}
+
+std::string TimelineOf(uint64_t seed) {
+  std::string text;
+  RunOptions options{.seed = seed, .messages = true};
+  options.sink = [&](const std::string& line) { text += line + '\n'; };
+  const RunResult result = RunSeed(options);
+  EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
+  return text;
+}
+
+// Goal:   a failing seed can be looked at as often as needed.
+// Method: the whole timeline, with every message, twice.
+TEST(Simulation, RepeatsItselfToTheByte) {
+  for (uint64_t seed = 1; seed <= kSeeds / 5; ++seed) {
+    const std::string timeline = TimelineOf(seed);
+    EXPECT_GT(timeline.size(), 10'000U);
+    EXPECT_TRUE(timeline == TimelineOf(seed)) << seed;
+  }
+}
+
+TEST(Simulation, IsTheSameWhetherSomebodyListensOrNot) {
+  RunOptions options{.seed = 5};
+  const RunResult silent = RunSeed(options);
+  options.sink = [](const std::string&) {};
+  const RunResult heard = RunSeed(options);
+  EXPECT_EQ(silent.events, heard.events);
+  EXPECT_EQ(silent.operations, heard.operations);
+}
+
+TEST(Simulation, IsAsLongAsPromised) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const RunResult result = RunSeed({.seed = seed});
+    EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
+    EXPECT_GE(result.simulated, std::chrono::seconds(60)) << seed;
+    EXPECT_GE(result.operations, kOperationsMin) << seed;
+    EXPECT_GE(result.faults, kFaultsMin) << seed;
+  }
+}
+
+TEST(Simulation, KeptSeedsPass) {
+  const auto kept = ReadLines("kept_seeds.txt");
+  ASSERT_FALSE(kept.empty());
+  for (const auto& [seed, what] : kept) {
+    const RunResult result = RunSeed({.seed = std::stoull(seed)});
+    EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
+  }
+}
+
+TEST(Runner, ReportsWhatTheRunItselfDoes) {
+  Runner runner(2);
+  const Outcome outcome = runner.RunOne({.seed = 3});
+  const RunResult result = RunSeed({.seed = 3});
+  EXPECT_EQ(outcome.violation, result.violation);
+  EXPECT_EQ(outcome.operations, result.operations);
+  EXPECT_EQ(outcome.faults, result.faults);
+  const std::vector<Counter> counters = CountersOf(result.coverage);
+  ASSERT_EQ(outcome.counters.size(), counters.size());
+  for (size_t i = 0; i < counters.size(); ++i) EXPECT_EQ(outcome.counters[i], counters[i].value);
+}
+
+class Mutations : public ::testing::TestWithParam<raft::MutationInfo> {};
+
+TEST_P(Mutations, AreCaught) {
+  std::map<std::string, std::string> recorded;
+  for (const auto& [name, seed] : ReadLines("mutation_seeds.txt")) recorded[name] = seed;
+  const std::string name(GetParam().name);
+  ASSERT_TRUE(recorded.contains(name)) << "no seed is recorded for it";
+  Runner runner(1);
+  if (!runner.RunOne({.seed = std::stoull(recorded[name]), .mutation = GetParam().mutation})
+           .violation.empty()) {
+    return;
+  }
+  for (uint64_t seed = 1; seed <= kMutationSeedsMax; ++seed) {
+    const Outcome outcome = runner.RunOne({.seed = seed, .mutation = GetParam().mutation});
+    if (outcome.violation.empty()) continue;
+    fmt::print("seed {} does not catch it any more, but {} does: {}\n", recorded[name], seed,
+               CheckName(outcome.violation));
+    return;
+  }
+  FAIL() << "no seed up to " << kMutationSeedsMax << " catches it: " << GetParam().text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Sim, Mutations, ::testing::ValuesIn(raft::kMutations),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+// Any failure does; the first seed that fails here fails with any simulator worth its name.
+TEST(Shrink, LeavesWhatTheFailureNeeds) {
+  Runner runner(1);
+  Job job{.mutation = raft::Mutation::kNoStickiness};
+  Outcome failed;
+  while (failed.violation.empty()) {
+    ASSERT_LT(job.seed, 50U);
+    failed = runner.RunOne(job);
+    ++job.seed;
+  }
+  const Shrunk shrunk = Shrink(runner, failed, [](const Outcome&) {});
+  EXPECT_EQ(CheckName(shrunk.outcome.violation), CheckName(failed.violation));
+  EXPECT_LE(shrunk.outcome.faults, failed.faults);
+  EXPECT_LE(shrunk.outcome.job.operations_max, failed.operations);
+  // And it is a run like any other.
+  EXPECT_EQ(runner.RunOne(shrunk.outcome.job).violation, shrunk.outcome.violation);
+}
+
+TEST(CheckName, IsWhatComesBeforeTheColon) {
+  EXPECT_EQ(CheckName("read index: read 7"), "read index");
+  EXPECT_EQ(CheckName(""), "");
+}
+
+}  // namespace
+}  // namespace mokv::sim
