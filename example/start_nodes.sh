@@ -1,8 +1,7 @@
 #!/bin/sh
 # `make cluster`: three nodes on this machine from example/config*.yaml; Ctrl-C stops them.
 #
-# Until nodes can join a cluster (that comes with Raft replication and Serf), only the first one serves;
-# the other two start, say that they wait to be added, and answer health with NOT_SERVING.
+# The first one begins the cluster; the others find it by gossip (start-join-addrs) and are added.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,5 +19,5 @@ for config in example/config.yaml example/config2.yaml example/config3.yaml; do
   bin/mokv --config-file "$config" &
   pids="$pids $!"
 done
-echo "three nodes are starting; bin/mokvctl status shows the first; Ctrl-C stops them"
+echo "three nodes are starting; bin/mokvctl status shows them; Ctrl-C stops them"
 wait

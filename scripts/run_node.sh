@@ -24,4 +24,6 @@ exec bin/mokv \
   --node-name="${MOKV_NODE_NAME:-node-1}" --data-dir="$certs/data" --bootstrap \
   --server-tls-cert-file="$certs/server.pem" --server-tls-key-file="$certs/server-key.pem" \
   --server-tls-ca-file="$certs/ca.pem" \
+  --peer-tls-cert-file="$certs/peer.pem" --peer-tls-key-file="$certs/peer-key.pem" \
+  --peer-tls-ca-file="$certs/ca.pem" \
   --acl-model-file="$certs/model.conf" --acl-policy-file="$certs/policy.csv"

@@ -9,9 +9,9 @@ jobs=${1:-$(nproc)}
 top=$(pwd)
 
 asan_tests="base_test;net_test;rpc_test;raft_test;raft_property_test;wal_test;wal_crash_test;store_test"
-asan_tests="$asan_tests;replica_test;auth_test;telemetry_test;service_test;config_test;lincheck_test"
-asan_tests="$asan_tests;certificates_test;node_test"
-tsan_tests="net_test;rpc_test;store_test;wal_test;telemetry_test"
+asan_tests="$asan_tests;replica_test;peer_test;auth_test;telemetry_test;service_test;config_test;lincheck_test"
+asan_tests="$asan_tests;certificates_test;node_test;sim_test;replica_schedule_test;serf_test;serf_agent_test"
+tsan_tests="net_test;rpc_test;peer_test;store_test;wal_test;telemetry_test;serf_agent_test"
 
 build() { # NAME TARGET CMAKE_OPTION...
   name=$1
@@ -35,5 +35,9 @@ mkdir -p build/all
 for name in test asan tsan fuzz; do
   echo "subdirs(\"$top/build/$name\")"
 done >build/all/CTestTestfile.cmake
+# Seeds that nobody has simulated before; the same again with MOKV_SIM_SEED=N.
+MOKV_SIM_SEED=${MOKV_SIM_SEED:-$(date +%s)000}
+export MOKV_SIM_SEED
+echo "== simulator: new seeds from MOKV_SIM_SEED=$MOKV_SIM_SEED"
 # Its closing lines are the last that this prints; they say how long the tests took.
 ctest --test-dir build/all --output-on-failure -j "$jobs"

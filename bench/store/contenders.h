@@ -23,6 +23,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/check.h"
 #include "bench/store/allocated.h"
@@ -96,12 +97,15 @@ class ProductStore {
   static constexpr bool kHasBulkLoad = true;
 
   void Put(std::string_view key, std::string_view value) {
-    auto& set = std::get<store::SetCommand>(command_);
-    set.key.assign(key);
-    set.value.assign(value);
-    store_->Apply(command_);
+    commands_.push_back(store::SetCommand{std::string(key), std::string(value)});
   }
-  void Publish() { store_->Publish(); }
+  // As the replica does: all that has been committed together.
+  void Publish() {
+    store_->Apply(commands_, results_);
+    commands_.clear();
+    results_.clear();
+    store_->Publish();
+  }
   uint64_t UsedBytes() const { return AllocatedBytes(); }
 
   void BulkLoad(const KeySet& keys) {
@@ -152,7 +156,8 @@ class ProductStore {
 
  private:
   std::unique_ptr<store::Store> store_ = std::make_unique<store::Store>();
-  store::Command command_ = store::SetCommand{};
+  std::vector<store::Command> commands_;
+  std::vector<store::ApplyResult> results_;
 };
 
 // One of Abseil's maps. Nothing is frozen: views and readers are the map itself.

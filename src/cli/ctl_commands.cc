@@ -12,25 +12,10 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "cli/certificates.h"
+#include "cli/ctl_answer.h"
 
 namespace mokv {
 namespace {
-
-// A wrong certificate file or endpoint is a matter of the command line, not an answer.
-int ComplainOfUsage(const absl::Status& status) {
-  CtlComplain(status);
-  return kCtlUsage;
-}
-
-template <typename Response>
-absl::StatusOr<Response> Parse(const absl::StatusOr<std::string>& bytes) {
-  if (!bytes.ok()) return bytes.status();
-  Response response;
-  if (!response.ParseFromString(*bytes)) {
-    return absl::InternalError("the answer does not parse as " + response.GetTypeName());
-  }
-  return response;
-}
 
 api::Consistency ConsistencyOf(bool stale) { return stale ? api::STALE : api::LINEARIZABLE; }
 
@@ -46,16 +31,22 @@ int PrintReport(const absl::StatusOr<CertificateReport>& report) {
 // The nodes that answer, by name, and what those said that do not.
 struct NodeStates {
   std::map<std::string, api::StatusResponse> by_name;
-  std::vector<std::pair<std::string, absl::Status>> failed;  // By address.
+  struct Failed {
+    std::string name;  // Empty: not known.
+    std::string address;
+    absl::Status status;
+  };
+  std::vector<Failed> failed;
 };
 
-void AskNode(CtlClient& client, const net::HostPort& endpoint, NodeStates& states) {
+void AskNode(CtlClient& client, const net::HostPort& endpoint, NodeStates& states,
+             const std::string& name = "") {
   const auto status =
-      Parse<api::StatusResponse>(client.CallEndpoint(endpoint, "/api.Cluster/Status", ""));
+      ParseAnswer<api::StatusResponse>(client.CallEndpoint(endpoint, "/api.Cluster/Status", ""));
   if (status.ok()) {
     states.by_name[status->id()] = *status;
   } else {
-    states.failed.emplace_back(endpoint.ToString(), status.status());
+    states.failed.push_back({name, endpoint.ToString(), status.status()});
   }
 }
 
@@ -66,7 +57,7 @@ NodeStates AskAllNodes(CtlClient& client) {
     asked.push_back(endpoint.ToString());
     AskNode(client, endpoint, states);
   }
-  const auto servers = Parse<api::GetServersResponse>(client.Call("/api.KV/GetServers", ""));
+  const auto servers = ParseAnswer<api::GetServersResponse>(client.Call("/api.KV/GetServers", ""));
   if (!servers.ok()) return states;
   for (const api::Server& server : servers->servers()) {
     const absl::StatusOr<net::HostPort> address = net::ParseHostPort(server.rpc_addr());
@@ -74,20 +65,20 @@ NodeStates AskAllNodes(CtlClient& client) {
         std::find(asked.begin(), asked.end(), server.rpc_addr()) != asked.end()) {
       continue;
     }
-    AskNode(client, *address, states);
+    AskNode(client, *address, states, server.id());
   }
   return states;
 }
 
-std::string StatusJson(const api::StatusResponse& node, uint64_t lag) {
+std::string StatusJson(const api::StatusResponse& node, uint64_t lag, uint64_t round_trip_us) {
   return fmt::format(
       R"({{"name":{},"address":{},"role":{},"term":{},"applied_index":{},"lag":{},"keys":{},)"
       R"("store_bytes":{},"resident_bytes":{},"revision":{},"version":{},"health":"{}",)"
-      R"("cluster_id":{}}})",
+      R"("cluster_id":{},"rtt_us":{}}})",
       JsonString(node.id()), JsonString(node.rpc_addr()), JsonString(node.role()), node.term(),
       node.applied_index(), lag, node.keys(), node.store_bytes(), node.resident_bytes(),
       node.revision(), JsonString(node.version()), node.serving() ? "serving" : "not serving",
-      JsonString(node.cluster_id()));
+      JsonString(node.cluster_id()), round_trip_us);
 }
 
 }  // namespace
@@ -99,7 +90,7 @@ int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string&
   request.set_key(key);
   request.set_consistency(ConsistencyOf(stale));
   const auto item =
-      Parse<api::GetResponse>((*client)->Call("/api.KV/Get", request.SerializeAsString()));
+      ParseAnswer<api::GetResponse>((*client)->Call("/api.KV/Get", request.SerializeAsString()));
   if (!item.ok()) return CtlComplain(item.status());
   if (format == CtlFormat::kJson) {
     PrintLine(ItemJson(*item));
@@ -123,7 +114,7 @@ int CtlSet(const CtlConnection& connection, CtlFormat format, const std::string&
   }
   if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
   const auto response =
-      Parse<api::SetResponse>((*client)->Call("/api.KV/Set", request.SerializeAsString()));
+      ParseAnswer<api::SetResponse>((*client)->Call("/api.KV/Set", request.SerializeAsString()));
   if (!response.ok()) return CtlComplain(response.status());
   PrintLine(format == CtlFormat::kJson
                 ? fmt::format(R"({{"ok":true,"revision":{}}})", response->revision())
@@ -138,8 +129,8 @@ int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::stri
   api::DeleteRequest request;
   request.set_key(key);
   if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
-  const auto response =
-      Parse<api::DeleteResponse>((*client)->Call("/api.KV/Delete", request.SerializeAsString()));
+  const auto response = ParseAnswer<api::DeleteResponse>(
+      (*client)->Call("/api.KV/Delete", request.SerializeAsString()));
   if (!response.ok()) return CtlComplain(response.status());
   PrintLine(format == CtlFormat::kJson ? fmt::format(R"({{"ok":true,"revision":{},"deleted":{}}})",
                                                      response->revision(), response->deleted())
@@ -171,28 +162,55 @@ int CtlList(const CtlConnection& connection, CtlFormat format, const std::string
   return kCtlDone;
 }
 
+namespace {
+
+// Round trips from the first endpoint to the others, as gossip estimates them; by name.
+std::map<std::string, uint64_t> RoundTrips(CtlClient& client) {
+  std::map<std::string, uint64_t> round_trips;
+  const auto list =
+      ParseAnswer<api::MemberListResponse>(client.Call("/api.Cluster/MemberList", ""));
+  if (!list.ok()) return round_trips;
+  for (const api::GossipMember& member : list->gossip()) {
+    round_trips[member.id()] = member.round_trip_us();
+  }
+  return round_trips;
+}
+
+}  // namespace
+
 int CtlStatus(const CtlConnection& connection, CtlFormat format) {
   const auto client = CtlClient::Create(connection);
   if (!client.ok()) return ComplainOfUsage(client.status());
   const NodeStates states = AskAllNodes(**client);
+  const std::map<std::string, uint64_t> round_trips = RoundTrips(**client);
   uint64_t newest = 0;
   for (const auto& [name, node] : states.by_name) newest = std::max(newest, node.applied_index());
-  std::vector<std::vector<std::string>> rows = {
-      {"NAME", "ADDRESS", "ROLE", "TERM", "APPLIED", "LAG", "KEYS", "MEMORY", "VERSION", "HEALTH"}};
+  std::vector<std::vector<std::string>> rows = {{"NAME", "ADDRESS", "ROLE", "TERM", "APPLIED",
+                                                 "LAG", "KEYS", "MEMORY", "RTT", "VERSION",
+                                                 "HEALTH"}};
   for (const auto& [name, node] : states.by_name) {
     const uint64_t lag = newest - node.applied_index();
-    if (format == CtlFormat::kJson) PrintLine(StatusJson(node, lag));
+    const auto found = round_trips.find(name);
+    const uint64_t round_trip_us = found == round_trips.end() ? 0 : found->second;
+    if (format == CtlFormat::kJson) PrintLine(StatusJson(node, lag, round_trip_us));
     rows.push_back({name, node.rpc_addr(), node.role(), std::to_string(node.term()),
                     std::to_string(node.applied_index()), std::to_string(lag),
-                    std::to_string(node.keys()), FormatBytes(node.resident_bytes()), node.version(),
+                    std::to_string(node.keys()), FormatBytes(node.resident_bytes()),
+                    FormatRoundTrip(round_trip_us), node.version(),
                     node.serving() ? "serving" : "not serving"});
+  }
+  for (const NodeStates::Failed& node : states.failed) {
+    if (node.name.empty()) continue;
+    rows.push_back(
+        {node.name, node.address, "-", "-", "-", "-", "-", "-", "-", "-", "unreachable"});
   }
   if (format == CtlFormat::kText && rows.size() > 1) PrintRaw(FormatTable(rows));
   int exit_status = kCtlDone;
-  for (const auto& [address, status] : states.failed) {
+  for (const NodeStates::Failed& node : states.failed) {
     exit_status = std::max(
-        exit_status, CtlComplain(absl::Status(status.code(),
-                                              fmt::format("{}: {}", address, MessageOf(status)))));
+        exit_status,
+        CtlComplain(absl::Status(node.status.code(),
+                                 fmt::format("{}: {}", node.address, MessageOf(node.status)))));
   }
   return exit_status;
 }

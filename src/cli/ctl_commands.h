@@ -21,6 +21,14 @@ int CtlList(const CtlConnection& connection, CtlFormat format, const std::string
             bool stale);
 int CtlStatus(const CtlConnection& connection, CtlFormat format);
 
+int CtlMemberList(const CtlConnection& connection, CtlFormat format);
+// Returns when the new member votes, or, once the timeout has passed, is a learner at least.
+int CtlMemberAdd(const CtlConnection& connection, const std::string& name,
+                 const std::string& address);
+int CtlMemberRemove(const CtlConnection& connection, const std::string& name);
+// To the most suitable member if `name` is empty.
+int CtlLeaderTransfer(const CtlConnection& connection, const std::string& name);
+
 int CtlCertInit(const std::string& directory, const std::vector<std::string>& hosts);
 int CtlCertClient(const std::string& directory, const std::string& name);
 int CtlCertServer(const std::string& directory, const std::vector<std::string>& hosts);

@@ -76,4 +76,9 @@ std::string FormatBytes(uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", number, kUnits[unit]);
 }
 
+std::string FormatRoundTrip(uint64_t microseconds) {
+  if (microseconds == 0) return "-";
+  return fmt::format("{:.1f} ms", static_cast<double>(microseconds) / 1000);
+}
+
 }  // namespace mokv

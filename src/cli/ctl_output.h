@@ -40,5 +40,7 @@ bool OutputIsTerminal();
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 // 1.5 MiB and the like.
 std::string FormatBytes(uint64_t bytes);
+// 0.3 ms and the like; "-" for 0, which means not known.
+std::string FormatRoundTrip(uint64_t microseconds);
 
 }  // namespace mokv

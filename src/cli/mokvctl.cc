@@ -24,6 +24,7 @@ struct CommandLine {
   uint64_t expect = 0;
   std::string directory;
   std::string name;
+  std::string address;
   std::vector<std::string> hosts;
   std::function<int()> run;
 };
@@ -106,11 +107,39 @@ void AddKeyCommands(CLI::App& app, CommandLine& line) {
   });
 }
 
-void AddOperatorCommands(CLI::App& app, CommandLine& line) {
+void AddClusterCommands(CLI::App& app, CommandLine& line) {
   app.add_subcommand("status", "One row a node")->callback([&line] {
     line.run = [&line] { return CtlStatus(line.connection, line.format); };
   });
 
+  CLI::App* member = app.add_subcommand("member", "The members of the cluster");
+  member->require_subcommand(1);
+  member->add_subcommand("list", "One row a member")->callback([&line] {
+    line.run = [&line] { return mokv::CtlMemberList(line.connection, line.format); };
+  });
+  CLI::App* add = member->add_subcommand(
+      "add", "Add a node that runs and waits; or tell a member's new address");
+  add->add_option("NAME", line.name, "Its node-name")->required();
+  add->add_option("HOST:PORT", line.address, "Where it serves gRPC")->required();
+  add->callback([&line] {
+    line.run = [&line] { return mokv::CtlMemberAdd(line.connection, line.name, line.address); };
+  });
+  CLI::App* remove = member->add_subcommand("remove", "Remove a member, whether it lives or not");
+  remove->add_option("NAME", line.name)->required();
+  remove->callback([&line] {
+    line.run = [&line] { return mokv::CtlMemberRemove(line.connection, line.name); };
+  });
+
+  CLI::App* leader = app.add_subcommand("leader", "The leader of the cluster");
+  leader->require_subcommand(1);
+  CLI::App* transfer = leader->add_subcommand("transfer", "Hand leadership over");
+  transfer->add_option("NAME", line.name, "Who is to lead; otherwise the most suitable member");
+  transfer->callback([&line] {
+    line.run = [&line] { return mokv::CtlLeaderTransfer(line.connection, line.name); };
+  });
+}
+
+void AddOperatorCommands(CLI::App& app, CommandLine& line) {
   CLI::App* cert = app.add_subcommand("cert", "Make certificates");
   cert->require_subcommand(1);
   line.directory = DefaultDirectory();
@@ -158,6 +187,7 @@ int main(int argc, char** argv) {
   CommandLine line;
   AddGlobalOptions(app, line);
   AddKeyCommands(app, line);
+  AddClusterCommands(app, line);
   AddOperatorCommands(app, line);
   try {
     app.parse(argc, argv);

@@ -25,6 +25,9 @@ namespace mokv {
 
 enum class AclObject { kKey, kAny };
 
+// More than the cores of any machine we know.
+constexpr uint64_t kIoThreadsMax = 256;
+
 // Checked as a whole: whoever gets one from ParseCommandLine need not check again. Empty texts and
 // lists mean "none".
 struct Config {

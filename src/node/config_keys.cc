@@ -16,7 +16,6 @@ using std::chrono::minutes;
 using telemetry::RequestLogMode;
 
 constexpr size_t kNodeNameBytesMax = 128;  // Serf's own limit; the name is also a file's content.
-constexpr uint64_t kIoThreadsMax = 256;    // More than the cores of any machine we know.
 // A message is copied and logged as a whole: far larger ones stall everybody else's writes.
 constexpr uint64_t kValueBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSnapshotLogBytesMin = uint64_t{64} << 10;
@@ -198,9 +197,6 @@ KeyType Choice(Enum Config::*member, std::vector<std::pair<std::string, Enum>> c
 }
 
 // Reasons for `not_yet`.
-constexpr std::string_view kNoSerf = "nodes do not look for each other in this version";
-constexpr std::string_view kNoRaft = "every node runs alone in this version";
-constexpr std::string_view kNoRemoval = "there is no cluster to be removed from in this version";
 constexpr std::string_view kNoRevocation = "revocation lists are not read in this version";
 constexpr std::string_view kNoAudit = "no audit log is written in this version";
 constexpr std::string_view kNoSnapshots = "no snapshots are taken in this version";
@@ -224,7 +220,7 @@ std::vector<ConfigKey> IdentityKeys() {
        Port(&Config::metrics_port)},
       {"start-join-addrs", "", "none",
        "Serf addresses of nodes to join; tried again until one answers",
-       Addresses(&Config::start_join_addrs), kNoSerf},
+       Addresses(&Config::start_join_addrs)},
       {"bootstrap", "false", "",
        "start a new cluster with this node as its first voter; ignored when the data directory "
        "already has state",
@@ -267,10 +263,10 @@ std::vector<ConfigKey> SecurityKeys() {
       {"audit-log-file", "", "none", "file of JSON lines that records who did what",
        Path(&Config::audit_log_file), kNoAudit},
       {"serf-encrypt-key", "", "none", "base64 of 16, 24 or 32 bytes: encrypts gossip",
-       GossipKey(&Config::serf_encrypt_key), kNoSerf, /*secret=*/true},
+       GossipKey(&Config::serf_encrypt_key), "", /*secret=*/true},
       {"serf-keyring-file", "", "none",
        "JSON list of such keys, of which the first encrypts; instead of serf-encrypt-key",
-       ReadableFile(&Config::serf_keyring_file), kNoSerf},
+       ReadableFile(&Config::serf_keyring_file)},
   };
 }
 
@@ -306,20 +302,20 @@ std::vector<ConfigKey> OperationKeys() {
 std::vector<ConfigKey> ClusterKeys() {
   return {
       {"heartbeat-interval", "50ms", "", "time between two heartbeats of a leader",
-       Time(&Config::heartbeat_interval, kTimerMin, kTimerMax), kNoRaft},
+       Time(&Config::heartbeat_interval, kTimerMin, kTimerMax)},
       {"election-timeout", "500ms", "",
        "silence of the leader after which others stand for election; more than twice "
        "heartbeat-interval",
-       Time(&Config::election_timeout, kTimerMin, kTimerMax), kNoRaft},
+       Time(&Config::election_timeout, kTimerMin, kTimerMax)},
       {"read-lease", "false", "", "the leader answers linearizable reads from its lease",
-       Switch(&Config::read_lease), kNoRaft},
+       Switch(&Config::read_lease)},
       {"leave-on-stop", "false", "", "SIGTERM removes the node from its cluster for good",
-       Switch(&Config::leave_on_stop), kNoRemoval},
+       Switch(&Config::leave_on_stop)},
       {"left-node-timeout", "10m", "",
        "a node that left and has not come back is removed; 0: never",
-       Time(&Config::left_node_timeout, Duration::zero(), kRemovalMax), kNoRemoval},
+       Time(&Config::left_node_timeout, Duration::zero(), kRemovalMax)},
       {"dead-node-timeout", "0", "0 (never)", "the same for a node that failed",
-       Time(&Config::dead_node_timeout, Duration::zero(), kRemovalMax), kNoRemoval},
+       Time(&Config::dead_node_timeout, Duration::zero(), kRemovalMax)},
   };
 }
 

@@ -419,15 +419,12 @@ TEST_F(ConfigTest, ElectionsNeedMoreThanTwoHeartbeats) {
 }
 
 TEST_F(ConfigTest, WarnsOnceForEachKeyWithoutEffect) {
-  environment_["MOKV_READ_LEASE"] = "true";
-  const Config config =
-      ParseInsecure({"--start-join-addrs=a:1", "--read-lease", "--audit-log-file=/tmp/a",
-                     "--leave-on-stop", "--bootstrap"});
+  environment_["MOKV_AUDIT_LOG_FILE"] = "/tmp/b";
+  const Config config = ParseInsecure(
+      {"--audit-log-file=/tmp/a", "--snapshot-log-bytes=1GiB", "--read-lease", "--bootstrap"});
   EXPECT_THAT(config.warnings,
               ElementsAre(StartsWith("--audit-log-file: audit-log-file has no effect"),
-                          StartsWith("--leave-on-stop: leave-on-stop"),
-                          StartsWith("--read-lease: read-lease"),
-                          StartsWith("--start-join-addrs: start-join-addrs")));
+                          StartsWith("--snapshot-log-bytes: snapshot-log-bytes")));
 }
 
 TEST_F(ConfigTest, HelpNamesEveryKeyAndItsDefault) {

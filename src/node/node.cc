@@ -12,16 +12,19 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "net/listener.h"
-#include "net/tls.h"
 #include "net/worker.h"
+#include "node/gossip.h"
 #include "node/identity.h"
 #include "node/node_metrics.h"
+#include "node/tls_setup.h"
+#include "peer/peer_network.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/call_log.h"
 #include "service/cluster_service.h"
 #include "service/health_service.h"
 #include "service/kv_service.h"
+#include "store/epochs.h"
 #include "store/store.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
@@ -31,6 +34,17 @@
 namespace mokv {
 namespace {
 
+// How long a node waits for its removal from the cluster, when it is to leave for good.
+constexpr Duration kLeaveClusterMax = std::chrono::seconds(10);
+// How long a leader that stops waits for another one to take over.
+constexpr Duration kStepAsideMax = std::chrono::seconds(2);
+// How long a node that stops waits for others to notice, and for the outcome of what they have
+// passed on to it.
+constexpr Duration kFarewellMax = std::chrono::seconds(2);
+// The replica's and the HTTP server's threads read the store, too.
+constexpr uint64_t kOtherReadingThreadsMax = 16;
+static_assert(kIoThreadsMax + kOtherReadingThreadsMax <= store::Epochs::kReadingThreadsMax);
+
 // Calls in progress get this long to finish when the node stops.
 constexpr Duration kDrainGrace = std::chrono::seconds(10);
 // How often the replica looks for waits whose time is up.
@@ -39,23 +53,6 @@ constexpr Duration kTickInterval = std::chrono::milliseconds(50);
 // max-value-bytes must get as far as the service, which says INVALID_ARGUMENT.
 constexpr uint64_t kMessageBytesMin = uint64_t{4} << 20;
 constexpr uint64_t kMessageBytesBeyondValue = uint64_t{1} << 20;
-
-absl::StatusOr<std::shared_ptr<const net::TlsContext>> LoadTls(const Config& config) {
-  if (config.insecure) return std::shared_ptr<const net::TlsContext>();
-  const net::TlsFiles server{config.server_tls_cert_file, config.server_tls_key_file,
-                             config.server_tls_ca_file};
-  std::vector<std::string> own_certificates = {config.server_tls_cert_file};
-  if (!config.peer_tls_cert_file.empty()) {
-    const net::TlsFiles peer{config.peer_tls_cert_file, config.peer_tls_key_file,
-                             config.peer_tls_ca_file};
-    MOKV_RETURN_IF_ERROR(net::TlsContext::ForClient(peer, {"h2"}).status());
-    own_certificates.push_back(config.peer_tls_cert_file);
-  }
-  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const net::TlsContext> context,
-                        net::TlsContext::ForServer(server, {"h2"}));
-  MOKV_RETURN_IF_ERROR(net::CheckSignedByCa(config.server_tls_ca_file, own_certificates));
-  return context;
-}
 
 absl::StatusOr<std::shared_ptr<const auth::Authorizer>> LoadAuthorizer(const Config& config) {
   if (config.acl_model_file.empty()) {
@@ -77,20 +74,35 @@ class Node::Impl {
         rpc_address_(net::HostPort{config.advertise_addr.host, config.rpc_port}.ToString()),
         request_log_(config.request_log),
         call_log_(request_log_),
-        io_(config.io_threads) {}
+        random_(NewSalt()),
+        io_(config.io_threads),
+        replica_io_(1, "replica") {}
   ~Impl() { Stop(); }
 
   absl::Status Start();
   void Stop();
 
  private:
+  net::IoThread& replica_thread() { return replica_io_.thread(0); }
+  // Runs `task` on the replica thread and waits for its end.
+  void OnReplicaThread(Task task);
   absl::Status OpenDataDirectory();
+  absl::Status CheckThatLogIsThere();
   void MakeReplica();
+  void MakePeers();
+  absl::Status MakeGossip();
+  void OnForeignNode(const GossipNode& node);
   absl::Status MakeServer();
   absl::Status StartHttp();
   absl::Status RecoverLog();
   absl::Status RecoverLogOnReplicaThread();
+  void SetAlarm(MonotonicTime at);
+  void KeepClusterId(const std::string& cluster_id);
   void Tick();
+  void StepAside();
+  void LeaveCluster();
+  void Farewell();
+  bool SayGoodbye(MonotonicTime give_up_at);
 
   FileSystem& files_ = PosixFileSystem();
   const Clock& clock_ = SystemClock();
@@ -101,18 +113,27 @@ class Node::Impl {
   // In the order in which they are needed; destroyed the other way round.
   std::unique_ptr<FileLock> lock_;
   Identity identity_;
-  std::shared_ptr<const net::TlsContext> tls_;
+  TlsSetup tls_;
   std::shared_ptr<const auth::Authorizer> authorizer_;
   telemetry::RequestLog request_log_;
   service::CallLog call_log_;
   service::HealthService health_;
   LogSyncTimes sync_times_;
   store::Store store_;
+  SeededRandom random_;
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<wal::Log> log_;
   std::atomic<const wal::Log*> open_log_{nullptr};  // For scrapes, once it is open.
   net::IoPool io_;
+  // Its one thread drives the replica and owns the connections to other nodes.
+  net::IoPool replica_io_;
   std::unique_ptr<net::Timer> tick_timer_;
+  std::unique_ptr<net::Timer> alarm_timer_;
+  std::unique_ptr<peer::PeerNetwork> peers_;
+  std::unique_ptr<Gossip> gossip_;
+  bool began_cluster_ = false;  // In this life.
+  bool running_ = false;        // The start was complete.
+  std::atomic<bool> meets_another_cluster_{false};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<service::KvService> kv_;
   std::unique_ptr<service::ClusterService> cluster_;
@@ -120,16 +141,18 @@ class Node::Impl {
   telemetry::MetricsPage metrics_;
   std::unique_ptr<net::Worker> log_thread_;
   std::unique_ptr<net::Worker> log_space_thread_;
-  std::unique_ptr<net::Worker> replica_thread_;
+  std::unique_ptr<net::Worker> background_thread_;
   std::unique_ptr<net::Worker> request_log_thread_;
   std::unique_ptr<telemetry::HttpServer> http_;
 };
 
 absl::Status Node::Impl::Start() {
-  MOKV_ASSIGN_OR_RETURN(tls_, LoadTls(config_));
+  MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config_));
   MOKV_ASSIGN_OR_RETURN(authorizer_, LoadAuthorizer(config_));
   MOKV_RETURN_IF_ERROR(OpenDataDirectory());
   MakeReplica();
+  MakePeers();
+  MOKV_RETURN_IF_ERROR(MakeGossip());
   MOKV_RETURN_IF_ERROR(MakeServer());
   MOKV_RETURN_IF_ERROR(StartHttp());
 
@@ -139,18 +162,21 @@ absl::Status Node::Impl::Start() {
     }
   });
   io_.Start();
+  replica_io_.Start();
   // Health answers NOT_SERVING, and reads wait, until the log has been recovered.
   listener_->Start();
   MOKV_RETURN_IF_ERROR(RecoverLog());
-  tick_timer_ = std::make_unique<net::Timer>(io_.thread(0));
-  io_.thread(0).Post([this] { Tick(); });
+  replica_thread().Post([this] { Tick(); });
+  gossip_->Start();
+  running_ = true;
   LogInfo("node started",
           {{"node", config_.node_name},
            {"version", Version()},
            {"rpc", net::HostPort{config_.bind_addr.host, listener_->port()}.ToString()},
+           {"serf", net::HostPort{config_.bind_addr.host, gossip_->port()}.ToString()},
            {"metrics", net::HostPort{config_.bind_addr.host, http_->port()}.ToString()},
-           {"tls", tls_ != nullptr ? "mutual" : "off"},
-           {"cluster", identity_.cluster_id},
+           {"tls", tls_.server != nullptr ? "mutual" : "off"},
+           {"cluster", replica_->cluster_id()},
            {"keys", store_.stats().keys}});
   return absl::OkStatus();
 }
@@ -167,27 +193,114 @@ absl::Status Node::Impl::OpenDataDirectory() {
   if (!lock.ok()) return named(lock.status());
   lock_ = std::move(*lock);
   MOKV_ASSIGN_OR_RETURN(identity_, LoadOrMakeIdentity(files_, config_.data_dir, config_.node_name));
-  return absl::OkStatus();
+  return CheckThatLogIsThere();
+}
+
+// A node that has lost its log has forgotten its votes and what it acknowledged, while the others
+// count on both: it must not go on under its old identity.
+absl::Status Node::Impl::CheckThatLogIsThere() {
+  if (identity_.cluster_id.empty()) return absl::OkStatus();
+  const auto names = files_.List(config_.data_dir + "/log");
+  if (names.ok() && std::any_of(names->begin(), names->end(),
+                                [](const std::string& name) { return name.ends_with(".seg"); })) {
+    return absl::OkStatus();
+  }
+  return FailedPrecondition(
+      "data-dir {} belongs to a member of cluster {}, but its log is gone. Remove the member ("
+      "mokvctl member remove {}) and the directory, then start and add it anew",
+      config_.data_dir, identity_.cluster_id, identity_.node_name);
 }
 
 void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
   log_space_thread_ = std::make_unique<net::Worker>("log-space");
-  replica_thread_ = std::make_unique<net::Worker>("replica");
+  background_thread_ = std::make_unique<net::Worker>("background");
+  alarm_timer_ = std::make_unique<net::Timer>(replica_thread());
+  tick_timer_ = std::make_unique<net::Timer>(replica_thread());
   replica::Replica::Callbacks callbacks;
-  callbacks.on_serving_changed = [this](bool serving) { health_.SetServing(serving); };
+  callbacks.set_alarm = [this](MonotonicTime at) { SetAlarm(at); };
+  callbacks.on_cluster_id = [this](const std::string& id) { KeepClusterId(id); };
+  callbacks.on_serving_changed = [this](bool serving) {
+    health_.SetServing(serving);
+    // A new leader looks at once at who wants to join.
+    if (serving) gossip_->LookSoon();
+  };
+  callbacks.on_leader_changed = [this](const std::string& leader, Term term) {
+    if (leader.empty()) return LogWarn("there is no leader", {{"term", term.value()}});
+    LogInfo(leader == config_.node_name ? "this node leads" : "this node follows a leader",
+            {{"leader", leader}, {"term", term.value()}});
+  };
   callbacks.on_fatal = [](const absl::Status& reason) {
     // Nothing more can be promised, and what was promised is on disk: end at once.
-    LogError("the log failed; stopping", {{"reason", MessageOf(reason)}});
+    LogError("the node cannot go on; stopping", {{"reason", MessageOf(reason)}});
     std::_Exit(EXIT_FAILURE);
   };
+  replica::Replica::Options options{.name = config_.node_name,
+                                    .instance_id = identity_.instance_id,
+                                    .rpc_address = rpc_address_,
+                                    .cluster_id = identity_.cluster_id,
+                                    .memory_bytes_max = config_.max_memory_bytes};
+  options.raft.election_timeout = config_.election_timeout;
+  options.raft.heartbeat_interval = config_.heartbeat_interval;
+  options.raft.lease_reads = config_.read_lease;
   replica_ = std::make_unique<replica::Replica>(
-      *replica_thread_, clock_, store_,
-      replica::Replica::Options{.node_id = config_.node_name,
-                                .instance_id = identity_.instance_id,
-                                .rpc_address = rpc_address_,
-                                .memory_bytes_max = config_.max_memory_bytes},
-      std::move(callbacks));
+      replica::Replica::Executors{replica_thread(), *background_thread_}, clock_, random_, store_,
+      std::move(options), std::move(callbacks));
+}
+
+void Node::Impl::MakePeers() {
+  peer::Options options{.name = config_.node_name,
+                        .instance_id = identity_.instance_id,
+                        .rpc_address = rpc_address_,
+                        .version = std::string(Version()),
+                        .tls = tls_.peer,
+                        .allowed_names = tls_.peer_allowed_names};
+  peers_ =
+      std::make_unique<peer::PeerNetwork>(replica_thread(), clock_, *replica_, std::move(options));
+}
+
+absl::Status Node::Impl::MakeGossip() {
+  MOKV_ASSIGN_OR_RETURN(gossip_,
+                        Gossip::Create(config_, {.replica = replica_.get(),
+                                                 .files = background_thread_.get(),
+                                                 .instance_id = identity_.instance_id,
+                                                 .rpc_address = rpc_address_,
+                                                 .version = std::string(Version()),
+                                                 .on_foreign_node = [this](const GossipNode& node) {
+                                                   OnForeignNode(node);
+                                                 }}));
+  return absl::OkStatus();
+}
+
+// Two clusters where one was meant: a node that has just begun one of its own, and is alone in it,
+// must not take writes that nobody else will ever see. Gossip is not believed alone: the other node
+// says so over its own connection.
+void Node::Impl::OnForeignNode(const GossipNode& node) {
+  // One that nobody has written to yet, and that was told of others: a node that has data, or was
+  // there first, is not the mistake.
+  const auto may_be_a_mistake = [this] {
+    return began_cluster_ && !config_.start_join_addrs.empty() &&
+           store_.revision() == Revision(0) && replica_->View().members.size() <= 1;
+  };
+  if (!may_be_a_mistake()) return;
+  if (meets_another_cluster_.exchange(true)) return;
+  replica_thread().Post([this, node, may_be_a_mistake] {
+    peers_->Identify(node.rpc_address, [this, node, may_be_a_mistake](
+                                           absl::StatusOr<replica::PeerIdentity> found) {
+      if (!may_be_a_mistake() || !found.ok() || found->cluster_id.empty() ||
+          found->cluster_id == replica_->cluster_id()) {
+        meets_another_cluster_ = false;
+        return;
+      }
+      const std::string reason = fmt::format(
+          "it began cluster {} although {} at {} is of cluster {}; stop it, empty data-dir {}, and "
+          "start it without bootstrap",
+          replica_->cluster_id(), found->name, node.rpc_address, found->cluster_id,
+          config_.data_dir);
+      LogError("this node is fenced", {{"reason", reason}});
+      replica_->Fence(reason);
+    });
+  });
 }
 
 absl::Status Node::Impl::MakeServer() {
@@ -199,9 +312,7 @@ absl::Status Node::Impl::MakeServer() {
   kv_ = std::make_unique<service::KvService>(
       io_, store_, *replica_, authorizer_,
       service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
-                                  .object_is_any = object_is_any,
-                                  .node_id = config_.node_name,
-                                  .rpc_address = rpc_address_});
+                                  .object_is_any = object_is_any});
   cluster_ = std::make_unique<service::ClusterService>(
       store_, *replica_, authorizer_,
       service::ClusterService::Options{.node_id = config_.node_name,
@@ -209,7 +320,8 @@ absl::Status Node::Impl::MakeServer() {
                                        .rpc_address = rpc_address_,
                                        .version = std::string(Version()),
                                        .object_is_any = object_is_any,
-                                       .serving = [this] { return health_.serving(); }});
+                                       .serving = [this] { return health_.serving(); },
+                                       .gossip = [this] { return gossip_->View(); }});
   kv_->Register(*server_);
   cluster_->Register(*server_);
   health_.Register(*server_);
@@ -217,7 +329,7 @@ absl::Status Node::Impl::MakeServer() {
 
   net::Listener::Options listen;
   listen.address = {config_.bind_addr.host, config_.rpc_port};
-  listen.tls = tls_;
+  listen.tls = tls_.server;
   absl::StatusOr<std::unique_ptr<net::Listener>> listener = net::Listener::Bind(io_, listen);
   if (!listener.ok()) {
     return absl::Status(listener.status().code(), fmt::format("rpc-port {}: {}", config_.rpc_port,
@@ -225,6 +337,7 @@ absl::Status Node::Impl::MakeServer() {
   }
   listener_ = std::move(*listener);
   listener_->AddProtocol(server_->protocol());
+  listener_->AddProtocol(peers_->protocol());
   return absl::OkStatus();
 }
 
@@ -233,6 +346,8 @@ absl::Status Node::Impl::StartHttp() {
                                  .listener = listener_.get(),
                                  .store = &store_,
                                  .replica = replica_.get(),
+                                 .peers = peers_.get(),
+                                 .gossip = gossip_.get(),
                                  .calls = &call_log_,
                                  .request_log = &request_log_,
                                  .sync_times = &sync_times_,
@@ -251,10 +366,19 @@ absl::Status Node::Impl::StartHttp() {
   return absl::OkStatus();
 }
 
+void Node::Impl::OnReplicaThread(Task task) {
+  std::promise<void> done;
+  replica_thread().Post([&] {
+    task();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
 absl::Status Node::Impl::RecoverLog() {
-  std::promise<absl::Status> recovered;
-  replica_thread_->Post([&] { recovered.set_value(RecoverLogOnReplicaThread()); });
-  return recovered.get_future().get();
+  absl::Status status;
+  OnReplicaThread([&] { status = RecoverLogOnReplicaThread(); });
+  return status;
 }
 
 absl::Status Node::Impl::RecoverLogOnReplicaThread() {
@@ -263,46 +387,111 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
   wal::Log::Callbacks callbacks;
   callbacks.on_durable = [this](const wal::Durable& durable) {
-    replica_->OnDurable(durable.last, durable.last_term);
+    replica_->OnDurable(durable.ticket);
   };
   callbacks.on_failure = [this](absl::Status reason) { replica_->OnLogFailure(std::move(reason)); };
   callbacks.on_sync = [this](Duration duration) { sync_times_.Record(duration); };
   MOKV_ASSIGN_OR_RETURN(
-      log_, wal::Log::Open(files_, clock_, *log_thread_, *log_space_thread_, std::move(options),
-                           std::move(callbacks), [this](const wal::EntryView& entry) {
-                             return replica_->Recover(entry);
-                           }));
+      log_, wal::Log::Open(
+                files_, clock_, *log_thread_, *log_space_thread_, std::move(options),
+                std::move(callbacks),
+                [this](const wal::EntryView& entry) { return replica_->recovery().OnEntry(entry); },
+                [this](Index index) { return replica_->recovery().OnCommitted(index); }));
   open_log_ = log_.get();
-  const std::string& log_cluster = replica_->cluster_id();
-  if (!identity_.cluster_id.empty() && !log_cluster.empty() &&
-      identity_.cluster_id != log_cluster) {
-    return FailedPrecondition(
-        "data-dir {} is mixed up: its identity is of cluster {}, its log of {}", config_.data_dir,
-        identity_.cluster_id, log_cluster);
-  }
   const bool has_state = log_->recovery().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
   if (config_.bootstrap && has_state) {
     LogInfo("bootstrap is ignored: the data directory already has state",
-            {{"data-dir", config_.data_dir}, {"cluster", log_cluster}});
+            {{"data-dir", config_.data_dir}, {"cluster", identity_.cluster_id}});
+  } else if (config_.bootstrap && !identity_.cluster_id.empty()) {
+    LogInfo("bootstrap is ignored: the data directory belongs to a cluster already",
+            {{"data-dir", config_.data_dir}, {"cluster", identity_.cluster_id}});
   } else if (config_.bootstrap) {
     new_cluster_id = NewUniqueId();
+    began_cluster_ = true;
   } else if (!has_state) {
     LogInfo("no state yet and bootstrap is off: waiting to be added to a cluster",
             {{"node", config_.node_name}});
   }
-  replica_->Start(*log_, new_cluster_id);
-  const std::string cluster_id = new_cluster_id.value_or(log_cluster);
-  if (cluster_id != identity_.cluster_id) {
-    identity_.cluster_id = cluster_id;
-    MOKV_RETURN_IF_ERROR(SaveIdentity(files_, config_.data_dir, identity_));
+  const absl::Status started = replica_->Start(*log_, *peers_, new_cluster_id);
+  if (!started.ok()) {
+    return absl::Status(started.code(),
+                        fmt::format("data-dir {}: {}", config_.data_dir, MessageOf(started)));
   }
   return absl::OkStatus();
 }
 
+void Node::Impl::SetAlarm(MonotonicTime at) {
+  const Duration delay = at == MonotonicTime::Max() ? Duration::max() / 2 : at - clock_.Now();
+  alarm_timer_->Start(std::max(delay, Duration(0)), [this] { replica_->OnAlarm(); });
+}
+
+// The identity names the cluster once the node is part of one. The disk is not waited for on this,
+// the replica's, thread.
+void Node::Impl::KeepClusterId(const std::string& cluster_id) {
+  gossip_->SetClusterId(cluster_id);
+  if (!identity_.cluster_id.empty()) return;
+  Identity identity = identity_;
+  identity.cluster_id = cluster_id;
+  background_thread_->Post([this, identity = std::move(identity)] {
+    const absl::Status saved = SaveIdentity(files_, config_.data_dir, identity);
+    if (!saved.ok()) LogWarn("cannot keep the cluster's id", {{"reason", MessageOf(saved)}});
+  });
+}
+
 void Node::Impl::Tick() {
-  replica_thread_->Post([this] { replica_->Tick(); });
+  replica_->Tick();
   tick_timer_->Start(kTickInterval, [this] { Tick(); });
+}
+
+// Somebody else leads before clients are sent away, so that none has to wait for an election.
+void Node::Impl::StepAside() {
+  auto done = std::make_shared<std::promise<void>>();
+  std::future<void> stepped_aside = done->get_future();
+  replica_->StepAside(clock_.Now() + kStepAsideMax, [done](const absl::Status& status, bool) {
+    if (!status.ok()) {
+      LogInfo("leadership was not handed over", {{"reason", MessageOf(status)}});
+    }
+    done->set_value();
+  });
+  stepped_aside.wait_for(kStepAsideMax);
+}
+
+// leave-on-stop: the leader is asked over a verified connection, and the node goes once its removal
+// is committed.
+void Node::Impl::LeaveCluster() {
+  auto done = std::make_shared<std::promise<void>>();
+  std::future<void> answered = done->get_future();
+  replica_->Request(
+      {.kind = replica::AdminRequest::Kind::kRemoveMember, .name = config_.node_name},
+      clock_.Now() + kLeaveClusterMax, [done](const absl::Status& status, bool) {
+        if (status.ok()) {
+          LogInfo("this node is no member of its cluster any more");
+        } else {
+          LogWarn("this node stays a member of its cluster", {{"reason", MessageOf(status)}});
+        }
+        done->set_value();
+      });
+  answered.wait_for(kLeaveClusterMax);
+}
+
+// Other nodes' clients lose no answer: nobody passes writes on to this node any more, those that
+// came are answered, and the answers have arrived.
+void Node::Impl::Farewell() {
+  const MonotonicTime give_up_at = clock_.Now() + kFarewellMax;
+  if (!SayGoodbye(give_up_at)) return;
+  auto answered = std::make_shared<std::promise<void>>();
+  std::future<void> all_answered = answered->get_future();
+  replica_->WhenIdle([answered] { answered->set_value(); });
+  if (all_answered.wait_for(give_up_at - clock_.Now()) != std::future_status::ready) return;
+  SayGoodbye(give_up_at);
+}
+
+bool Node::Impl::SayGoodbye(MonotonicTime give_up_at) {
+  auto done = std::make_shared<std::promise<void>>();
+  std::future<void> all_answered = done->get_future();
+  OnReplicaThread([&] { peers_->Farewell([done] { done->set_value(); }); });
+  return all_answered.wait_for(give_up_at - clock_.Now()) == std::future_status::ready;
 }
 
 void Node::Impl::Stop() {
@@ -311,6 +500,11 @@ void Node::Impl::Stop() {
   health_.Stop();
   if (log_ != nullptr) {
     LogInfo("stopping", {{"node", config_.node_name}});
+    if (running_) {
+      StepAside();
+      if (config_.leave_on_stop) LeaveCluster();
+      gossip_->Leave();
+    }
     listener_->Stop();
     server_->Drain(kDrainGrace);
   }
@@ -318,13 +512,25 @@ void Node::Impl::Stop() {
   // No more scrapes: they read what ends below.
   http_.reset();
   io_.Stop();
-  // Each of the two may still have posted to the other: what the log owes the replica comes first.
+  if (gossip_ != nullptr) gossip_->Stop();
+  if (log_ != nullptr) {
+    if (running_) Farewell();
+    OnReplicaThread([this] {
+      peers_->Stop();
+      tick_timer_->Cancel();
+      alarm_timer_->Cancel();
+    });
+  }
+  // What these still owe the replica comes before its end.
   if (log_thread_ != nullptr) log_thread_->Stop();
-  if (replica_thread_ != nullptr) replica_thread_->Stop();
+  if (background_thread_ != nullptr) background_thread_->Stop();
+  replica_io_.Stop();
   if (log_space_thread_ != nullptr) log_space_thread_->Stop();
   if (log_ != nullptr) log_->Close();
   // What nobody has answered still holds responders, which must go before the server that they
   // belong to.
+  gossip_.reset();
+  peers_.reset();
   replica_.reset();
   request_log_.Close();
   if (request_log_thread_ != nullptr) request_log_thread_->Stop();

@@ -34,25 +34,169 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   refused("closed_early", listener.closed_early);
 }
 
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) {
+  const replica::Counters& counters = status.counters;
+  const auto gauge = [&](std::string_view name, std::string_view help, uint64_t value) {
+    writer.Gauge(name, help, static_cast<double>(value));
+  };
+  gauge("mokv_raft_has_leader", "Whether this node knows a leader.", !status.leader.empty());
+  gauge("mokv_raft_is_leader", "Whether this node is the leader.",
+        status.role == raft::Role::kLeader);
+  gauge("mokv_raft_is_learner", "Whether this node is a member without a vote.", status.is_learner);
+  gauge("mokv_raft_term", "Raft term.", status.term.value());
+  gauge("mokv_raft_last_index", "Last index of the log.", status.last_index.value());
+  gauge("mokv_raft_commit_index", "Last log index known to be committed.",
+        status.commit_index.value());
+  gauge("mokv_raft_applied_index", "Last log index applied to the store.",
+        status.applied_index.value());
+  writer.Counter("mokv_raft_leader_changes_total",
+                 "Times that another leader, or one after none, became known here.",
+                 counters.leader_changes);
+  writer.Counter("mokv_raft_elections_total", "Elections that this node stood for.",
+                 counters.elections);
+  writer.Counter("mokv_raft_elections_won_total", "Elections that this node won.",
+                 counters.leaderships);
+  writer.Counter("mokv_raft_disk_stalls_total",
+                 "Times that this node handed leadership over because its disk did not answer.",
+                 counters.disk_stalls);
+  writer.Counter("mokv_raft_appends_rejected_total",
+                 "Appends that a follower of this leader refused because logs differed.",
+                 counters.appends_rejected);
+  writer.Counter("mokv_raft_read_rounds_total",
+                 "Rounds of heartbeats that confirmed linearizable reads.", counters.read_rounds);
+  writer.Counter("mokv_raft_messages_dropped_total", "Messages of other nodes that were dropped.",
+                 counters.messages_malformed, {{"reason", "malformed"}});
+  writer.Counter("mokv_raft_messages_dropped_total", "Messages of other nodes that were dropped.",
+                 counters.messages_misaddressed, {{"reason", "misaddressed"}});
+  for (const replica::PeerProgress& peer : status.peers) {
+    const telemetry::Labels labels = {{"peer", peer.name}};
+    writer.Gauge("mokv_raft_peer_lag_entries",
+                 "Entries of the leader's log that are not known to be on that member.",
+                 static_cast<double>(peer.lag_entries), labels);
+    writer.Gauge("mokv_raft_peer_alive", "Whether the leader has heard of that member lately.",
+                 peer.alive, labels);
+  }
+}
+
 void WriteReplica(telemetry::MetricsWriter& writer, const NodeParts& parts) {
   const replica::Status status = parts.replica->status();
-  const bool leads = status.role == replica::Role::kLeader;
-  writer.Gauge("mokv_raft_has_leader", "Whether this node knows a leader.", status.has_leader);
-  writer.Gauge("mokv_raft_is_leader", "Whether this node is the leader.", leads);
-  writer.Gauge("mokv_raft_term", "Raft term.", static_cast<double>(status.term.value()));
-  writer.Gauge("mokv_raft_commit_index", "Last log index known to be committed.",
-               static_cast<double>(status.commit_index.value()));
-  writer.Gauge("mokv_raft_applied_index", "Last log index applied to the store.",
-               static_cast<double>(status.applied_index.value()));
+  const replica::Counters& counters = status.counters;
+  WriteRaft(writer, status);
   writer.Gauge("mokv_proposals_pending", "Writes that wait for their outcome.",
-               static_cast<double>(status.proposals_pending));
-  writer.Counter("mokv_proposals_applied_total", "Writes proposed here that were applied.",
-                 status.proposals_applied);
-  writer.Counter("mokv_proposals_refused_total", "Writes that were refused without being tried.",
-                 status.proposals_refused);
-  writer.Counter("mokv_log_batches_total", "Batches that went to the log.", status.batches);
+               static_cast<double>(counters.proposals_pending));
+  writer.Counter("mokv_proposals_applied_total",
+                 "Writes that became entries here and were applied.", counters.proposals_applied);
+  writer.Counter("mokv_proposals_failed_total", "Writes that were not applied, by what is known.",
+                 counters.proposals_refused, {{"outcome", "not_done"}});
+  writer.Counter("mokv_proposals_failed_total", "Writes that were not applied, by what is known.",
+                 counters.proposals_unknown, {{"outcome", "unknown"}});
+  writer.Counter("mokv_proposals_forwarded_total", "Writes that were passed on to the leader.",
+                 counters.forwarded);
+  writer.Gauge("mokv_proposals_forwarded_pending", "Of those, without an answer.",
+               static_cast<double>(counters.forwarded_pending));
+  writer.Counter("mokv_proposals_received_total", "Writes that other nodes have passed on to this.",
+                 counters.forwarded_here);
+  writer.Gauge("mokv_reads_waiting", "Reads that wait for a leader's word, or a revision.",
+               static_cast<double>(counters.reads_waiting));
+  writer.Counter("mokv_read_groups_total",
+                 "Questions for a read index, each for all reads that had come by then.",
+                 counters.read_groups);
+  writer.Counter("mokv_log_batches_total", "Batches that went to the log.", counters.batches);
+  writer.Counter("mokv_log_batch_entries_total", "Entries in these batches.",
+                 counters.batch_entries);
   writer.Histogram("mokv_log_fsync_duration_seconds", "Time of one fdatasync of the log.",
                    parts.sync_times->Snapshot());
+}
+
+void WritePeers(telemetry::MetricsWriter& writer, const NodeParts& parts) {
+  const peer::Stats stats = parts.peers->stats();
+  writer.Gauge("mokv_peer_connections", "Established connections with other nodes.",
+               static_cast<double>(stats.open));
+  writer.Counter("mokv_peer_received_bytes_total", "Bytes from other nodes.", stats.bytes_in);
+  writer.Counter("mokv_peer_sent_bytes_total", "Bytes to other nodes.", stats.bytes_out);
+  writer.Counter("mokv_peer_dials_failed_total",
+                 "Other nodes that could not be reached, or refused.", stats.dials_failed);
+  writer.Counter("mokv_peer_frames_malformed_total",
+                 "Frames that closed their connection because they could not be read.",
+                 stats.malformed);
+  for (const auto& [reason, count] : stats.refused) {
+    writer.Counter("mokv_peer_connections_refused_total",
+                   "Connections of other nodes that were refused, by reason.", count,
+                   {{"reason", reason}});
+  }
+  const auto dropped = [&](std::string_view reason, uint64_t count) {
+    writer.Counter("mokv_peer_messages_dropped_total", "Messages that were not sent, by reason.",
+                   count, {{"reason", std::string(reason)}});
+  };
+  dropped("unconnected", stats.dropped.unconnected);
+  dropped("full", stats.dropped.full);
+  dropped("too_large", stats.dropped.too_large);
+  dropped("unsupported", stats.dropped.unsupported);
+  for (const peer::PeerStats& peer : stats.peers) {
+    const telemetry::Labels labels = {{"peer", peer.name}};
+    writer.Gauge("mokv_peer_connected", "Whether there is a connection with that node.",
+                 peer.is_connected_out || peer.is_connected_in, labels);
+    writer.Gauge("mokv_peer_round_trip_smoothed_seconds",
+                 "Round trip to that node: a moving average of one ping a second.",
+                 Seconds(peer.round_trips.smoothed), labels);
+    writer.CounterOfSeconds("mokv_peer_round_trip_seconds_total", "Sum of all round trips.",
+                            Seconds(peer.round_trips.sum), labels);
+    writer.Counter("mokv_peer_round_trips_total", "Pings that were answered.",
+                   peer.round_trips.count, labels);
+  }
+}
+
+void WriteSerf(telemetry::MetricsWriter& writer, const NodeParts& parts) {
+  const serf::Stats stats = parts.gossip->stats();
+  const auto labelled = [&](bool counter, std::string_view name, std::string_view help,
+                            std::string_view label, std::string_view value, uint64_t number) {
+    const telemetry::Labels labels = {{std::string(label), std::string(value)}};
+    if (counter) return writer.Counter(name, help, number, labels);
+    writer.Gauge(name, help, static_cast<double>(number), labels);
+  };
+  const auto members = [&](std::string_view state, uint64_t number) {
+    labelled(false, "mokv_serf_members", "Members of the gossip, by state.", "state", state,
+             number);
+  };
+  members("alive", stats.members_alive);
+  members("leaving", stats.members_leaving);
+  members("left", stats.members_left);
+  members("failed", stats.members_failed);
+  const auto queue = [&](std::string_view name, uint64_t number) {
+    labelled(false, "mokv_serf_queue_length", "Messages that wait to be gossiped.", "queue", name,
+             number);
+  };
+  queue("membership", stats.queued_membership);
+  queue("intents", stats.queued_intents);
+  queue("queries", stats.queued_queries);
+  queue("events", stats.queued_events);
+  writer.Gauge("mokv_serf_suspects", "Members that are suspected to have failed.",
+               static_cast<double>(stats.members_suspect));
+  writer.Gauge("mokv_serf_awareness_score", "How ill this node takes itself to be; 0: healthy.",
+               static_cast<double>(stats.awareness_score));
+  for (size_t i = 0; i < serf::kDropReasons; ++i) {
+    labelled(true, "mokv_serf_dropped_total", "Packets and messages that were dropped, by reason.",
+             "reason", NameOf(static_cast<serf::Drop>(i)), stats.dropped[i]);
+  }
+  writer.Counter("mokv_serf_packets_sent_total", "Packets sent.", stats.packets_sent);
+  writer.Counter("mokv_serf_packets_received_total", "Packets received.", stats.packets_received);
+  writer.Counter("mokv_serf_probes_total", "Members that were probed.", stats.probes);
+  writer.Counter("mokv_serf_probes_failed_total", "Probes without an answer.", stats.probes_failed);
+  writer.Counter("mokv_serf_suspicions_total", "Suspicions raised or taken over.",
+                 stats.suspicions);
+  writer.Counter("mokv_serf_refutations_total", "Times that this node had to say that it lives.",
+                 stats.refutations);
+  writer.Counter("mokv_serf_deaths_total", "Members that this node declared dead.", stats.deaths);
+  writer.Counter("mokv_serf_name_conflicts_total", "Others that claimed a known name.",
+                 stats.name_conflicts);
+  writer.Counter("mokv_serf_push_pulls_total", "Exchanges of whole lists begun here.",
+                 stats.push_pulls_begun);
+  writer.Counter("mokv_serf_push_pulls_failed_total", "Of these, without success.",
+                 stats.push_pulls_failed);
+  writer.CounterOfSeconds("mokv_serf_push_pull_seconds_total", "Time of those that succeeded.",
+                          static_cast<double>(stats.push_pull_time_ns) * 1e-9);
 }
 
 void WriteLog(telemetry::MetricsWriter& writer, const NodeParts& parts) {
@@ -103,6 +247,8 @@ void RegisterNodeMetrics(telemetry::MetricsPage& page, NodeParts parts) {
                 {{"version", std::string(Version())}, {"node", parts.node_name}});
     WriteConnections(writer, parts);
     WriteReplica(writer, parts);
+    WritePeers(writer, parts);
+    WriteSerf(writer, parts);
     WriteLog(writer, parts);
     WriteStore(writer, parts);
     parts.calls->WriteMetrics(writer);

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "net/listener.h"
+#include "node/gossip.h"
+#include "peer/peer_network.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/call_log.h"
@@ -25,6 +27,8 @@ struct NodeParts {
   const net::Listener* listener;
   const store::Store* store;
   const replica::Replica* replica;
+  const peer::PeerNetwork* peers;
+  const Gossip* gossip;
   const service::CallLog* calls;
   const telemetry::RequestLog* request_log;
   const LogSyncTimes* sync_times;

@@ -1,3 +1,4 @@
+// Replica: what comes in, from any thread, and the turn that handles it.
 #include "replica/replica.h"
 
 #include <algorithm>
@@ -5,126 +6,150 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "raft/configuration.pb.h"
 
 namespace mokv::replica {
 namespace {
 
-constexpr uint64_t kRecoveredAtOnce = 1024;
+// A change of the cluster may take long; that there is somebody to ask may not: whoever asked a
+// node that is cut off, or was removed, goes on to the next one.
+constexpr Duration kLeaderWaitMax = std::chrono::seconds(5);
+// What another node may ask this one to wait: more than any client does, and far from what a clock
+// can count to.
+constexpr Duration kForwardWaitMax = std::chrono::minutes(10);
 
 }  // namespace
 
-Replica::Replica(Executor& executor, const Clock& clock, store::Store& store, Options options,
-                 Callbacks callbacks)
-    : executor_(executor),
+Replica::Replica(Executors executors, const Clock& clock, Random& random, store::Store& store,
+                 Options options, Callbacks callbacks)
+    : executors_(executors),
       clock_(clock),
+      random_(random),
       store_(store),
       options_(std::move(options)),
-      callbacks_(std::move(callbacks)) {}
+      callbacks_(std::move(callbacks)),
+      recovery_(std::make_unique<Recovery>(store)),
+      administration_([this] { ScheduleTurn(); }) {
+  options_.raft.id = raft::NodeIdOf(options_.name, options_.instance_id);
+  MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
+}
 
 Replica::~Replica() = default;
 
-absl::Status Replica::Recover(const wal::EntryView& entry) {
+absl::Status Replica::Start(wal::Log& log, Peers& peers,
+                            std::optional<std::string> new_cluster_id) {
   MOKV_CHECK(log_ == nullptr);
-  if (entry.index != last_index_.next()) {
-    return DataLoss("log entry {} follows entry {}", entry.index, last_index_);
+  log_ = &log;
+  peers_ = &peers;
+  const wal::Recovery& found = log.recovery();
+  MOKV_ASSIGN_OR_RETURN(raft::Recovered recovered,
+                        recovery_->Finish(found.hard_state, found.last_index));
+  recovery_.reset();
+  const std::string& log_cluster = recovered.log.membership()->cluster_id();
+  if (!options_.cluster_id.empty() && !log_cluster.empty() && log_cluster != options_.cluster_id) {
+    return FailedPrecondition("its identity is of cluster {}, its log of {}", options_.cluster_id,
+                              log_cluster);
   }
-  if (entry.index == Index(1) && entry.type != EntryType::kConfiguration) {
-    return DataLoss("log entry 1 is not the cluster's initial configuration");
+  if (found.last_index == Index(0) && new_cluster_id.has_value()) {
+    if (found.hard_state.term != Term(0)) {
+      return FailedPrecondition(
+          "the log is empty, but the node has been in term {} of a cluster already; start it "
+          "without bootstrap, or with an empty data directory",
+          found.hard_state.term);
+    }
+    BeginCluster(*new_cluster_id);
+    open_ = true;
+    return absl::OkStatus();
   }
-  MOKV_RETURN_IF_ERROR(ApplyEntry(entry).status());
-  last_index_ = entry.index;
-  // What is overwritten on the way is given back only then.
-  if (entry.index.value() % kRecoveredAtOnce == 0) store_.Publish();
-  commit_index_ = entry.index.value();
-  applied_index_ = entry.index.value();
+  // Reads wait for these, also where nothing new comes to be applied.
+  applied_index_ = recovered.applied.value();
+  commit_index_ = recovered.applied.value();
+  auto core = raft::Core::Create(options_.raft, std::move(recovered), random_, clock_.Now());
+  if (!core.ok()) return core.status();
+  core_ = *std::move(core);
+  OnMembership();
+  open_ = true;
+  // An election that nobody else could object to is due at once.
+  OnAlarm();
   return absl::OkStatus();
 }
 
-void Replica::Start(wal::Log& log, std::optional<std::string> new_cluster_id) {
-  store_.Publish();
-  log_ = &log;
-  hard_state_ = log.recovery().hard_state;
-  MOKV_CHECK_EQ(last_index_, log.recovery().last_index);
-  started_ = true;
-  const bool empty = last_index_ == Index(0);
-  if (empty && !new_cluster_id.has_value()) {
-    term_ = hard_state_.term.value();
-    return;
-  }
-  // The only voter elects itself: a new term and its own vote, durable before it acts on them,
-  // and then an entry of that term, before which nothing may be read (Raft dissertation, 6.4).
-  hard_state_.term = hard_state_.term.next();
-  hard_state_.vote = options_.node_id;
-  hard_state_changed_ = true;
-  term_ = hard_state_.term.value();
-  if (empty) {
-    raft::Configuration configuration;
-    configuration.set_cluster_id(*new_cluster_id);
-    raft::Configuration::Member& member = *configuration.add_members();
-    member.set_id(options_.node_id);
-    member.set_instance_id(options_.instance_id);
-    member.set_rpc_address(options_.rpc_address);
-    AddEntry(EntryType::kConfiguration,
-             std::make_shared<const std::string>(configuration.SerializeAsString()), nullptr);
-  }
-  AddEntry(EntryType::kNoOp, nullptr, nullptr);
-  PersistNewEntries();
+// Entry 1 is the first configuration, and committed from the start, since its only voter has it:
+// once it is durable.
+void Replica::BeginCluster(const std::string& cluster_id) {
+  const raft::Membership first(cluster_id, {{.id = options_.raft.id,
+                                             .name = options_.name,
+                                             .instance_id = options_.instance_id,
+                                             .rpc_address = options_.rpc_address}});
+  const Entry entry = raft::InitialEntry(first);
+  raft::Recovered& begun = initial_.emplace();
+  const absl::Status recovered = begun.log.Recover(entry);
+  MOKV_CHECK(recovered.ok());
+  begun.hard_state = {.term = entry.term, .vote = {}, .commit = entry.index};
+  begun.applied = entry.index;
+  applied_index_ = entry.index.value();
+  commit_index_ = entry.index.value();
+  initial_ticket_ = log_->Append({.entries = {entry}, .hard_state = begun.hard_state});
 }
 
 void Replica::Enqueue(Event event) {
-  bool was_empty;
+  bool post = false;
   {
-    MutexLock lock(mutex_);
-    was_empty = inbox_.empty();
+    const MutexLock lock(mutex_);
     inbox_.push_back(std::move(event));
+    post = !std::exchange(turn_posted_, true);
   }
-  if (was_empty) executor_.Post([this] { Turn(); });
+  if (post) executors_.replica.Post([this] { Turn(); });
 }
 
-void Replica::OnDurable(Index last, Term term) { Enqueue(Durable{last, term}); }
+void Replica::ScheduleTurn() {
+  {
+    const MutexLock lock(mutex_);
+    if (std::exchange(turn_posted_, true)) return;
+  }
+  executors_.replica.Post([this] { Turn(); });
+}
+
+void Replica::OnDurable(wal::Ticket ticket) { Enqueue(Durable{ticket}); }
 void Replica::OnLogFailure(absl::Status reason) { Enqueue(LogFailed{std::move(reason)}); }
 
-void Replica::Refuse(WriteDone& done, absl::Status reason) {
-  proposals_refused_.fetch_add(1, std::memory_order_relaxed);
-  done({.fate = WriteResult::Fate::kNotDone, .reason = std::move(reason)});
-}
-
-void Replica::Propose(store::Command command, WriteDone done) {
-  if (!accepting_) return Refuse(done, Unavailable("the node is stopping"));
-  if (!serving_) return Refuse(done, Unavailable("no leader"));
-  if (proposals_pending_.load() >= options_.proposals_pending_max) {
-    return Refuse(done,
-                  ResourceExhausted("{} writes are waiting already; limit {}",
-                                    proposals_pending_.load(), options_.proposals_pending_max));
-  }
-  if (const uint64_t used = store_.memory_bytes();
-      options_.memory_bytes_max > 0 && used >= options_.memory_bytes_max &&
-      std::holds_alternative<store::SetCommand>(command)) {
-    return Refuse(done, ResourceExhausted("the store has {} bytes of memory; max-memory-bytes is "
-                                          "{}; delete something",
-                                          used, options_.memory_bytes_max));
-  }
-  auto payload = std::make_shared<const std::string>(store::EncodeCommand(command));
-  // A good guess, so that most refusals cost nothing; the replica thread asks again.
-  wal::Demand demand;
-  demand.Add(payload->size());
-  if (absl::Status status = log_->Admit(demand); !status.ok()) {
-    return Refuse(done, std::move(status));
+void Replica::Propose(WriteRequest request, WriteDone done) {
+  auto command = std::make_shared<const std::string>(store::EncodeCommand(request.command));
+  const uint64_t bytes = command->size();
+  if (absl::Status status = Admit(request.command, bytes); !status.ok()) {
+    proposals_refused_.fetch_add(1, std::memory_order_relaxed);
+    done({.fate = WriteResult::Fate::kNotDone, .reason = std::move(status)});
+    return;
   }
   ++proposals_pending_;
-  Enqueue(Proposal{std::move(payload), std::move(done)});
+  proposals_bytes_ += bytes;
+  Enqueue(Write{.command = std::move(command),
+                .subject = std::move(request.subject),
+                .give_up_at = request.give_up_at,
+                .done = std::move(done)});
 }
 
 bool Replica::CanReadNow(const ReadRequirement& requirement) const {
   // A store that is still being recovered has less than was acknowledged.
-  if (!started_.load(std::memory_order_acquire)) return false;
-  if (requirement.linearizable && !serving_.load(std::memory_order_acquire)) return false;
+  if (!started_.load(std::memory_order_acquire) || gone_.load(std::memory_order_acquire)) {
+    return false;
+  }
+  if (requirement.linearizable) {
+    const int64_t until = lease_until_ns_.load(std::memory_order_acquire);
+    if (until == 0) return false;
+    // The clock is asked now, not in some turn before: a process that was paused wakes up without
+    // a lease. What is read after this was the newest state at this moment.
+    const bool forever = until == MonotonicTime::Max().since_start.count();
+    if (!forever && clock_.Now().since_start.count() >= until) return false;
+    // What is committed but not published here yet may have been read on a follower already.
+    const uint64_t commit = commit_index_.load(std::memory_order_acquire);
+    if (applied_index_.load(std::memory_order_acquire) < commit) return false;
+  }
   return requirement.min_revision <= store_.revision();
 }
 
 void Replica::WaitForRead(const ReadRequirement& requirement, MonotonicTime give_up_at,
                           ReadReady ready) {
+  if (!open_) return ready(Unavailable("the node is starting"));
   if (reads_waiting_.load() >= options_.reads_waiting_max) {
     ready(ResourceExhausted("{} reads are waiting already; limit {}", reads_waiting_.load(),
                             options_.reads_waiting_max));
@@ -134,184 +159,198 @@ void Replica::WaitForRead(const ReadRequirement& requirement, MonotonicTime give
   Enqueue(WaitingRead{requirement, give_up_at, std::move(ready)});
 }
 
-void Replica::Turn() {
+void Replica::Request(AdminRequest request, MonotonicTime give_up_at, AdminDone done) {
+  if (!accepting_) return done(Unavailable("the node is stopping"), false);
+  if (!open_) return done(Unavailable("the node is starting; nothing was changed"), false);
+  Enqueue(AdminCall{.request = std::move(request),
+                    .give_up_at = give_up_at,
+                    .leader_by = clock_.Now() + kLeaderWaitMax,
+                    .done = std::move(done)});
+}
+
+void Replica::StepAside(MonotonicTime give_up_at, AdminDone done) {
+  Enqueue(AdminCall{.request = {.kind = AdminRequest::Kind::kTransfer},
+                    .give_up_at = give_up_at,
+                    .only_here = true,
+                    .done = std::move(done)});
+}
+
+void Replica::OnMessage(raft::Message message) {
+  if (core_ == nullptr) return;
+  Step(raft::Receive{std::move(message)});
+}
+
+void Replica::OnForward(raft::NodeId, ConnectionId connection, Forward forward) {
+  const MonotonicTime give_up_at = clock_.Now() + std::min(forward.wait, kForwardWaitMax);
+  if (auto* writes = std::get_if<ForwardedWrites>(&forward.body)) {
+    AcceptForwarded(connection, forward.id, give_up_at, std::move(*writes));
+    ScheduleTurn();
+    return;
+  }
+  Handle(AdminCall{
+      .request = std::get<AdminRequest>(std::move(forward.body)),
+      .give_up_at = give_up_at,
+      .from_peer = true,
+      .done = [this, connection, id = forward.id](const absl::Status& status, bool unknown) {
+        peers_->Answer(connection, {.id = id, .body = ForwardAnswer::Admin{status, unknown}});
+      }});
+  ScheduleTurn();
+}
+
+void Replica::OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) {
+  if (auto* results = std::get_if<std::vector<WriteResult>>(&answer.body)) {
+    AnswerForwarded(writes_at_leader_.OnAnswer(answer.id, connection), std::move(*results));
+  } else {
+    administration_.OnAnswer(answer.id, connection, std::get<ForwardAnswer::Admin>(answer.body));
+  }
+}
+
+void Replica::OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) {
+  Unknown(writes_at_leader_.OnClosed(connection), "the connection to the leader broke");
+  administration_.OnClosed(connection);
+  if (core_ == nullptr) return;
+  // A leader probes what may be lost; that it is gone itself only the last connection says.
+  if (last || core_->role() == raft::Role::kLeader) Step(raft::ConnectionClosed{peer});
+}
+
+void Replica::Step(raft::Event event) {
+  if (failed_) return;
+  core_->Step(clock_.Now(), std::move(event));
+  ScheduleTurn();
+}
+
+void Replica::TakeInbox() {
   {
-    MutexLock lock(mutex_);
+    const MutexLock lock(mutex_);
     batch_.swap(inbox_);
+    turn_posted_ = false;
   }
   for (Event& event : batch_) {
-    std::visit([this](auto& alternative) { Handle(alternative); }, event);
+    std::visit([this](auto& alternative) { Handle(std::move(alternative)); }, event);
   }
   batch_.clear();
-  PersistNewEntries();
-  ApplyCommitted();
-  ReleaseReads();
 }
 
-void Replica::Handle(Proposal& proposal) {
+// One turn: all that has come, as one batch, and then what it led to, in the one order that is
+// safe. The core withholds every promise (a vote, an acknowledgement) until it is told that what it
+// rests on is durable, so what it gives out may leave at once:
+//   persist  first, so that the disk works while the rest is done; nothing waits for it here;
+//   send     at once: a leader's own disk is one vote among others (§10.2.1);
+//   apply    what is committed, show it to readers, and only then tell anybody.
+void Replica::Turn() {
+  TakeInbox();
+  if (core_ == nullptr || failed_) return;
+  const MonotonicTime now = clock_.Now();
+  if (now >= core_->NextDeadline()) core_->Step(now, raft::Tick{});
+  RouteWrites();
+  if (reads_.wants_to_ask() && !reads_blocked_) {
+    const raft::RequestId question(++last_id_);
+    ++counters_.read_groups;
+    reads_.OnAsked(question);
+    core_->Step(now, raft::Read{question});
+  }
+  for (raft::Event& event :
+       administration_.Route(*core_, *peers_, now, [this] { return ++last_id_; })) {
+    core_->Step(now, std::move(event));
+  }
+  Process(core_->TakeOutput());
+  SetAlarm();
+}
+
+void Replica::Handle(Write write) {
+  if (failed_) return NotDone(write, Unavailable("{}; nothing was written", failure_));
+  waiting_writes_.push_back(std::move(write));
+}
+
+void Replica::Handle(AdminCall call) {
+  if (failed_) return call.done(Unavailable("{}; nothing was changed", failure_), false);
+  administration_.Add(std::move(call));
+}
+
+void Replica::Handle(WaitingRead read) {
   if (failed_) {
-    --proposals_pending_;
-    Refuse(proposal.done, Unavailable("the node is stopping: its log has failed"));
-    return;
+    --reads_waiting_;
+    return read.ready(Unavailable("{}", failure_));
   }
-  wal::Demand demand = new_demand_;
-  demand.Add(proposal.payload->size());
-  if (absl::Status status = log_->Admit(demand); !status.ok()) {
-    --proposals_pending_;
-    Refuse(proposal.done, std::move(status));
-    return;
+  reads_.Add(std::move(read));
+}
+
+void Replica::Handle(Durable durable) {
+  durable_ = std::max(durable_, durable.ticket);
+  if (initial_ticket_.has_value() && *initial_ticket_ <= durable_) {
+    initial_ticket_.reset();
+    auto core =
+        raft::Core::Create(options_.raft, *std::exchange(initial_, {}), random_, clock_.Now());
+    MOKV_CHECK(core.ok());
+    core_ = *std::move(core);
+    OnMembership();
   }
-  AddEntry(EntryType::kCommand, std::move(proposal.payload), std::move(proposal.done));
+  OnPersisted(durable_);
 }
 
-void Replica::AddEntry(EntryType type, std::shared_ptr<const std::string> payload, WriteDone done) {
-  ++last_index_;
-  Entry entry{last_index_, hard_state_.term, type, std::move(payload)};
-  new_demand_.Add(entry.bytes().size());
-  new_entries_.push_back(entry);
-  pending_.push_back({std::move(entry), std::move(done)});
-}
-
-void Replica::PersistNewEntries() {
-  if (new_entries_.empty()) return;
-  wal::Write write;
-  write.entries = std::exchange(new_entries_, {});
-  if (hard_state_changed_) write.hard_state = hard_state_;
-  log_->Append(std::move(write));
-  hard_state_changed_ = false;
-  new_demand_ = {};
-  batches_.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Replica::Handle(Durable& durable) {
-  if (durable.last == Index(0)) return;
-  // A single voter's quorum is its own disk; only entries of the own term are committed by
-  // counting (Raft paper, 5.4.2), and the no-op at the start is the first of them.
-  if (durable.term != hard_state_.term) return;
-  MOKV_CHECK_LE(durable.last, last_index_);
-  commit_index_ = std::max(commit_index_.load(), durable.last.value());
-}
-
-void Replica::Handle(LogFailed& failed) {
-  failed_ = true;
-  SetServing(false);
-  for (PendingEntry& entry : pending_) {
-    if (entry.done == nullptr) continue;
-    --proposals_pending_;
-    entry.done({.fate = WriteResult::Fate::kUnknown,
-                .reason = Unavailable("the node's log failed; outcome unknown")});
-  }
-  pending_.clear();
-  new_entries_.clear();
+void Replica::Handle(LogFailed failed) {
+  FailEverything("the node is stopping: its log has failed");
   callbacks_.on_fatal(failed.reason);
 }
 
-absl::StatusOr<store::ApplyResult> Replica::ApplyEntry(const wal::EntryView& entry) {
-  switch (entry.type) {
-    case EntryType::kNoOp:
-      return store::ApplyResult{};
-    case EntryType::kConfiguration: {
-      raft::Configuration configuration;
-      if (!configuration.ParseFromArray(entry.payload.data(),
-                                        static_cast<int>(entry.payload.size()))) {
-        return DataLoss("log entry {}: the configuration does not parse", entry.index);
-      }
-      if (entry.index == Index(1)) {
-        MutexLock lock(mutex_);
-        cluster_id_ = configuration.cluster_id();
-      }
-      return store::ApplyResult{};
-    }
-    case EntryType::kCommand: {
-      absl::StatusOr<store::Command> command = store::DecodeCommand(entry.payload);
-      if (!command.ok()) {
-        return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
-      }
-      return store_.Apply(*command);
-    }
+void Replica::Fence(std::string reason) { Enqueue(Fenced{std::move(reason)}); }
+void Replica::Handle(Fenced fenced) { FailEverything("this node is fenced: " + fenced.reason); }
+
+void Replica::Handle(EntriesRead read) {
+  if (core_ == nullptr) return;
+  raft::EntryBatch entries;
+  if (read.entries.ok()) {
+    entries = std::make_shared<const std::vector<Entry>>(*std::move(read.entries));
+  } else if (absl::IsDataLoss(read.entries.status())) {
+    // Not final for this node, which has applied them; but whoever looks after it should know.
+    ++counters_.log_reads_failed;
   }
-  return DataLoss("log entry {} has type {}, which this version does not know", entry.index,
-                  static_cast<int>(entry.type));
+  core_->Step(clock_.Now(), raft::EntriesFetched{.peer = read.peer, .entries = std::move(entries)});
 }
 
-void Replica::ApplyCommitted() {
-  if (failed_ || applied_index_ == commit_index_) return;
-  while (!pending_.empty() && pending_.front().entry.index.value() <= commit_index_) {
-    PendingEntry& next = pending_.front();
-    const Entry& entry = next.entry;
-    absl::StatusOr<store::ApplyResult> applied =
-        ApplyEntry({entry.index, entry.term, entry.type, entry.bytes()});
-    // We made this entry ourselves.
-    MOKV_CHECK(applied.ok());
-    if (next.done != nullptr) {
-      answers_.push_back(
-          {std::move(next.done), {.fate = WriteResult::Fate::kApplied, .applied = *applied}});
-    }
-    pending_.pop_front();
-  }
-  // Readers first: whoever has been told that a write is done must find it.
-  store_.Publish();
-  applied_index_ = commit_index_.load();
-  SetServing(true);
-  for (Answer& answer : answers_) {
-    --proposals_pending_;
-    proposals_applied_.fetch_add(1, std::memory_order_relaxed);
-    answer.done(answer.result);
-  }
-  answers_.clear();
+// Alarms that are too early do no harm, and setting one costs a system call: so it is only set
+// anew for an earlier time, or when it has rung.
+void Replica::SetAlarm() {
+  const MonotonicTime next = core_->NextDeadline();
+  if (next >= alarm_at_) return;
+  alarm_at_ = next;
+  callbacks_.set_alarm(next);
 }
 
-void Replica::Handle(WaitingRead& read) { waiting_reads_.push_back(std::move(read)); }
-
-void Replica::ReleaseReads() {
-  if (waiting_reads_.empty()) return;
-  const MonotonicTime now = clock_.Now();
-  std::erase_if(waiting_reads_, [&](WaitingRead& read) {
-    absl::Status status;
-    if (!CanReadNow(read.requirement)) {
-      if (now < read.give_up_at) return false;
-      status = !started_ ? Unavailable("the node is starting")
-               : read.requirement.linearizable && !serving_
-                   ? Unavailable("no leader")
-                   : Unavailable("revision {} has not been applied on this node, which is at {}",
-                                 read.requirement.min_revision, store_.revision());
-    }
-    --reads_waiting_;
-    read.ready(status);
-    return true;
-  });
+void Replica::OnAlarm() {
+  alarm_at_ = MonotonicTime::Max();
+  if (core_ == nullptr || failed_) return;
+  if (clock_.Now() >= core_->NextDeadline()) {
+    ScheduleTurn();
+  } else {
+    SetAlarm();
+  }
 }
 
 void Replica::Tick() {
-  ReleaseReads();
-  if (started_) store_.Reclaim();
+  const MonotonicTime now = clock_.Now();
+  ExpireWrites(now);
+  for (WaitingRead& read : reads_.TakeExpired(now)) {
+    --reads_waiting_;
+    const Revision wanted = read.requirement.min_revision;
+    read.ready(!started_ ? Unavailable("the node is starting, or waits to be added to a cluster")
+               : wanted > store_.revision()
+                   ? Unavailable("revision {} has not been applied on this node, which is at {}",
+                                 wanted, store_.revision())
+                   : Unavailable("no leader"));
+  }
+  const bool has_leader = core_ != nullptr && (core_->role() == raft::Role::kLeader ||
+                                               core_->leader() != raft::NodeId());
+  administration_.Expire(now, has_leader);
   if (log_ != nullptr) log_->Tick();
+  if (core_ == nullptr || failed_) return;
+  store_.Reclaim();
+  writes_blocked_ = false;
+  reads_blocked_ = false;
+  administration_.Unblock();
+  ScheduleTurn();
 }
 
 void Replica::StopAccepting() { accepting_ = false; }
-
-void Replica::SetServing(bool serving) {
-  if (serving_.exchange(serving) == serving) return;
-  if (callbacks_.on_serving_changed) callbacks_.on_serving_changed(serving);
-}
-
-std::string Replica::cluster_id() const {
-  MutexLock lock(mutex_);
-  return cluster_id_;
-}
-
-Status Replica::status() const {
-  Status status;
-  status.has_leader = serving_;
-  status.role = serving_ ? Role::kLeader : Role::kFollower;
-  status.term = Term(term_);
-  status.commit_index = Index(commit_index_);
-  status.applied_index = Index(applied_index_);
-  status.proposals_pending = proposals_pending_;
-  status.proposals_refused = proposals_refused_;
-  status.proposals_applied = proposals_applied_;
-  status.batches = batches_;
-  return status;
-}
 
 }  // namespace mokv::replica

@@ -1,15 +1,18 @@
-// Replica: drives the log and the state machine as one deterministic machine fed by events. This is
-// where Raft's core takes its seat between proposals and the log; until then the cluster has one
-// voter, which elects itself at start, and for which "durable here" is "committed".
+// Replica: drives Raft core, log and store as one deterministic machine fed by events.
 //
-// Threads: Propose, WaitForRead, CanReadNow, StopAccepting and status are thread-safe, and may come
-//          before Start: nothing is served until then. Recover, Start and Tick are confined to the
-//          executor (the replica thread), on which also every callback is called; only a refusal
-//          is told on the thread that asked.
-// Owner:   borrows executor, log, store and clock, which must outlive it.
-// Order:   one turn takes everything that has queued as one batch: entries to the log, then what
-//          the log has made durable is applied, published to readers, and only then answered.
-// Bounds:  Options names them; beyond them a proposal is refused at once.
+//   clients --Propose, WaitForRead--> +---------+ --Append--> log --durable--> back here
+//   peers   --messages, forwards----> | a turn  | --Send----> peers
+//   alarm, tick --------------------> +---------+ --Apply---> store --> answers
+//
+// Threads: Propose, WaitForRead, CanReadNow, Request, View, StepAside, StopAccepting and status are
+//          thread-safe, and may come before Start: nothing is served until then. Everything else is
+//          confined to the executor (the replica thread), on which also every callback is called;
+//          only a refusal is told on the thread that asked.
+// Owner:   borrows executors, clock, generator, store, log and peers, which must outlive it.
+// Order:   one turn takes everything that has queued as one batch. What it gave is persisted, sent
+//          and applied in this order; see Turn.
+// Bounds:  Options names them; beyond them a request is refused at once.
+// Fate:    a write is answered as done, as certainly not done, or as unknown; see write.h.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -27,178 +30,255 @@
 #include "base/executor.h"
 #include "base/log_entry.h"
 #include "base/mutex.h"
+#include "base/random.h"
+#include "raft/core.h"
+#include "replica/administration.h"
+#include "replica/cluster.h"
+#include "replica/forwarded.h"
+#include "replica/peers.h"
+#include "replica/pending_writes.h"
+#include "replica/reads.h"
+#include "replica/recovery.h"
+#include "replica/status.h"
 #include "store/store.h"
 #include "wal/log.h"
 
 namespace mokv::replica {
 
-// What became of a write.
-struct WriteResult {
-  enum class Fate {
-    kApplied,  // `applied` says what the state machine answered.
-    kNotDone,  // Certainly not carried out, now or later.
-    kUnknown,  // May have been carried out, or may still be.
-  };
-  Fate fate = Fate::kNotDone;
-  store::ApplyResult applied;
-  absl::Status reason;  // Unless kApplied.
-};
-using WriteDone = absl::AnyInvocable<void(const WriteResult& result)>;
-
-// How fresh a read must be.
-struct ReadRequirement {
-  bool linearizable = true;
-  Revision min_revision;  // 0: none.
-};
-using ReadReady = absl::AnyInvocable<void(const absl::Status& status)>;
-
-enum class Role { kFollower, kLeader };
-
-// A picture of one moment, field by field.
-struct Status {
-  Role role = Role::kFollower;
-  bool has_leader = false;
-  Term term;
-  Index commit_index;
-  Index applied_index;
-  uint64_t proposals_pending = 0;
-  uint64_t proposals_refused = 0;
-  uint64_t proposals_applied = 0;
-  uint64_t batches = 0;
-};
-
-class Replica {
+class Replica final : public PeersHandler, public Cluster {
  public:
   struct Options {
-    std::string node_id;
+    std::string name;
     std::string instance_id;
     std::string rpc_address;  // What others dial.
-    // Writes that were proposed and have no answer yet.
+    // That the data directory belongs to; empty while it is of none.
+    std::string cluster_id;
+    raft::Options raft;  // Its id is filled in.
+    // Writes that have no answer yet, and the bytes of their commands. The second is what protects
+    // memory while no leader is known; the first bounds the work of a turn.
     uint64_t proposals_pending_max = 65'536;
+    uint64_t proposals_bytes_max = uint64_t{256} << 20;
     uint64_t reads_waiting_max = 65'536;
     // With this much memory in the store, writes that may grow it are refused; 0: no limit.
     uint64_t memory_bytes_max = 0;
   };
   struct Callbacks {
-    // Whether linearizable reads and writes are served now has changed. May be null.
+    // Whether linearizable reads and writes are served through this node has changed. May be null.
     absl::AnyInvocable<void(bool serving)> on_serving_changed;
-    // The log cannot be trusted any more; the process must end.
+    // Who leads, as far as this node knows: empty when nobody does. May be null.
+    absl::AnyInvocable<void(const std::string& leader, Term term)> on_leader_changed;
+    // The cluster of the log, once it is known. May be null.
+    absl::AnyInvocable<void(const std::string& cluster_id)> on_cluster_id;
+    // OnAlarm is to be called at `at`, or soon after. A later call takes the place of an earlier
+    // one.
+    absl::AnyInvocable<void(MonotonicTime at)> set_alarm;
+    // What is on disk cannot be trusted any more, or not be understood; the process must end.
     absl::AnyInvocable<void(const absl::Status& reason)> on_fatal;
   };
+  // Where the entries that a slow peer needs are read back from the disk.
+  struct Executors {
+    Executor& replica;
+    Executor& background;
+  };
 
-  Replica(Executor& executor, const Clock& clock, store::Store& store, Options options,
-          Callbacks callbacks);
-  ~Replica();
+  Replica(Executors executors, const Clock& clock, Random& random, store::Store& store,
+          Options options, Callbacks callbacks);
+  ~Replica() override;
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
-  // During the log's recovery: every entry in order. DATA_LOSS for one that this version does not
-  // know, or a first one that is not a configuration.
-  absl::Status Recover(const wal::EntryView& entry);
-  // After recovery. `new_cluster_id`: with an empty log, begin a new cluster of that id with this
-  // node as its only voter; without it an empty log waits to be joined. A log that has entries
-  // makes the node stand for election.
-  void Start(wal::Log& log, std::optional<std::string> new_cluster_id);
+  // Where the log's recovery is to be told.
+  Recovery& recovery() { return *recovery_; }
+  // After the recovery. `new_cluster_id`: with an empty log, begin a new cluster of that id with
+  // this node as its only voter; without it an empty log waits to be joined. DATA_LOSS when what
+  // was recovered does not fit together, FAILED_PRECONDITION when it is of another cluster.
+  absl::Status Start(wal::Log& log, Peers& peers, std::optional<std::string> new_cluster_id);
 
   // From the log's callbacks, on any thread.
-  void OnDurable(Index last, Term term);
+  void OnDurable(wal::Ticket ticket);
   void OnLogFailure(absl::Status reason);
 
-  void Propose(store::Command command, WriteDone done);
+  struct WriteRequest {
+    store::Command command;
+    std::string subject;  // On whose behalf.
+    // UNAVAILABLE by then while there is no leader.
+    MonotonicTime give_up_at;
+  };
+  void Propose(WriteRequest request, WriteDone done);
 
   // Whether a read may look at the store right now.
   bool CanReadNow(const ReadRequirement& requirement) const;
   // Calls `ready` when it may, or with the reason why it did not come to that by `give_up_at`.
   void WaitForRead(const ReadRequirement& requirement, MonotonicTime give_up_at, ReadReady ready);
 
-  // Time passes: ends waits whose time is up, gives unused memory back. To be posted every few tens
-  // of milliseconds.
+  ClusterView View() const override;
+  void Request(AdminRequest request, MonotonicTime give_up_at, AdminDone done) override;
+  // If this node leads, somebody else shall; `done` when that is so, or did not come about.
+  void StepAside(MonotonicTime give_up_at, AdminDone done);
+
+  void OnAlarm();
+  // Ends waits whose time is up, tries again what was refused, gives unused memory back. To be
+  // posted every few tens of milliseconds.
   void Tick();
-  // From now on proposals are refused; those in progress are still answered.
+  // From now on what clients ask is refused; what is in progress is still answered.
   void StopAccepting();
+  // Calls `done`, once, when every write that is in progress here has its answer. Thread-safe.
+  void WhenIdle(Task done);
+  // This node must not serve any more, and takes no part in anything; the process goes on, so that
+  // somebody can see why. Thread-safe.
+  void Fence(std::string reason);
+
+  // PeersHandler.
+  void OnMessage(raft::Message message) override;
+  void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) override;
+  void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) override;
+  void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) override;
 
   Status status() const;
   // Of the configuration in the log; empty until there is one. Thread-safe.
   std::string cluster_id() const;
+  raft::NodeId id() const { return options_.raft.id; }
 
  private:
-  struct Proposal {
-    std::shared_ptr<const std::string> payload;
-    WriteDone done;
-  };
   struct Durable {
-    Index last;
-    Term term;
+    wal::Ticket ticket;
   };
   struct LogFailed {
     absl::Status reason;
   };
-  struct WaitingRead {
-    ReadRequirement requirement;
-    MonotonicTime give_up_at;
-    ReadReady ready;
+  struct Fenced {
+    std::string reason;
   };
-  using Event = std::variant<Proposal, Durable, LogFailed, WaitingRead>;
-
-  // An entry that is not applied yet, and who waits for it.
-  struct PendingEntry {
-    Entry entry;
-    WriteDone done;  // Null for entries that nobody proposed.
+  struct EntriesRead {
+    raft::NodeId peer;
+    absl::StatusOr<std::vector<Entry>> entries;
   };
+  using Event =
+      std::variant<Write, WaitingRead, AdminCall, Durable, LogFailed, Fenced, EntriesRead>;
 
+  // --- replica.cc: what comes in, and the turn.
   void Enqueue(Event event);
+  void ScheduleTurn();
   void Turn();
-  void Handle(Proposal& proposal);
-  void Handle(Durable& durable);
-  void Handle(LogFailed& failed);
-  void Handle(WaitingRead& read);
-  void PersistNewEntries();
-  void ApplyCommitted();
-  absl::StatusOr<store::ApplyResult> ApplyEntry(const wal::EntryView& entry);
-  void ReleaseReads();
-  void AddEntry(EntryType type, std::shared_ptr<const std::string> payload, WriteDone done);
-  void SetServing(bool serving);
-  void Refuse(WriteDone& done, absl::Status reason);
+  void TakeInbox();
+  void Handle(Write write);
+  void Handle(WaitingRead read);
+  void Handle(AdminCall call);
+  void Handle(Durable durable);
+  void Handle(LogFailed failed);
+  void Handle(Fenced fenced);
+  void Handle(EntriesRead read);
+  void Step(raft::Event event);
+  void BeginCluster(const std::string& cluster_id);
+  void SetAlarm();
 
-  Executor& executor_;
+  // --- output.cc: what a turn gave.
+  void Process(raft::Output output);
+  void Persist(raft::PersistRequest request);
+  void OnPersisted(wal::Ticket ticket);
+  void Apply(const std::vector<Entry>& committed);
+  void FetchEntries(const raft::EntriesWanted& wanted);
+  void OnStanding(const raft::Standing& standing);
+  void OnMembership();
+  void ReleaseReads();
+  void LowerLease();
+  void RaiseLease();
+  MonotonicTime LeaseNow() const;
+  void PublishStatus();
+
+  // --- writes.cc: where writes go and how they are answered.
+  absl::Status Admit(const store::Command& command, uint64_t bytes) const;
+  absl::Status AdmitForwarded(const std::string& bytes) const;
+  void RouteWrites();
+  void ProposeWaiting();
+  void ForwardWaiting(raft::NodeId leader);
+  void RefuseWaitingOfPeers();
+  void OnProposed(const raft::ProposalResult& result);
+  void AcceptForwarded(ConnectionId connection, ForwardId id, MonotonicTime give_up_at,
+                       ForwardedWrites forwarded);
+  void AnswerForwarded(WritesAtLeader::Batch batch, std::vector<WriteResult> results);
+  void WaitAgain(Write write);
+  void NotDone(Write& write, absl::Status reason);
+  void Unknown(std::vector<Write> writes, std::string_view why);
+  void ExpireWrites(MonotonicTime now);
+  void Answer(Write& write, const WriteResult& result);
+  void TellIfIdle();
+  void FailEverything(std::string_view why);
+
+  Executors executors_;
   const Clock& clock_;
+  Random& random_;
   store::Store& store_;
-  const Options options_;
+  Options options_;
   Callbacks callbacks_;
   wal::Log* log_ = nullptr;
+  Peers* peers_ = nullptr;
 
   mutable Mutex mutex_;
-  std::string cluster_id_ ABSL_GUARDED_BY(mutex_);
   std::vector<Event> inbox_ ABSL_GUARDED_BY(mutex_);
+  bool turn_posted_ ABSL_GUARDED_BY(mutex_) = false;
+  Status status_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const raft::Membership> membership_ ABSL_GUARDED_BY(mutex_) =
+      std::make_shared<const raft::Membership>();
+  // Who votes as far as others are told: a change that is not committed may yet come to nothing, or
+  // need the very nodes that it takes the vote from.
+  std::shared_ptr<const raft::Membership> settled_membership_ ABSL_GUARDED_BY(mutex_) = membership_;
 
   // Below: replica thread only.
   std::vector<Event> batch_;
-  HardState hard_state_;
-  bool hard_state_changed_ = false;
-  Index last_index_;
-  std::vector<Entry> new_entries_;
-  wal::Demand new_demand_;            // Of the new entries on the log's space.
-  std::deque<PendingEntry> pending_;  // In log order.
-  struct Answer {
-    WriteDone done;
+  std::unique_ptr<Recovery> recovery_;
+  std::unique_ptr<raft::Core> core_;           // Null until the initial entry is durable.
+  std::optional<wal::Ticket> initial_ticket_;  // Of a new cluster.
+  std::optional<raft::Recovered> initial_;     // What the core then begins with.
+  bool failed_ = false;                        // For good; `failure_` says why.
+  std::string failure_;
+  uint64_t last_id_ = 0;  // Of reads, proposals, changes and forwards.
+
+  struct Persisting {
+    wal::Ticket written;
+    raft::PersistTicket ticket;
+  };
+  std::deque<Persisting> persisting_;
+  wal::Ticket durable_;
+
+  std::vector<Write> waiting_writes_;  // For a leader.
+  bool writes_blocked_ = false;        // Refused for the moment: until the next tick or leader.
+  std::vector<Write> proposed_;        // In this turn.
+  PendingWrites pending_writes_;       // Entries of the log.
+  WritesAtLeader writes_at_leader_;    // Forwarded.
+  struct Finished {
+    Write write;
     WriteResult result;
   };
-  std::vector<Answer> answers_;
-  std::vector<WaitingRead> waiting_reads_;
-  bool failed_ = false;
+  std::vector<store::ApplyResult> results_;  // Of what is being applied.
+  std::vector<Finished> finished_;           // Answered once it is published.
+  Task when_idle_;
+  Reads reads_;
+  bool reads_blocked_ = false;
+  Administration administration_;
+  MonotonicTime alarm_at_ = MonotonicTime::Max();
+  raft::Standing standing_;
 
   // Written by the replica thread, read by any.
-  std::atomic<bool> started_{false};
+  std::atomic<bool> open_{false};     // The log has been recovered.
+  std::atomic<bool> started_{false};  // And the core is there.
+  std::atomic<bool> gone_{false};     // As `failed_`.
   std::atomic<bool> serving_{false};
   std::atomic<bool> accepting_{true};
+  // Until when this node may answer linearizable reads without asking anybody, as nanoseconds of
+  // the clock. Lowered before messages leave, raised after what they must see is published.
+  std::atomic<int64_t> lease_until_ns_{0};
   std::atomic<uint64_t> term_{0};
+  std::atomic<uint64_t> last_index_{0};
   std::atomic<uint64_t> commit_index_{0};
   std::atomic<uint64_t> applied_index_{0};
+
+  // Counted where it happens; those that many threads count are atomic.
   std::atomic<uint64_t> reads_waiting_{0};
   std::atomic<uint64_t> proposals_pending_{0};
+  std::atomic<uint64_t> proposals_bytes_{0};
   std::atomic<uint64_t> proposals_refused_{0};
-  std::atomic<uint64_t> proposals_applied_{0};
-  std::atomic<uint64_t> batches_{0};
+  Counters counters_;  // The rest.
 };
 
 }  // namespace mokv::replica

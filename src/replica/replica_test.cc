@@ -4,79 +4,33 @@
 #include <gtest/gtest.h>
 
 #include "base/status.h"
-#include "base/testing/crash_file_system.h"
-#include "base/testing/manual_executor.h"
+#include "replica/testing/node_life.h"
 
 namespace mokv::replica {
 namespace {
 
-class FakeClock final : public Clock {
- public:
-  MonotonicTime Now() const override { return now; }
-  Duration WallTime() const override { return now.since_start; }
-  MonotonicTime now;
+using testing::LifeOptions;
+
+struct Surroundings {
+  FakeClock own_clock;
+  testing::NoPeers no_peers;
 };
 
-// One life of a node: from start to stop or crash.
-class NodeLife {
+// A node on its own, whose clock the test moves.
+class NodeLife : public Surroundings, public testing::NodeLife {
  public:
   NodeLife(CrashFileSystem& files, std::optional<std::string> new_cluster_id,
-           uint64_t memory_bytes_max = 0) {
-    Replica::Callbacks callbacks;
-    callbacks.on_serving_changed = [this](bool now) { serving = now; };
-    callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
-    Replica::Options options;
-    options.node_id = "node-1";
-    options.proposals_pending_max = 4;
-    options.memory_bytes_max = memory_bytes_max;
-    replica =
-        std::make_unique<Replica>(replica_thread, clock, store, options, std::move(callbacks));
-    wal::Log::Callbacks log_callbacks;
-    log_callbacks.on_durable = [this](const wal::Durable& durable) {
-      replica->OnDurable(durable.last, durable.last_term);
-    };
-    log_callbacks.on_failure = [this](absl::Status reason) { replica->OnLogFailure(reason); };
-    wal::Options log_options;
-    log_options.directory = "log";
-    log_options.segment_bytes = 64 << 10;
-    auto opened =
-        wal::Log::Open(files, clock, log_thread, log_thread, log_options, std::move(log_callbacks),
-                       [this](const wal::EntryView& entry) { return replica->Recover(entry); });
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    log = std::move(*opened);
-    replica->Start(*log, std::move(new_cluster_id));
+           LifeOptions options = {})
+      : testing::NodeLife(files, own_clock, no_peers,
+                          WithCluster(std::move(options), std::move(new_cluster_id))) {
+    EXPECT_TRUE(started.ok()) << started;
   }
 
-  void RunAll() {
-    while (replica_thread.RunOne() || log_thread.RunOne()) {
-    }
+ private:
+  static LifeOptions WithCluster(LifeOptions options, std::optional<std::string> cluster_id) {
+    options.new_cluster_id = std::move(cluster_id);
+    return options;
   }
-
-  // The outcome is empty until the write is answered.
-  std::shared_ptr<std::optional<WriteResult>> Set(const std::string& key,
-                                                  std::optional<Revision> expected = {}) {
-    auto result = std::make_shared<std::optional<WriteResult>>();
-    replica->Propose(store::SetCommand{key, "value of " + key, expected},
-                     [result](const WriteResult& answer) { *result = answer; });
-    return result;
-  }
-
-  std::shared_ptr<std::optional<absl::Status>> Read(ReadRequirement requirement,
-                                                    Duration wait = std::chrono::seconds(5)) {
-    auto result = std::make_shared<std::optional<absl::Status>>();
-    replica->WaitForRead(requirement, clock.now + wait,
-                         [result](const absl::Status& status) { *result = status; });
-    return result;
-  }
-
-  FakeClock clock;
-  ManualExecutor replica_thread;
-  ManualExecutor log_thread;
-  store::Store store;
-  std::unique_ptr<Replica> replica;
-  std::unique_ptr<wal::Log> log;
-  bool serving = false;
-  std::optional<absl::Status> fatal;
 };
 
 TEST(Replica, ServesOnceItsOwnTermIsDurable) {
@@ -84,12 +38,14 @@ TEST(Replica, ServesOnceItsOwnTermIsDurable) {
   NodeLife life(files, "cluster-1");
   EXPECT_FALSE(life.serving);
   EXPECT_FALSE(life.replica->CanReadNow({}));
-  EXPECT_EQ((*life.Set("early"))->fate, WriteResult::Fate::kNotDone);
+  const auto early = life.Set("early");
+  EXPECT_FALSE(early->has_value());
   life.RunAll();
   EXPECT_TRUE(life.serving);
   EXPECT_TRUE(life.replica->CanReadNow({}));
+  EXPECT_EQ((*early)->fate, WriteResult::Fate::kApplied) << "it waits for a leader";
   EXPECT_EQ(life.replica->cluster_id(), "cluster-1");
-  EXPECT_EQ(life.replica->status().applied_index, Index(2));  // Configuration and no-op.
+  EXPECT_EQ(life.replica->status().applied_index, Index(3));  // After configuration and no-op.
 }
 
 TEST(Replica, AnswersOnlyWhatIsDurableAndPublished) {
@@ -121,6 +77,70 @@ TEST(Replica, QueuedWritesShareOneSync) {
   EXPECT_EQ(files.sync_count(), syncs + 1);
 }
 
+// Goal: a replay of many writes to one key needs the memory of one, not of all.
+TEST(Recovery, GivesBackWhatIsOverwritten) {
+  store::Store store;
+  Recovery recovery(store);
+  const std::string first =
+      raft::Membership("cluster-1",
+                       {{.id = raft::NodeIdOf("n", "disk"), .name = "n", .instance_id = "disk"}})
+          .Encode();
+  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  constexpr uint64_t kWrites = 40'000;
+  constexpr size_t kValueBytes = 1000;
+  const std::string command =
+      store::EncodeCommand(store::SetCommand{"k", std::string(kValueBytes, 'v'), {}});
+  uint64_t most = 0;
+  for (uint64_t i = 2; i < kWrites; ++i) {
+    ASSERT_TRUE(recovery.OnEntry({Index(i), Term(1), EntryType::kCommand, command}).ok());
+    if (i % 10 == 0) {
+      ASSERT_TRUE(recovery.OnCommitted(Index(i)).ok());
+    }
+    most = std::max(most, store.memory_bytes());
+  }
+  EXPECT_GT(most, kValueBytes);  // It is counted on the way.
+  EXPECT_LT(most, kWrites * kValueBytes / 8);
+}
+
+// Goal: what may still be replaced is not applied, and what replaces it is.
+TEST(Recovery, AppliesOnlyWhatIsCommitted) {
+  store::Store store;
+  Recovery recovery(store);
+  const std::string first =
+      raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
+          .Encode();
+  const std::string old = store::EncodeCommand(store::SetCommand{"k", "old", {}});
+  const std::string kept = store::EncodeCommand(store::SetCommand{"k", "kept", {}});
+  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  ASSERT_TRUE(recovery.OnCommitted(Index(1)).ok());
+  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(1), EntryType::kCommand, old}).ok());
+  ASSERT_TRUE(recovery.OnEntry({Index(3), Term(1), EntryType::kCommand, old}).ok());
+  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(2), EntryType::kCommand, kept}).ok());
+  ASSERT_TRUE(recovery.OnCommitted(Index(2)).ok());
+  ASSERT_TRUE(recovery.OnEntry({Index(3), Term(2), EntryType::kCommand, old}).ok());
+  EXPECT_TRUE(absl::IsDataLoss(recovery.OnEntry({Index(2), Term(3), EntryType::kCommand, old})));
+  const auto recovered =
+      recovery.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
+  ASSERT_TRUE(recovered.ok()) << recovered.status();
+  EXPECT_EQ(recovered->applied, Index(2));
+  EXPECT_EQ(recovered->log.last(), (EntryId{Index(3), Term(2)}));
+  EXPECT_EQ(store.TakeView()->Find("k")->value(), "kept");
+}
+
+TEST(Recovery, StopsAtWhatItDoesNotKnow) {
+  store::Store store;
+  Recovery recovery(store);
+  EXPECT_TRUE(absl::IsDataLoss(recovery.OnEntry({Index(1), Term(1), EntryType::kNoOp, {}})));
+  const std::string first =
+      raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
+          .Encode();
+  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(1), EntryType::kCommand, "\x99 what?"}).ok());
+  const absl::Status status = recovery.OnCommitted(Index(2));
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_NE(MessageOf(status).find("log entry 2"), std::string_view::npos) << status;
+}
+
 // Goal: at the memory limit sets are refused and deletes work, and what they free lets sets in
 // again.
 TEST(Replica, RefusesSetsAtTheMemoryLimit) {
@@ -131,7 +151,7 @@ TEST(Replica, RefusesSetsAtTheMemoryLimit) {
     life.RunAll();
     empty_bytes = life.store.memory_bytes();
   }
-  NodeLife life(files, std::nullopt, empty_bytes + 1000);
+  NodeLife life(files, std::nullopt, {.memory_bytes_max = empty_bytes + 1000});
   life.RunAll();
   std::vector<std::string> keys;
   while (keys.size() < 1000) {
@@ -149,12 +169,10 @@ TEST(Replica, RefusesSetsAtTheMemoryLimit) {
   ASSERT_GT(keys.size(), 1u);
   ASSERT_LT(keys.size(), 100u);
   for (const std::string& key : keys) {
-    std::optional<WriteResult> result;
-    life.replica->Propose(store::DeleteCommand{key, {}},
-                          [&result](const WriteResult& answer) { result = answer; });
+    const auto deleted = life.Propose(store::DeleteCommand{key, {}});
     life.RunAll();
-    ASSERT_TRUE(result.has_value());
-    EXPECT_EQ(result->applied.deleted, 1u);
+    ASSERT_TRUE(deleted->has_value());
+    EXPECT_EQ((*deleted)->applied.deleted, 1u);
   }
   life.replica->Tick();
   const auto write = life.Set("again");
@@ -164,7 +182,7 @@ TEST(Replica, RefusesSetsAtTheMemoryLimit) {
 
 TEST(Replica, RefusesMoreThanItsBound) {
   CrashFileSystem files;
-  NodeLife life(files, "cluster-1");
+  NodeLife life(files, "cluster-1", {.proposals_pending_max = 4});
   life.RunAll();
   for (int i = 0; i < 4; ++i) life.Set("k" + std::to_string(i));
   const auto refused = life.Set("one too many");
@@ -208,8 +226,13 @@ TEST(Replica, EmptyLogWithoutBootstrapServesNothing) {
   life.RunAll();
   EXPECT_FALSE(life.serving);
   const auto write = life.Set("k");
+  life.RunAll();
+  EXPECT_FALSE(write->has_value());
+  life.own_clock.now = life.own_clock.now + std::chrono::seconds(5);
+  life.replica->Tick();
+  EXPECT_EQ((*write)->fate, WriteResult::Fate::kNotDone);
   EXPECT_EQ((*write)->reason.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(MessageOf((*write)->reason), "no leader");
+  EXPECT_EQ(MessageOf((*write)->reason), "no leader; nothing was written");
   EXPECT_TRUE(life.replica->CanReadNow({.linearizable = false}));
 }
 
@@ -226,7 +249,7 @@ TEST(Replica, ReadsWaitForTheirRevisionOrTheirTime) {
   ASSERT_TRUE(reached->has_value());
   EXPECT_TRUE((*reached)->ok());
   EXPECT_FALSE(too_late->has_value());
-  life.clock.now = life.clock.now + std::chrono::seconds(5);
+  life.own_clock.now = life.own_clock.now + std::chrono::seconds(5);
   life.replica->Tick();
   ASSERT_TRUE(too_late->has_value());
   EXPECT_EQ((*too_late)->code(), absl::StatusCode::kUnavailable);
@@ -246,7 +269,10 @@ TEST(Replica, FailedSyncStopsTheNodeAndLeavesOutcomesUnknown) {
   EXPECT_EQ((*write)->fate, WriteResult::Fate::kUnknown);
   EXPECT_TRUE(life.fatal.has_value());
   EXPECT_FALSE(life.serving);
-  EXPECT_EQ((*life.Set("later"))->fate, WriteResult::Fate::kNotDone);
+  EXPECT_FALSE(life.replica->CanReadNow({}));
+  const auto later = life.Set("later");
+  life.RunAll();
+  EXPECT_EQ((*later)->fate, WriteResult::Fate::kNotDone);
 }
 
 // Goal:   a full disk refuses writes one by one, harms nothing, and ends by itself.
@@ -286,12 +312,64 @@ TEST(Replica, FullDiskRefusesWritesAndRecoversByItself) {
   life.RunAll();
   EXPECT_EQ((*refused)->fate, WriteResult::Fate::kNotDone);
   files.SetCapacity(std::nullopt);
-  life.clock.now = life.clock.now + std::chrono::seconds(1);
+  life.own_clock.now = life.own_clock.now + std::chrono::seconds(1);
   life.replica->Tick();
   life.RunAll();
   const auto accepted = life.Set("k");
   life.RunAll();
   EXPECT_EQ((*accepted)->fate, WriteResult::Fate::kApplied);
+}
+
+// Goal: a node that has voted somewhere does not begin a cluster of its own as if it had not.
+TEST(Replica, BeginsNoClusterWhereItHasPromisedSomethingAlready) {
+  CrashFileSystem files;
+  {
+    NodeLife life(files, std::nullopt);
+    const raft::NodeId other(77);
+    life.replica->OnMessage({.from = other,
+                             .to = life.replica->id(),
+                             .term = Term(5),
+                             .body = raft::Heartbeat{.commit = Index(0), .round = raft::Round(1)}});
+    life.RunAll();
+    EXPECT_EQ(life.replica->status().term, Term(5));
+  }
+  FakeClock clock;
+  testing::NoPeers peers;
+  testing::NodeLife life(files, clock, peers, {.new_cluster_id = "cluster-1"});
+  EXPECT_EQ(life.started.code(), absl::StatusCode::kFailedPrecondition) << life.started;
+}
+
+// Goal: a node whose log was put into another cluster's data directory promises nothing.
+TEST(Replica, TakesNoPartWithTheLogOfAnotherCluster) {
+  CrashFileSystem files;
+  NodeLife(files, "cluster-1").RunAll();
+  FakeClock clock;
+  testing::NoPeers peers;
+  testing::NodeLife life(files, clock, peers, {.cluster_id = "cluster-2"});
+  EXPECT_EQ(life.started.code(), absl::StatusCode::kFailedPrecondition) << life.started;
+  EXPECT_FALSE(life.replica_thread.RunOne()) << "it is about to stand for election";
+}
+
+TEST(Replica, RefusesAtOnceBeforeItsStart) {
+  ManualExecutor executor;
+  const FakeClock clock;
+  SeededRandom random(1);
+  store::Store store;
+  Replica::Callbacks callbacks;
+  callbacks.set_alarm = [](MonotonicTime) {};
+  callbacks.on_fatal = [](const absl::Status&) {};
+  Replica replica({executor, executor}, clock, random, store, {.name = "n", .instance_id = "d"},
+                  std::move(callbacks));
+  std::optional<WriteResult> write;
+  std::optional<absl::Status> read;
+  replica.Propose({.command = store::DeleteCommand{"k"}},
+                  [&](const WriteResult& result) { write = result; });
+  replica.WaitForRead({.linearizable = false}, MonotonicTime::Max(),
+                      [&](const absl::Status& status) { read = status; });
+  ASSERT_TRUE(write.has_value() && read.has_value());
+  EXPECT_EQ(write->fate, WriteResult::Fate::kNotDone);
+  EXPECT_EQ(MessageOf(write->reason), "the node is starting; nothing was written");
+  EXPECT_EQ(read->code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(Replica, StopAcceptingRefusesNewWritesOnly) {

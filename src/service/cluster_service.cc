@@ -1,12 +1,23 @@
 #include "service/cluster_service.h"
 
+#include <utility>
+
 #include "api/cluster.pb.h"
+#include "base/status.h"
+#include "net/address.h"
+#include "service/kv_wire.h"
 #include "telemetry/process_metrics.h"
 
 namespace mokv::service {
 namespace {
 
 constexpr std::string_view kClusterObject = "cluster";
+constexpr std::string_view kUnknown = "outcome unknown";
+
+absl::Status SayIfUnknown(const absl::Status& status, bool fate_unknown) {
+  if (!fate_unknown || MessageOf(status).find(kUnknown) != std::string_view::npos) return status;
+  return absl::Status(status.code(), fmt::format("{}; {}", MessageOf(status), kUnknown));
+}
 
 }  // namespace
 
@@ -18,22 +29,35 @@ ClusterService::ClusterService(store::Store& store, replica::Replica& replica,
       options_(std::move(options)) {}
 
 void ClusterService::Register(rpc::Server& server) {
-  server.AddUnary("/api.Cluster/Status", [this](rpc::UnaryCall& call) { Status(call); });
+  using Handler = void (ClusterService::*)(rpc::UnaryCall&);
+  const auto add = [&](const char* path, Handler handler) {
+    server.AddUnary(path, [this, handler](rpc::UnaryCall& call) {
+      if (absl::Status status = Authorize(call); !status.ok()) return call.Fail(std::move(status));
+      (this->*handler)(call);
+    });
+  };
+  add("/api.Cluster/Status", &ClusterService::Status);
+  add("/api.Cluster/MemberList", &ClusterService::MemberList);
+  add("/api.Cluster/MemberAdd", &ClusterService::MemberAdd);
+  add("/api.Cluster/MemberRemove", &ClusterService::MemberRemove);
+  add("/api.Cluster/TransferLeadership", &ClusterService::TransferLeadership);
+}
+
+absl::Status ClusterService::Authorize(const rpc::Call& call) const {
+  const std::string_view object = options_.object_is_any ? "*" : kClusterObject;
+  return authorizer_->Check(call.subject(), object, auth::kAdmin);
 }
 
 void ClusterService::Status(rpc::UnaryCall& call) {
-  const std::string_view object = options_.object_is_any ? "*" : kClusterObject;
-  if (absl::Status status = authorizer_->Check(call.subject(), object, auth::kAdmin);
-      !status.ok()) {
-    return call.Fail(std::move(status));
-  }
   const replica::Status status = replica_.status();
   api::StatusResponse response;
   response.set_id(options_.node_id);
   response.set_instance_id(options_.instance_id);
   response.set_cluster_id(replica_.cluster_id());
   response.set_rpc_addr(options_.rpc_address);
-  response.set_role(status.role == replica::Role::kLeader ? "leader" : "follower");
+  response.set_role(std::string(replica::RoleText(status)));
+  response.set_leader(status.leader);
+  response.set_last_index(status.last_index.value());
   response.set_term(status.term.value());
   response.set_commit_index(status.commit_index.value());
   response.set_applied_index(status.applied_index.value());
@@ -45,6 +69,73 @@ void ClusterService::Status(rpc::UnaryCall& call) {
   response.set_serving(options_.serving());
   call.response() += response.SerializeAsString();
   call.Finish();
+}
+
+void ClusterService::MemberList(rpc::UnaryCall& call) {
+  const replica::ClusterView view = replica_.View();
+  api::MemberListResponse response;
+  response.set_cluster_id(view.cluster_id);
+  response.set_term(view.term.value());
+  for (const replica::ClusterMember& member : view.members) {
+    api::Member& out = *response.add_members();
+    out.set_id(member.name);
+    out.set_rpc_addr(member.rpc_address);
+    out.set_instance_id(member.instance_id);
+    out.set_is_voter(member.is_voter);
+    out.set_is_leader(member.is_leader);
+    out.set_applied_index(member.applied_index.value());
+  }
+  for (const GossipMember& member : options_.gossip()) {
+    api::GossipMember& out = *response.add_gossip();
+    out.set_id(member.name);
+    out.set_address(member.address);
+    out.set_status(member.status);
+    out.set_role(member.role);
+    out.set_round_trip_us(static_cast<uint64_t>(member.round_trip / std::chrono::microseconds(1)));
+  }
+  call.response() += response.SerializeAsString();
+  call.Finish();
+}
+
+void ClusterService::MemberAdd(rpc::UnaryCall& call) {
+  api::MemberAddRequest request;
+  absl::Status status = ParseRequest(call.request(), request);
+  if (status.ok() && request.id().empty()) status = InvalidArgument("the new member has no name");
+  if (status.ok()) status = net::ParseHostPort(request.rpc_addr()).status();
+  if (!status.ok()) return call.Fail(std::move(status));
+  Change(call, {.kind = replica::AdminRequest::Kind::kAddMember,
+                .name = request.id(),
+                .rpc_address = request.rpc_addr()});
+}
+
+void ClusterService::MemberRemove(rpc::UnaryCall& call) {
+  api::MemberRemoveRequest request;
+  absl::Status status = ParseRequest(call.request(), request);
+  if (status.ok() && request.id().empty()) status = InvalidArgument("no member is named");
+  if (!status.ok()) return call.Fail(std::move(status));
+  Change(call, {.kind = replica::AdminRequest::Kind::kRemoveMember, .name = request.id()});
+}
+
+void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
+  api::TransferLeadershipRequest request;
+  if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
+    return call.Fail(std::move(status));
+  }
+  Change(call, {.kind = replica::AdminRequest::Kind::kTransfer, .name = request.id()});
+}
+
+void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {
+  request.subject = std::string(call.subject());
+  MonotonicTime give_up_at = call.received() + kWaitMax;
+  if (call.deadline() != MonotonicTime::Max()) {
+    give_up_at = call.received() + (call.deadline() - call.received()) / 10 * 9;
+  }
+  replica_.Request(std::move(request), give_up_at,
+                   [responder = call.Defer("deadline exceeded; outcome unknown")](
+                       const absl::Status& status, bool fate_unknown) mutable {
+                     if (!status.ok()) return responder.Fail(SayIfUnknown(status, fate_unknown));
+                     responder.Finish({});
+                   });
 }
 
 }  // namespace mokv::service

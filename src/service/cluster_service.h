@@ -1,12 +1,14 @@
 // ClusterService: the gRPC service api.Cluster, for operators. Every method needs the action
 // `admin` on the object `cluster`.
 //
-// Threads: handlers run on the I/O threads. Owner: borrows store and replica.
+// Threads: handlers run on the I/O threads; changes are answered from the replica thread.
+// Owner:   borrows store and replica.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "auth/authorizer.h"
 #include "replica/replica.h"
@@ -14,6 +16,15 @@
 #include "store/store.h"
 
 namespace mokv::service {
+
+// A member of the gossip, which need not be one of the cluster.
+struct GossipMember {
+  std::string name;
+  std::string address;
+  std::string status;      // alive, leaving, left or failed.
+  std::string role;        // "mokv" for nodes of ours.
+  Duration round_trip{0};  // Estimate; 0: not known.
+};
 
 class ClusterService {
  public:
@@ -25,6 +36,8 @@ class ClusterService {
     bool object_is_any = false;
     // Whether health says SERVING; thread-safe.
     std::function<bool()> serving;
+    // Who gossips; thread-safe.
+    std::function<std::vector<GossipMember>()> gossip;
   };
 
   ClusterService(store::Store& store, replica::Replica& replica,
@@ -33,7 +46,17 @@ class ClusterService {
   void Register(rpc::Server& server);
 
  private:
+  // A change without a deadline is given this long: a new member may be slow to answer.
+  static constexpr Duration kWaitMax = std::chrono::seconds(30);
+
+  absl::Status Authorize(const rpc::Call& call) const;
   void Status(rpc::UnaryCall& call);
+  void MemberList(rpc::UnaryCall& call);
+  void MemberAdd(rpc::UnaryCall& call);
+  void MemberRemove(rpc::UnaryCall& call);
+  void TransferLeadership(rpc::UnaryCall& call);
+  // Answered with an empty message.
+  void Change(rpc::UnaryCall& call, replica::AdminRequest request);
 
   store::Store& store_;
   replica::Replica& replica_;

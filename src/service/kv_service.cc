@@ -29,6 +29,11 @@ ReadRequirement RequirementOf(const Request& request) {
           .min_revision = Revision(request.min_revision())};
 }
 
+// Whether a read that must wait is answered on its own I/O thread.
+bool ComesBack(const ReadRequirement& requirement) {
+  return requirement.linearizable && requirement.min_revision == Revision(0);
+}
+
 absl::Status NoValue(std::string_view key) {
   return MakeStatus(absl::StatusCode::kNotFound, "no value for key: {}", key);
 }
@@ -73,6 +78,7 @@ KvService::KvService(net::IoPool& pool, store::Store& store, replica::Replica& r
       authorizer_(std::move(authorizer)),
       options_(std::move(options)) {
   for (size_t i = 0; i < pool.size(); ++i) {
+    reads_.push_back(std::make_unique<ReadQueue>(pool.thread(i), SystemClock(), replica_));
     readers_.push_back(store_.NewReader());
     pool.thread(i).AtTurnEnd([reader = readers_.back().get()] { reader->Leave(); });
   }
@@ -114,17 +120,28 @@ void KvService::Get(rpc::UnaryCall& call) {
     call.Finish();
     return;
   }
-  replica_.WaitForRead(
-      requirement, GiveUpAt(call),
-      [this, key = request.key(), responder = call.Defer()](const absl::Status& ready) mutable {
-        if (!ready.ok()) return responder.Fail(ready);
-        const std::shared_ptr<const store::View> view = store_.TakeView();
-        const store::Item* item = view->Find(key);
-        if (item == nullptr) return responder.Fail(NoValue(key));
-        std::string response;
-        AppendGetResponse(item->fields(), response);
-        responder.Finish(std::move(response));
-      });
+  store::Reader* reader = ComesBack(requirement) ? readers_[call.io_thread()].get() : nullptr;
+  WhenReadable(call, requirement,
+               [this, reader, key = request.key(),
+                responder = call.Defer()](const absl::Status& ready) mutable {
+                 if (!ready.ok()) return responder.Fail(ready);
+                 const auto view = reader == nullptr ? store_.TakeView() : nullptr;
+                 const store::Item* item = reader == nullptr ? view->Find(key) : reader->Find(key);
+                 if (item == nullptr) return responder.Fail(NoValue(key));
+                 std::string response;
+                 AppendGetResponse(item->fields(), response);
+                 responder.Finish(std::move(response));
+               });
+}
+
+// Reads that wait for a revision are rare and may wait long, so they wait one by one.
+void KvService::WhenReadable(const rpc::Call& call, const ReadRequirement& requirement,
+                             replica::ReadReady ready) {
+  if (ComesBack(requirement)) {
+    reads_[call.io_thread()]->Add(GiveUpAt(call), std::move(ready));
+  } else {
+    replica_.WaitForRead(requirement, GiveUpAt(call), std::move(ready));
+  }
 }
 
 void KvService::Set(rpc::UnaryCall& call) {
@@ -145,8 +162,11 @@ void KvService::Set(rpc::UnaryCall& call) {
   std::string key = command.expected_revision.has_value() ? command.key : std::string();
   const Revision expected = command.expected_revision.value_or(Revision(0));
   replica_.Propose(
-      std::move(command), [key = std::move(key), expected, responder = call.Defer(kWriteDeadline)](
-                              const WriteResult& result) mutable {
+      {.command = std::move(command),
+       .subject = std::string(call.subject()),
+       .give_up_at = GiveUpAt(call)},
+      [key = std::move(key), expected,
+       responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
         if (result.applied.outcome == store::ApplyResult::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
@@ -167,7 +187,9 @@ void KvService::Delete(rpc::UnaryCall& call) {
 
   store::DeleteCommand command{request.key(), ExpectedOf(request)};
   replica_.Propose(
-      std::move(command),
+      {.command = std::move(command),
+       .subject = std::string(call.subject()),
+       .give_up_at = GiveUpAt(call)},
       [key = request.key(), expected = ExpectedOf(request).value_or(Revision(0)),
        responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
@@ -202,8 +224,8 @@ void KvService::List(rpc::ServerStreamCall& call) {
     call.Start(std::make_unique<ListSource>(store_.TakeView(), std::move(query), call.waker()));
     return;
   }
-  replica_.WaitForRead(
-      requirement, GiveUpAt(call),
+  WhenReadable(
+      call, requirement,
       [this, query = std::move(query), waker = call.waker(),
        responder = call.Defer()](const absl::Status& ready) mutable {
         if (!ready.ok()) return responder.Fail(ready);
@@ -214,13 +236,13 @@ void KvService::List(rpc::ServerStreamCall& call) {
 void KvService::GetServers(rpc::UnaryCall& call) {
   // Needs only the certificate; the request is google.protobuf.Empty, whose content is ignored.
   api::GetServersResponse response;
-  if (!replica_.cluster_id().empty()) {
-    const replica::Status status = replica_.status();
+  for (const replica::ClusterMember& member : replica_.View().members) {
     api::Server& server = *response.add_servers();
-    server.set_id(options_.node_id);
-    server.set_rpc_addr(options_.rpc_address);
-    server.set_is_leader(status.role == replica::Role::kLeader);
-    server.set_applied_index(status.applied_index.value());
+    server.set_id(member.name);
+    server.set_rpc_addr(member.rpc_address);
+    server.set_is_leader(member.is_leader);
+    server.set_is_learner(!member.is_voter);
+    server.set_applied_index(member.applied_index.value());
   }
   call.response() += response.SerializeAsString();
   call.Finish();

@@ -13,6 +13,7 @@
 #include "net/io_pool.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
+#include "service/read_queue.h"
 #include "store/store.h"
 
 namespace mokv::service {
@@ -23,8 +24,6 @@ class KvService {
     uint64_t value_bytes_max = uint64_t{1} << 20;
     // Authorize every key as the object `*`, as mokv's first version did.
     bool object_is_any = false;
-    std::string node_id;
-    std::string rpc_address;
   };
 
   KvService(net::IoPool& pool, store::Store& store, replica::Replica& replica,
@@ -34,7 +33,7 @@ class KvService {
   void Register(rpc::Server& server);
 
  private:
-  // A read without a deadline waits no longer than this for a leader or a revision.
+  // A call without a deadline waits no longer than this for a leader or a revision.
   static constexpr Duration kWaitMax = std::chrono::seconds(5);
 
   void Get(rpc::UnaryCall& call);
@@ -42,17 +41,23 @@ class KvService {
   void Delete(rpc::UnaryCall& call);
   void List(rpc::ServerStreamCall& call);
   void GetServers(rpc::UnaryCall& call);
+  // When the read may look at the store: `ready` is called on the call's I/O thread, or on the
+  // replica thread if it waits for a revision.
+  void WhenReadable(const rpc::Call& call, const replica::ReadRequirement& requirement,
+                    replica::ReadReady ready);
 
   absl::Status Authorize(const rpc::Call& call, std::string_view key,
                          std::string_view action) const;
-  // When a read gives up: after kWaitMax, or earlier to leave time for the answer.
+  // When a call gives up: after kWaitMax, or earlier to leave time for the answer.
   MonotonicTime GiveUpAt(const rpc::Call& call) const;
 
   store::Store& store_;
   replica::Replica& replica_;
   const std::shared_ptr<const auth::Authorizer> authorizer_;
   const Options options_;
-  std::vector<std::unique_ptr<store::Reader>> readers_;  // By I/O thread.
+  // By I/O thread.
+  std::vector<std::unique_ptr<store::Reader>> readers_;
+  std::vector<std::unique_ptr<ReadQueue>> reads_;
 };
 
 }  // namespace mokv::service

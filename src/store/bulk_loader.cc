@@ -51,7 +51,10 @@ absl::Status BulkLoader::Add(const ItemFields& item) {
 absl::StatusOr<std::unique_ptr<Store>> BulkLoader::Finish(Revision revision) {
   MOKV_CHECK(impl_ != nullptr);
   const std::unique_ptr<Impl> impl = std::move(impl_);
-  if (impl->newest > revision || revision > kRevisionMax) {
+  if (revision > kRevisionMax) {
+    return DataLoss("revision {} is above the limit of {}", revision, kRevisionMax);
+  }
+  if (impl->newest > revision) {
     return DataLoss("an item of revision {} in a state of revision {}", impl->newest, revision);
   }
   impl->Finish(revision);

@@ -28,9 +28,10 @@ class Epochs {
     // 0: free. In a cache line of its own, since a thread comes back to the slot that it had.
     alignas(Heap::kCacheLineBytes) std::atomic<uint64_t> epoch{0};
   };
-  // Twice as many as a node may have I/O threads, each of which may read a view within its turn,
-  // and some for others.
-  static constexpr size_t kSlots = 2 * 256 + 64;
+  // Each reading thread may be inside twice: a view is read within a Reader's turn. More threads
+  // than this do not read; a node with more I/O threads does not compile.
+  static constexpr size_t kReadingThreadsMax = 288;
+  static constexpr size_t kSlots = 2 * kReadingThreadsMax;
 
   explicit Epochs(Heap& heap) : heap_(heap) {}
   ~Epochs();

@@ -125,6 +125,20 @@ void HashIndex::Prefetch(uint64_t hash) const {
   __builtin_prefetch(ref.segment().begin() + HomeBucket(Tag(hash), ref.buckets()));
 }
 
+void HashIndex::PrefetchItem(uint64_t hash) const {
+  const Directory& now = *directory_.load(std::memory_order_acquire);
+  const SegmentRef ref(now.entries()[now.Place(hash)].load(std::memory_order_acquire));
+  const uint64_t tag = Tag(hash);
+  for (const std::atomic<uint64_t>& slot :
+       ref.segment().begin()[HomeBucket(tag, ref.buckets())].slots) {
+    const uint64_t word = slot.load(std::memory_order_acquire);
+    if (word >> kTagShift != tag || !HoldsItem(word)) continue;
+    const char* item = reinterpret_cast<const char*>(&ItemIn(word));
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + Heap::kCacheLineBytes);
+  }
+}
+
 const Item* HashIndex::Find(uint64_t hash, std::string_view key) const {
   const Directory& now = *directory_.load(std::memory_order_acquire);
   const SegmentRef ref(now.entries()[now.Place(hash)].load(std::memory_order_acquire));

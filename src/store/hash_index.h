@@ -39,6 +39,8 @@ class HashIndex {
   const Item* Find(uint64_t hash, std::string_view key) const;
   // Makes the memory that Find will want come closer.
   void Prefetch(uint64_t hash) const;
+  // The same of the item that Find will look at, once the bucket has come.
+  void PrefetchItem(uint64_t hash) const;
 
   // `item`'s key must not be there yet.
   void Insert(uint64_t hash, const Item& item);

@@ -56,13 +56,15 @@ class IndexTest : public testing::TestWithParam<KeyMaker> {
     ASSERT_TRUE(model_.emplace(key, &item).second);
     hash_.Insert(hash_.Hash(key), item);
     order_.Insert(item);
+    spots_[key] = order_.Locate(key);
   }
 
   void Replace(const std::string& key) {
     const Item& item = NewItem(key);
     const Item*& known = model_.at(key);
     hash_.Replace(hash_.Hash(key), *known, item);
-    order_.Replace(item);
+    // Found long ago, and perhaps gone since.
+    order_.Replace(item, spots_.at(key));
     heap_.Free(const_cast<Item*>(std::exchange(known, &item)));
   }
 
@@ -125,7 +127,25 @@ class IndexTest : public testing::TestWithParam<KeyMaker> {
   OrderedIndex order_{heap_, epochs_};
   const uint64_t empty_bytes_ = heap_.used_bytes();
   std::map<std::string, const Item*> model_;
+  std::map<std::string, OrderedIndex::Spot> spots_;
 };
+
+// Goal: where a key was found ahead is forgotten when its leaf is not the one any more.
+TEST_P(IndexTest, SpotsEndWithTheirLeaf) {
+  for (uint64_t i = 0; i < 8; ++i) Insert(GetParam()(i));
+  const std::string kept = GetParam()(5);
+  for (const bool erases : {true, false}) {
+    SCOPED_TRACE(erases ? "Erase" : "Insert");
+    spots_[kept] = order_.Locate(kept);
+    if (erases) {
+      Erase(GetParam()(3));
+    } else {
+      Insert(GetParam()(3));
+    }
+    Replace(kept);
+    CheckAll();
+  }
+}
 
 TEST_P(IndexTest, GrowsAndShrinksAsTheMapDoes) {
   SCOPED_TRACE(testing::Message() << "seed " << kSeed);

@@ -58,7 +58,8 @@ OrderedIndex::Path OrderedIndex::PathTo(std::string_view key) const {
   Path path;
   Node* node = root_.load(std::memory_order_acquire);
   if (node == nullptr) return path;
-  while (node->level > 0) {
+  // The leaf itself is not looked at: see Locate.
+  for (size_t level = node->level; level > 0; --level) {
     auto& inner = static_cast<Inner&>(*node);
     path.Descend(inner, inner.Search(key));
     node = inner.child(path.steps[path.depth - 1].index).load(std::memory_order_acquire);
@@ -107,15 +108,24 @@ void OrderedIndex::ReadBelow(std::optional<std::string_view> bound, Run& run) co
   ReadLeaf(PathBelow(bound), run);
 }
 
-void OrderedIndex::Replace(const Item& item) {
-  const Path path = PathTo(item.key());
-  MOKV_CHECK(path.leaf != nullptr);
-  const Leaf::Found found = path.leaf->Search(item.key(), path.SharedBytes());
+OrderedIndex::Spot OrderedIndex::Locate(std::string_view key) const {
+  const Path path = PathTo(key);
+  for (size_t at = 0; path.leaf != nullptr && at < Leaf::kBytesMax; at += Heap::kCacheLineBytes) {
+    __builtin_prefetch(reinterpret_cast<const char*>(path.leaf) + at);
+  }
+  return {path.leaf, path.SharedBytes(), changes_};
+}
+
+void OrderedIndex::Replace(const Item& item, const Spot& spot) {
+  if (spot.changes != changes_) return Replace(item, Locate(item.key()));
+  MOKV_CHECK(spot.leaf != nullptr);
+  const Leaf::Found found = spot.leaf->Search(item.key(), spot.shared_bytes);
   MOKV_CHECK(found.exact);
-  path.leaf->slot(found.position).store(&item, std::memory_order_release);
+  spot.leaf->slot(found.position).store(&item, std::memory_order_release);
 }
 
 void OrderedIndex::Insert(const Item& item) {
+  ++changes_;
   Path path = PathTo(item.key());
   if (path.leaf == nullptr) {
     const Item* const only = &item;
@@ -146,6 +156,7 @@ void OrderedIndex::SplitLeaf(Path& path, size_t position, const Item& item) {
 }
 
 void OrderedIndex::Erase(std::string_view key) {
+  ++changes_;
   Path path = PathTo(key);
   MOKV_CHECK(path.leaf != nullptr);
   const Leaf::Found found = path.leaf->Search(key, path.SharedBytes());

@@ -31,10 +31,19 @@ class OrderedIndex {
   OrderedIndex(const OrderedIndex&) = delete;
   OrderedIndex& operator=(const OrderedIndex&) = delete;
 
+  // The leaf that a key belongs to, until keys come or go. Finding it ahead lets its memory come
+  // closer in the meantime.
+  struct Spot {
+    Leaf* leaf = nullptr;
+    size_t shared_bytes = 0;  // By every key of the leaf.
+    uint64_t changes = 0;     // Of the index by then.
+  };
+  Spot Locate(std::string_view key) const;
+
   // `item`'s key must not be there yet.
   void Insert(const Item& item);
-  // The key must be there.
-  void Replace(const Item& item);
+  // The key must be there. `spot`: what Locate said of it, at any time before.
+  void Replace(const Item& item, const Spot& spot);
   void Erase(std::string_view key);
 
   // One leaf: what it holds of the keys from `low` (or from the first key) up to, without, `high`
@@ -107,6 +116,7 @@ class OrderedIndex {
   Heap& heap_;
   Epochs& epochs_;
   std::atomic<Node*> root_{nullptr};
+  uint64_t changes_ = 0;  // Of the set of keys, and so of leaves.
 };
 
 class OrderedIndex::Builder {

@@ -1,6 +1,9 @@
 #include "store/state_machine.h"
 
 #include <algorithm>
+#include <array>
+#include <string>
+#include <variant>
 
 #include "base/check.h"
 
@@ -13,6 +16,10 @@ constexpr size_t kReleasedAtOnce = 4096;
 
 const Item* Alive(const Item* newest) {
   return newest == nullptr || ItemAccess::IsTombstone(*newest) ? nullptr : newest;
+}
+
+const std::string& KeyOf(const Command& command) {
+  return std::visit([](const auto& known) -> const std::string& { return known.key; }, command);
 }
 
 }  // namespace
@@ -51,21 +58,47 @@ void StateMachine::CountOut(const Item& item) {
   digest_.Remove(item.fields());
 }
 
-void StateMachine::Put(uint64_t hash, const Item* newest, const Item& item) {
+void StateMachine::Put(const Place& place, const Item* newest, const Item& item) {
   if (newest == nullptr) {
-    hash_.Insert(hash, item);
+    hash_.Insert(place.hash, item);
     order_.Insert(item);
     return;
   }
   MOKV_CHECK_LT(newest->mod_revision(), item.mod_revision());
-  hash_.Replace(hash, *newest, item);
-  order_.Replace(item);
+  hash_.Replace(place.hash, *newest, item);
+  order_.Replace(item, place.spot);
   superseded_.push_back({&item, newest});
 }
 
-ApplyResult StateMachine::Apply(const SetCommand& command) {
-  const uint64_t hash = hash_.Hash(command.key);
-  const Item* newest = hash_.Find(hash, command.key);
+ApplyResult StateMachine::Apply(const Command& command) {
+  const std::string& key = KeyOf(command);
+  return Apply(command, {hash_.Hash(key), order_.Locate(key)});
+}
+
+void StateMachine::Apply(std::span<const Command> commands, std::vector<ApplyResult>& results) {
+  std::array<Place, kFetchedAhead> places;  // Of the commands between fetched and applied.
+  constexpr size_t kHalf = kFetchedAhead / 2;
+  for (size_t i = 0; i < commands.size() + kFetchedAhead; ++i) {
+    Place& place = places[i % kFetchedAhead];
+    if (i >= kFetchedAhead) results.push_back(Apply(commands[i - kFetchedAhead], place));
+    if (i < commands.size()) {
+      place.hash = hash_.Hash(KeyOf(commands[i]));
+      hash_.Prefetch(place.hash);
+    }
+    if (i >= kHalf && i - kHalf < commands.size()) {
+      Place& halfway = places[(i - kHalf) % kFetchedAhead];
+      hash_.PrefetchItem(halfway.hash);
+      halfway.spot = order_.Locate(KeyOf(commands[i - kHalf]));
+    }
+  }
+}
+
+ApplyResult StateMachine::Apply(const Command& command, const Place& place) {
+  return std::visit([&](const auto& known) { return Apply(known, place); }, command);
+}
+
+ApplyResult StateMachine::Apply(const SetCommand& command, const Place& place) {
+  const Item* newest = hash_.Find(place.hash, command.key);
   const Item* old = Alive(newest);
   if (const auto refusal = Refusal(old, command.expected_revision)) return *refusal;
   ++revision_;
@@ -80,18 +113,17 @@ ApplyResult StateMachine::Apply(const SetCommand& command) {
                         newest);
   if (old != nullptr) CountOut(*old);
   CountIn(item);
-  Put(hash, newest, item);
+  Put(place, newest, item);
   return ApplyResult{.revision = revision_};
 }
 
-ApplyResult StateMachine::Apply(const DeleteCommand& command) {
-  const uint64_t hash = hash_.Hash(command.key);
-  const Item* old = Alive(hash_.Find(hash, command.key));
+ApplyResult StateMachine::Apply(const DeleteCommand& command, const Place& place) {
+  const Item* old = Alive(hash_.Find(place.hash, command.key));
   if (const auto refusal = Refusal(old, command.expected_revision)) return *refusal;
   if (old == nullptr) return ApplyResult{.revision = revision_};
   ++revision_;
   CountOut(*old);
-  Put(hash, old, *ItemAccess::MakeTombstone(heap_, command.key, revision_, old));
+  Put(place, old, *ItemAccess::MakeTombstone(heap_, command.key, revision_, old));
   return ApplyResult{.revision = revision_, .deleted = 1};
 }
 

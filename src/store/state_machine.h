@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "store/command.h"
@@ -30,8 +31,8 @@ class StateMachine {
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
-  ApplyResult Apply(const SetCommand& command);
-  ApplyResult Apply(const DeleteCommand& command);
+  ApplyResult Apply(const Command& command);
+  void Apply(std::span<const Command> commands, std::vector<ApplyResult>& results);
   void Publish();
   void Reclaim();
 
@@ -56,10 +57,23 @@ class StateMachine {
     const Item* item;
   };
 
+  // How many commands before it is applied a command's bucket is fetched, and, half as many before,
+  // its item and its leaf. Each is a cache miss or two; more ahead would push them out again.
+  static constexpr size_t kFetchedAhead = 16;
+
+  // Where a key is, or would be, in the two indexes.
+  struct Place {
+    uint64_t hash = 0;
+    OrderedIndex::Spot spot;
+  };
+
+  ApplyResult Apply(const Command& command, const Place& place);
+  ApplyResult Apply(const SetCommand& command, const Place& place);
+  ApplyResult Apply(const DeleteCommand& command, const Place& place);
   // The outcome if the condition does not hold.
   std::optional<ApplyResult> Refusal(const Item* found, std::optional<Revision> expected) const;
   // `item` takes the place of `newest`, which may be null.
-  void Put(uint64_t hash, const Item* newest, const Item& item);
+  void Put(const Place& place, const Item* newest, const Item& item);
   void CountIn(const Item& item);
   void CountOut(const Item& item);
   // `by` is the version right in front of `item`, which nobody needs any more.

@@ -180,8 +180,10 @@ Store::Store() : Store(std::make_shared<StateMachine>(0)) {}
 Store::Store(std::shared_ptr<StateMachine> machine) : machine_(std::move(machine)) {}
 Store::~Store() = default;
 
-ApplyResult Store::Apply(const Command& command) {
-  return std::visit([this](const auto& known) { return machine_->Apply(known); }, command);
+ApplyResult Store::Apply(const Command& command) { return machine_->Apply(command); }
+
+void Store::Apply(std::span<const Command> commands, std::vector<ApplyResult>& results) {
+  machine_->Apply(commands, results);
 }
 
 void Store::Publish() { machine_->Publish(); }

@@ -1,9 +1,8 @@
 // Store: the key-value state machine. Applies commands one at a time and in order; read by many
 // threads at the same time without waiting for the writer.
 //
-// Threads: Apply, Publish and Reclaim are confined to one writer (the replica thread). `revision`,
-// `stats`,
-//          NewReader and TakeView are thread-safe. A Reader is confined to the thread that uses it.
+// Threads: Apply, Publish and Reclaim are confined to one writer (the replica thread); all that is
+//          const is thread-safe. A Reader is confined to the thread that uses it.
 //          A View is immutable and thread-safe, and outlives the Store if it must.
 // Order:   what Apply changed is seen by nobody until Publish; a batch is seen all at once.
 // Deterministic: the same commands give the same state, revisions and results on every node.
@@ -15,8 +14,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "store/command.h"
@@ -40,6 +41,8 @@ struct ApplyResult {
   Revision found_revision{};
   // With kApplied of a delete: items removed.
   uint64_t deleted = 0;
+
+  bool operator==(const ApplyResult&) const = default;
 };
 
 // One frozen state of the store, for as long as it is held. Taking it costs the same however much
@@ -73,9 +76,9 @@ class View {
 // none. With it, SeekBelow begins a range over a prefix at its end.
 std::optional<std::string> BehindPrefix(std::string_view prefix);
 
-// One thread's door to the newest published state. Enter is called by the first Find of a turn of
-// the thread's loop; Leave must be called before the thread blocks, and ends the validity of every
-// Item that Find returned.
+// One thread's door to the newest published state. From the first Find of a turn of the thread's
+// loop on nothing is freed that it might see; Leave ends that, and with it the validity of every
+// Item that Find returned. It must be called before the thread blocks.
 class Reader {
  public:
   virtual ~Reader() = default;
@@ -92,6 +95,9 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   ApplyResult Apply(const Command& command);
+  // The same as one after another, in less time: what each needs of memory is fetched while those
+  // before it are applied. Their results are added to `results`.
+  void Apply(std::span<const Command> commands, std::vector<ApplyResult>& results);
   void Publish();
   // Gives memory back that readers and views have let go of. Publish does so, too: this is for
   // times without writes. A bounded piece of work a call.
@@ -126,7 +132,8 @@ class BulkLoader {
 
   // DATA_LOSS when the key does not follow the last one's, or when the numbers cannot be an item's.
   absl::Status Add(const ItemFields& item);
-  // DATA_LOSS when an item is newer than `revision`. The loader is spent.
+  // DATA_LOSS when an item is newer than `revision`, or that is above kRevisionMax. The loader is
+  // spent.
   absl::StatusOr<std::unique_ptr<Store>> Finish(Revision revision);
 
  private:

@@ -124,7 +124,12 @@ struct Pair {
   std::vector<std::pair<std::shared_ptr<const View>, Model>> views;
   uint64_t empty_bytes = (store.Reclaim(), store.memory_bytes());
 
+  // Written in the model, but not applied yet.
+  std::vector<Command> together;
+  std::vector<ApplyResult> expected_results;
+
   void Write(const Op& op, const std::string& key);
+  void ApplyTogether();
   void Do(const Op& op);
 };
 
@@ -137,25 +142,42 @@ void Pair::Write(const Op& op, const std::string& key) {
     expected = op.number % 2 == 0 ? found : Revision(op.number);
   }
   const std::string value = fmt::format("{}", op.number);
-  const ApplyResult result = is_set ? store.Apply(SetCommand{key, value, expected})
-                                    : store.Apply(DeleteCommand{key, expected});
-  if (expected && *expected != found) {
-    RC_ASSERT(result.outcome == ApplyResult::Outcome::kConditionFailed);
-    RC_ASSERT(result.found_revision == found);
+  if (is_set) {
+    together.push_back(SetCommand{key, value, expected});
   } else {
-    RC_ASSERT(result.outcome == ApplyResult::Outcome::kApplied);
+    together.push_back(DeleteCommand{key, expected});
+  }
+  ApplyResult result;
+  if (expected && *expected != found) {
+    result.outcome = ApplyResult::Outcome::kConditionFailed;
+    result.found_revision = found;
+  } else {
     const bool exists = old != working.end();
-    RC_ASSERT(result.deleted == (!is_set && exists ? 1u : 0u));
     if (is_set) {
       ++revision;
       Row& row = working[key];
       row = {key, value, exists ? row.create_revision : revision, revision, row.version + 1};
     } else if (exists) {
       ++revision;
+      result.deleted = 1;
       working.erase(old);
     }
   }
-  RC_ASSERT(result.revision == revision);
+  result.revision = revision;
+  expected_results.push_back(result);
+}
+
+// One alone, or all at once.
+void Pair::ApplyTogether() {
+  std::vector<ApplyResult> results;
+  if (together.size() == 1) {
+    results.push_back(store.Apply(together.front()));
+  } else {
+    store.Apply(together, results);
+  }
+  RC_ASSERT(results == expected_results);
+  together.clear();
+  expected_results.clear();
 }
 
 void Pair::Do(const Op& op) {
@@ -166,8 +188,11 @@ void Pair::Do(const Op& op) {
     case Action::kSetIf:
     case Action::kDelete:
     case Action::kDeleteIf:
-      return Write(op, key);
+      Write(op, key);
+      if (op.number % 32 == 0 || (op.number / 32) % 2 == 0) ApplyTogether();
+      return;
     case Action::kPublish:
+      ApplyTogether();
       store.Publish();
       published = working;
       published_revision = revision;
@@ -195,6 +220,7 @@ RC_GTEST_PROP(StoreModel, BehavesAsAMap, ()) {
   const std::vector<Op> ops = *Ops();
   Pair pair;
   for (const Op& op : ops) pair.Do(op);
+  pair.ApplyTogether();
   for (const auto& [view, model] : pair.views) {
     CheckView(*view, model, "");
     CheckView(*view, model, "a/long/common/prefix/2");

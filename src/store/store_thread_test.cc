@@ -22,18 +22,22 @@ std::string Key(size_t pair, char side) { return fmt::format("pair-{:04}-{}", pa
 // Both sides of a pair are written in the same batch, so that no reader may see them differ.
 void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int readers) {
   SeededRandom random(kSeed);
+  std::vector<Command> batch;
+  std::vector<ApplyResult> results;
   for (int round = 0; round < kRoundsMin || readers_satisfied.load() < readers; ++round) {
     for (int change = 0; change < 20; ++change) {
       const size_t pair = random.Next() % kPairs;
       const bool is_delete = random.Next() % 4 == 0;
       for (const char side : {'a', 'b'}) {
         if (is_delete) {
-          store.Apply(DeleteCommand{Key(pair, side), {}});
+          batch.push_back(DeleteCommand{Key(pair, side), {}});
         } else {
-          store.Apply(SetCommand{Key(pair, side), fmt::format("a value of round {}", round), {}});
+          batch.push_back(SetCommand{Key(pair, side), fmt::format("a value of round {}", round)});
         }
       }
     }
+    store.Apply(batch, results);
+    batch.clear();
     store.Publish();
   }
 }
@@ -74,7 +78,10 @@ void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
     }
     for (const auto& [item, value] : found) ASSERT_EQ(item->value(), value);
     reader->Leave();
-    if (turn % 50 == 0) CheckView(*store.TakeView());
+    const auto view = store.TakeView();
+    // Who has seen a state in a view must not find an older one.
+    ASSERT_GE(store.revision(), view->revision());
+    if (turn % 50 == 0) CheckView(*view);
     ASSERT_LE(store.stats().keys, 2 * kPairs);
   }
   satisfied.fetch_add(1);

@@ -60,7 +60,8 @@ class LeafList {
 class Leaf : public Node {
  public:
   // Measured: larger leaves cost more to copy, smaller ones make the levels above larger.
-  static constexpr size_t kItemsMax = LeafList::kItemsMax - 1;  // 512 bytes.
+  static constexpr size_t kItemsMax = LeafList::kItemsMax - 1;
+  static constexpr size_t kBytesMax = 512;
 
   // `items` ascending, 1 to kItemsMax.
   static Leaf* Make(Heap& heap, std::span<const Item* const> items);

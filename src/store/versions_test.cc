@@ -242,6 +242,11 @@ TEST(BulkLoader, RefusesWhatCannotBeAState) {
   EXPECT_TRUE(loader.Add(item).ok());
   const auto finished = loader.Finish(Revision(2));
   EXPECT_EQ(MessageOf(finished.status()), "an item of revision 3 in a state of revision 2");
+  EXPECT_NE(refused([](ItemFields& next) { next.mod_revision = Revision(uint64_t{1} << 56); }), "");
+  BulkLoader beyond;
+  const auto far = beyond.Finish(Revision(uint64_t{1} << 56));
+  EXPECT_EQ(MessageOf(far.status()),
+            "revision 72057594037927936 is above the limit of 72057594037927935");
 }
 
 TEST(Range, OverAPrefixBothWays) {

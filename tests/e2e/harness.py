@@ -391,5 +391,9 @@ class Metrics:
         ]
         return sum(values) if values else None
 
+    def lines(self, prefix):
+        """Of the series whose names begin so, for people to read."""
+        return [f"{n} {labels} {v:g}" for n, labels, v in self.samples if n.startswith(prefix)]
+
     def names(self):
         return {name for name, _, _ in self.samples}

@@ -1,0 +1,36 @@
+#include "node/tls_setup.h"
+
+#include "base/logging.h"
+#include "base/status.h"
+#include "peer/frame.h"
+
+namespace mokv {
+
+absl::StatusOr<TlsSetup> SetUpTls(const Config& config) {
+  TlsSetup setup{.peer_allowed_names = config.peer_allowed_names};
+  if (config.insecure) return setup;
+  const net::TlsFiles server{config.server_tls_cert_file, config.server_tls_key_file,
+                             config.server_tls_ca_file};
+  std::vector<std::string> own_certificates = {config.server_tls_cert_file};
+  if (!config.peer_tls_cert_file.empty()) {
+    const net::TlsFiles peer{config.peer_tls_cert_file, config.peer_tls_key_file,
+                             config.peer_tls_ca_file};
+    MOKV_ASSIGN_OR_RETURN(setup.peer, net::TlsContext::ForClient(peer, {std::string(peer::kAlpn)}));
+    own_certificates.push_back(config.peer_tls_cert_file);
+    MOKV_ASSIGN_OR_RETURN(const std::string name,
+                          net::CertificateCommonName(config.peer_tls_cert_file));
+    if (setup.peer_allowed_names.empty()) setup.peer_allowed_names = {name};
+    if (config.peer_tls_cert_file.ends_with("-client.pem")) {
+      LogWarn(
+          "peer-tls-cert-file is an ordinary client's certificate: whoever has it may speak "
+          "Raft; mokvctl cert init makes one for nodes alone",
+          {{"file", config.peer_tls_cert_file}, {"name", name}});
+    }
+  }
+  MOKV_ASSIGN_OR_RETURN(setup.server,
+                        net::TlsContext::ForServer(server, {"h2", std::string(peer::kAlpn)}));
+  MOKV_RETURN_IF_ERROR(net::CheckSignedByCa(config.server_tls_ca_file, own_certificates));
+  return setup;
+}
+
+}  // namespace mokv

@@ -1,0 +1,65 @@
+// Dial: one attempt to reach a node, from resolving its name to the end of the handshake.
+//
+// Owner:   a Link, for a member; the PeerNetwork, to ask who is there.
+// Threads: confined to the replica thread.
+// Bounds:  Options::handshake_timeout for all of it.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+#include <string>
+
+#include "net/address.h"
+#include "net/connector.h"
+#include "net/io_pool.h"
+#include "peer/connection.h"
+#include "peer/context.h"
+#include "peer/handshake.h"
+
+namespace mokv::peer {
+
+class Dial final : private Connection::Owner {
+ public:
+  struct Reached {
+    std::unique_ptr<Connection> connection;  // Whoever takes it sets its owner at once.
+    Remote remote;
+  };
+  // UNAVAILABLE: nobody answered in time. FAILED_PRECONDITION: whoever did speaks another protocol,
+  // refused, is refused, or is somebody else.
+  using Done = absl::AnyInvocable<void(absl::StatusOr<Reached> reached)>;
+
+  // `expected.id` 0: whoever is there, and only to ask who that is.
+  Dial(Context& context, net::HostPort target, Expected expected, Done done);
+  ~Dial() override;
+
+  // Calls `done` once, later. From there the Dial must be deleted soon, not at once.
+  void Start();
+  // Gives up; `done` is not called any more.
+  void Cancel();
+
+  // Whether the address is known but nobody listened there, which costs little to ask again.
+  bool nobody_listened() const { return nobody_listened_; }
+
+ private:
+  void OnReady(Connection& connection) override;
+  absl::Status OnFrame(Connection& connection, const proto::Frame& frame,
+                       std::string_view attachment) override;
+  void OnClosed(Connection& connection, const absl::Status& reason) override;
+
+  bool identifies() const { return expected_.id == raft::NodeId(); }
+  void Fail(absl::Status reason);
+  void Finish(absl::StatusOr<Reached> reached);
+
+  Context& context_;
+  const net::HostPort target_;
+  const Expected expected_;
+  Done done_;
+  net::Connector connector_;
+  net::Timer timer_;
+  std::unique_ptr<Connection> connection_;
+  bool nobody_listened_ = false;
+};
+
+}  // namespace mokv::peer

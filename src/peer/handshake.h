@@ -1,0 +1,75 @@
+// The handshake: what both sides tell of themselves, and why one may be refused. Decides only; who
+// sends and waits is Dial and Greeting.
+//
+// Threads: LocalNode is confined to the replica thread; the rest are values and plain functions.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "peer/peer.pb.h"
+#include "raft/types.h"
+
+namespace mokv::peer {
+
+// What this program can speak.
+inline constexpr uint32_t kProtocolVersionMin = 1;
+inline constexpr uint32_t kProtocolVersionMax = 1;
+// The only Raft group there is.
+inline constexpr uint64_t kGroup = 0;
+// Names, ids, addresses and versions: far above what a configuration allows, far below what a
+// hostile peer could make us remember and log.
+inline constexpr size_t kTextBytesMax = 1024;
+
+using Refusal = proto::HelloReply::Refusal;
+std::string_view RefusalName(Refusal refusal);
+
+// Who this node is.
+struct LocalNode {
+  std::string name;
+  std::string instance_id;
+  std::string rpc_address;
+  std::string version;
+  std::string cluster_id;  // Empty until the node belongs to one.
+  raft::NodeId id;         // NodeIdOf(name, instance_id).
+  // Common names of certificates that may speak.
+  std::vector<std::string> allowed_names;
+
+  bool Allows(std::string_view certificate_name) const;
+};
+
+// Whom a dialer wants to meet. All empty: whoever is there.
+struct Expected {
+  raft::NodeId id;
+  std::string name;
+  std::string instance_id;
+};
+
+// Who the other side of an established connection is.
+struct Remote {
+  raft::NodeId id;
+  std::string name;
+  std::string instance_id;
+  std::string cluster_id;
+  std::string version;
+};
+
+proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool identify);
+
+// What the acceptor answers. `certificate_name`: null in clear.
+proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello, uint64_t group,
+                              const std::string* certificate_name);
+proto::HelloReply Refuse(Refusal refusal, std::string text);
+Remote RemoteOf(const proto::Hello& hello);
+Remote RemoteOf(const proto::HelloReply& reply);
+
+// What the dialer makes of the answer: FAILED_PRECONDITION when it was refused, or is not whom it
+// wants.
+absl::Status CheckReply(const LocalNode& local, const Expected& expected,
+                        const proto::HelloReply& reply);
+
+}  // namespace mokv::peer

@@ -1,0 +1,99 @@
+#include "peer/link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/logging.h"
+#include "base/status.h"
+#include "net/address.h"
+
+namespace mokv::peer {
+
+Link::Link(Context& context, const raft::Member& member, Owner& owner)
+    : context_(context),
+      owner_(owner),
+      expected_{.id = member.id, .name = member.name, .instance_id = member.instance_id},
+      address_(member.rpc_address),
+      timer_(context.thread),
+      delay_max_(context.options.redial_max) {
+  WaitAndDial(Duration(0));
+}
+
+Link::~Link() { DropDial(); }
+
+void Link::SetAddress(const std::string& address) {
+  address_ = address;
+  attempts_ = 0;
+  if (state_ == State::kConnected) return;
+  DropDial();
+  WaitAndDial(Duration(0));
+}
+
+void Link::OnDisconnected() {
+  if (context_.clock.Now() - connected_at_ >= context_.options.redial_reset_after) attempts_ = 0;
+  delay_max_ = context_.options.redial_max;
+  WaitAndDial(NextDelay());
+}
+
+void Link::Hurry() {
+  if (state_ == State::kWaiting) WaitAndDial(Duration(0));
+}
+
+void Link::WaitAndDial(Duration delay) {
+  state_ = State::kWaiting;
+  timer_.Start(delay, [this] { DialNow(); });
+}
+
+void Link::DialNow() {
+  const absl::StatusOr<net::HostPort> target = net::ParseHostPort(address_);
+  if (!target.ok()) {
+    Fail(target.status());
+    return;
+  }
+  state_ = State::kDialing;
+  dial_ = std::make_unique<peer::Dial>(
+      context_, *target, expected_,
+      [this](absl::StatusOr<Dial::Reached> reached) { OnDialed(std::move(reached)); });
+  dial_->Start();
+}
+
+void Link::OnDialed(absl::StatusOr<Dial::Reached> reached) {
+  delay_max_ = dial_->nobody_listened() ? context_.options.redial_refused_connection_max
+                                        : context_.options.redial_max;
+  DropDial();
+  if (!reached.ok()) {
+    Fail(reached.status());
+    return;
+  }
+  state_ = State::kConnected;
+  connected_at_ = context_.clock.Now();
+  last_error_.clear();
+  owner_.OnLinked(expected_.id, std::move(reached->connection), std::move(reached->remote));
+}
+
+void Link::Fail(const absl::Status& reason) {
+  Counters::Add(context_.counters.dials_failed);
+  WaitAndDial(NextDelay());
+  if (last_error_ == MessageOf(reason)) return;
+  last_error_ = std::string(MessageOf(reason));
+  LogWarn("cannot reach a node",
+          {{"name", expected_.name}, {"address", address_}, {"reason", last_error_}});
+  owner_.OnLinkTrouble(expected_.id);
+}
+
+Duration Link::NextDelay() {
+  Duration delay = context_.options.redial_min;
+  for (int i = 0; i < attempts_ && delay < delay_max_; ++i) delay *= 2;
+  ++attempts_;
+  delay = std::max(std::min(delay, delay_max_), Duration(2));
+  const auto half = static_cast<uint64_t>(delay.count()) / 2;
+  return Duration(static_cast<int64_t>(half + context_.random.Next() % half));
+}
+
+void Link::DropDial() {
+  if (dial_ == nullptr) return;
+  dial_->Cancel();
+  context_.thread.DeleteSoon(std::move(dial_));
+}
+
+}  // namespace mokv::peer

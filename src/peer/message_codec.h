@@ -1,0 +1,40 @@
+// Raft's messages as frames carry them, and back.
+//
+// Threads: plain functions.
+// Bounds:  what is decoded comes from outside: nothing in it is trusted that the core does not
+// check
+//          itself, and it cannot make more of itself in memory than kRecordsMax allows.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "base/log_entry.h"
+#include "peer/frame.h"
+#include "peer/peer.pb.h"
+#include "raft/messages.h"
+
+namespace mokv::peer {
+
+// Entries, writes or results of one attachment: the smallest takes two bytes to send and some fifty
+// in memory. An append of the smallest entries (raft::Options::append_bytes_max) stays below it.
+inline constexpr size_t kRecordsMax = size_t{1} << 18;
+
+// Whether `bytes` is a protobuf message with at most kRecordsMax fields, which parsing would make
+// objects of.
+absl::Status CheckRecords(std::string_view bytes);
+
+// False for what cannot be sent: InstallSnapshot. Entries do not become part of `out`.
+bool EncodeMessage(const raft::Message& message, proto::Raft& out);
+// The entries of an append, not empty, as an attachment.
+Attachment EncodeEntries(const std::vector<Entry>& entries);
+
+// INVALID_ARGUMENT says what is wrong.
+absl::StatusOr<raft::Message> DecodeMessage(const proto::Raft& message,
+                                            std::string_view attachment);
+
+}  // namespace mokv::peer

@@ -1,0 +1,280 @@
+#include "peer/network.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status.h"
+
+namespace mokv::peer {
+namespace {
+
+LocalNode LocalNodeOf(const Options& options) {
+  return {.name = options.name,
+          .instance_id = options.instance_id,
+          .rpc_address = options.rpc_address,
+          .version = options.version,
+          .id = raft::NodeIdOf(options.name, options.instance_id),
+          .allowed_names = options.allowed_names};
+}
+
+}  // namespace
+
+Network::Network(net::IoThread& thread, const Clock& clock, replica::PeersHandler& handler,
+                 Options options)
+    : context_{.thread = thread,
+               .clock = clock,
+               .options = options,
+               .local = LocalNodeOf(options),
+               .random = SeededRandom(NewSalt())},
+      handler_(handler),
+      greeter_(context_, {.has_room = [this] { return incoming_ < context_.options.incoming_max; },
+                          .welcome =
+                              [this](std::unique_ptr<Connection> connection, Remote remote) {
+                                OnWelcome(std::move(connection), std::move(remote));
+                              }}),
+      tick_(thread) {
+  MOKV_CHECK(!options.name.empty() && !options.instance_id.empty());
+  StartTick();
+}
+
+Network::~Network() = default;
+
+void Network::Accept(std::unique_ptr<net::Transport> transport, std::string_view first_bytes) {
+  if (!is_stopped_) greeter_.Accept(std::move(transport), first_bytes);
+}
+
+void Network::Stop() {
+  is_stopped_ = true;
+  farewell_done_ = nullptr;
+  tick_.Cancel();
+  greeter_.Stop();
+  for (auto& [number, dial] : identifying_) {
+    dial->Cancel();
+    context_.thread.DeleteSoon(std::move(dial));
+  }
+  identifying_.clear();
+  peers_.clear();
+  for (auto& [id, established] : established_) {
+    established.connection->Close();
+    context_.thread.DeleteSoon(std::move(established.connection));
+  }
+  established_.clear();
+  incoming_ = 0;
+  context_.counters.open = 0;
+  MutexLock lock(mutex_);
+  published_.clear();
+}
+
+// Who is to be connected.
+
+Network::Peer& Network::PeerOf(raft::NodeId id) {
+  Peer& peer = peers_[id];
+  peer.id = id;
+  peer.stats.id = id;
+  return peer;
+}
+
+void Network::SetMembership(std::shared_ptr<const raft::Membership> membership) {
+  MOKV_CHECK(membership != nullptr);
+  if (is_stopped_) return;
+  for (const auto& [id, member] : membership->members()) {
+    // Under our own name: this node, or what it was before its disk was lost, at the same address.
+    if (member.name != context_.local.name) KeepLink(member);
+  }
+  for (auto& [id, peer] : peers_) {
+    if (peer.link != nullptr && !membership->Contains(id)) RemoveLinkSoon(peer);
+  }
+  if (membership->cluster_id().empty()) return;
+  context_.local.cluster_id = membership->cluster_id();
+  for (const auto& [id, established] : established_) {
+    const std::string& theirs = established.remote.cluster_id;
+    if (!theirs.empty() && theirs != context_.local.cluster_id) EndSoon(id, "of another cluster");
+  }
+}
+
+void Network::KeepLink(const raft::Member& member) {
+  Peer& peer = PeerOf(member.id);
+  peer.removal = nullptr;
+  peer.stats.name = member.name;
+  peer.stats.address = member.rpc_address;
+  if (peer.link == nullptr) {
+    Link::Owner& owner = *this;
+    peer.link = std::make_unique<Link>(context_, member, owner);
+  } else if (peer.link->address() != member.rpc_address) {
+    peer.link->SetAddress(member.rpc_address);
+    if (peer.outgoing != nullptr) EndSoon(peer.outgoing->id, "moved");
+  }
+  Publish(peer);
+}
+
+void Network::RemoveLinkSoon(Peer& peer) {
+  if (peer.removal != nullptr) return;
+  peer.removal = std::make_unique<net::Timer>(context_.thread);
+  const Duration grace = peer.outgoing != nullptr ? context_.options.removed_grace : Duration(0);
+  peer.removal->Start(grace, [this, id = peer.id] { RemoveLink(id); });
+}
+
+void Network::RemoveLink(raft::NodeId id) {
+  const auto found = peers_.find(id);
+  MOKV_CHECK(found != peers_.end());  // Its timer goes with it.
+  Peer& peer = found->second;
+  peer.link = nullptr;
+  peer.removal = nullptr;
+  peer.stats.address.clear();
+  if (peer.outgoing != nullptr) {
+    End(peer.outgoing->id, "removed");
+  } else {
+    ForgetIfGone(id);
+  }
+}
+
+void Network::ForgetIfGone(raft::NodeId id) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  Peer& peer = found->second;
+  if (peer.link != nullptr || peer.best() != nullptr) {
+    Publish(peer);
+    return;
+  }
+  peers_.erase(found);
+  MutexLock lock(mutex_);
+  published_.erase(id);
+}
+
+// Who is connected.
+
+void Network::OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection, Remote remote) {
+  Peer& peer = PeerOf(member);
+  MOKV_CHECK(peer.outgoing == nullptr);
+  Counters::Add(context_.counters.opened_out);
+  peer.outgoing = &Establish(peer, std::move(connection), std::move(remote), true);
+  peer.stats.last_error.clear();
+  Publish(peer);
+}
+
+void Network::OnWelcome(std::unique_ptr<Connection> connection, Remote remote) {
+  Peer& peer = PeerOf(remote.id);
+  if (peer.stats.name.empty()) peer.stats.name = remote.name;
+  Counters::Add(context_.counters.opened_in);
+  Established* const older = peer.incoming;
+  peer.incoming = &Establish(peer, std::move(connection), std::move(remote), false);
+  ++incoming_;
+  if (peer.link != nullptr && peer.outgoing == nullptr) peer.link->Hurry();
+  Publish(peer);
+  if (older == nullptr) return;
+  Counters::Add(context_.counters.replaced);
+  End(older->id, "replaced by a newer one");
+}
+
+Network::Established& Network::Establish(Peer& peer, std::unique_ptr<Connection> connection,
+                                         Remote remote, bool is_outgoing) {
+  ++last_id_;
+  connection->SetEstablished(last_id_);
+  connection->SetOwner(*this);
+  LogInfo("connected with a node", {{"name", remote.name},
+                                    {"address", connection->address()},
+                                    {"direction", is_outgoing ? "out" : "in"}});
+  peer.stats.version = remote.version;
+  Established& established = established_[last_id_];
+  established.id = last_id_;
+  established.remote = std::move(remote);
+  established.is_outgoing = is_outgoing;
+  established.connection = std::move(connection);
+  context_.counters.open = established_.size();
+  if (is_outgoing) SendPing(established);
+  return established;
+}
+
+void Network::OnClosed(Connection& connection, const absl::Status& reason) {
+  End(connection.id(), reason.ok() ? "closed by the other side" : MessageOf(reason));
+}
+
+void Network::EndSoon(replica::ConnectionId id, std::string_view reason) {
+  context_.thread.Post([weak = weak_from_this(), id, reason = std::string(reason)] {
+    const std::shared_ptr<Network> self = weak.lock();
+    if (self != nullptr && self->Find(id) != nullptr) self->End(id, reason);
+  });
+}
+
+void Network::End(replica::ConnectionId id, std::string_view reason) {
+  const auto found = established_.find(id);
+  MOKV_CHECK(found != established_.end());
+  Established& established = found->second;
+  const raft::NodeId peer_id = established.remote.id;
+  Peer& peer = PeerOf(peer_id);
+  LogInfo("connection with a node closed", {{"name", established.remote.name},
+                                            {"address", established.connection->address()},
+                                            {"reason", reason}});
+  CountBytes(established);
+  Counters::Add(context_.counters.closed);
+  if (!established.is_outgoing) --incoming_;
+  const bool was_outgoing = peer.outgoing == &established;
+  if (was_outgoing) peer.outgoing = nullptr;
+  if (peer.incoming == &established) peer.incoming = nullptr;
+  const bool last = peer.best() == nullptr;
+  established.connection->Close();
+  context_.thread.DeleteSoon(std::move(established.connection));
+  established_.erase(found);
+  context_.counters.open = established_.size();
+  if (was_outgoing && peer.link != nullptr) peer.link->OnDisconnected();
+  ForgetIfGone(peer_id);
+  handler_.OnConnectionClosed(peer_id, id, last);
+  CheckFarewell();
+}
+
+void Network::OnLinkTrouble(raft::NodeId member) {
+  Peer& peer = PeerOf(member);
+  peer.stats.last_error = peer.link->last_error();
+  Publish(peer);
+}
+
+// Once an interval.
+
+void Network::StartTick() {
+  tick_.Start(context_.options.ping_interval, [this] { Tick(); });
+}
+
+void Network::Tick() {
+  StartTick();
+  std::vector<replica::ConnectionId> silent;
+  for (auto& [id, established] : established_) {
+    CountBytes(established);
+    if (established.connection->CountSilence() >= context_.options.silent_intervals_max) {
+      silent.push_back(id);
+    } else if (established.is_outgoing) {
+      SendPing(established);
+    }
+  }
+  for (auto& [id, peer] : peers_) Publish(peer);
+  for (const replica::ConnectionId id : silent) {
+    if (Find(id) == nullptr) continue;
+    Counters::Add(context_.counters.silent_closed);
+    End(id, "heard nothing for too long");
+  }
+}
+
+void Network::CountBytes(Established& established) {
+  PeerStats& stats = PeerOf(established.remote.id).stats;
+  const Connection& connection = *established.connection;
+  stats.bytes_in +=
+      connection.bytes_in() - std::exchange(established.counted_bytes_in, connection.bytes_in());
+  stats.bytes_out +=
+      connection.bytes_out() - std::exchange(established.counted_bytes_out, connection.bytes_out());
+}
+
+void Network::Publish(Peer& peer) {
+  peer.stats.is_connected_out = peer.outgoing != nullptr;
+  peer.stats.is_connected_in = peer.incoming != nullptr;
+  MutexLock lock(mutex_);
+  published_[peer.id] = peer.stats;
+}
+
+Stats Network::stats() const {
+  Stats stats = context_.counters.Read();
+  MutexLock lock(mutex_);
+  for (const auto& [id, peer] : published_) stats.peers.push_back(peer);
+  return stats;
+}
+
+}  // namespace mokv::peer

@@ -1,0 +1,147 @@
+// Network: what is behind PeerNetwork. It outlives that in tasks that are still queued, which find
+// it stopped.
+//
+// Threads: confined to the replica thread, but for stats().
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "net/io_pool.h"
+#include "peer/connection.h"
+#include "peer/context.h"
+#include "peer/dial.h"
+#include "peer/greeter.h"
+#include "peer/link.h"
+#include "peer/message_codec.h"
+#include "replica/peers.h"
+
+namespace mokv::peer {
+
+// What has been encoded in this Send already, by the batch it was made from.
+class EncodedBatches {
+ public:
+  const Attachment& Get(const raft::EntryBatch& entries);
+  void Clear() { batches_.clear(); }
+
+ private:
+  // A turn makes a batch or two for each peer that is behind: few enough to look through.
+  std::vector<std::pair<const void*, std::unique_ptr<Attachment>>> batches_;
+};
+
+class Network final : private Connection::Owner,
+                      private Link::Owner,
+                      public std::enable_shared_from_this<Network> {
+ public:
+  Network(net::IoThread& thread, const Clock& clock, replica::PeersHandler& handler,
+          Options options);
+  ~Network() override;
+
+  net::IoThread& thread() { return context_.thread; }
+  void Accept(std::unique_ptr<net::Transport> transport, std::string_view first_bytes);
+  void Farewell(Task done);
+  void Stop();
+
+  void Send(const std::vector<raft::Message>& messages);
+  void SetMembership(std::shared_ptr<const raft::Membership> membership);
+  replica::ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward);
+  void Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer);
+  void Identify(const std::string& rpc_address, replica::Peers::IdentifyDone done);
+
+  Stats stats() const;
+
+ private:
+  // An established connection.
+  struct Established {
+    replica::ConnectionId id;
+    Remote remote;
+    bool is_outgoing = false;
+    std::unique_ptr<Connection> connection;
+    uint64_t pings = 0;            // Sent; the last one's id.
+    bool ping_is_pending = false;  // The last one has not been answered.
+    MonotonicTime ping_sent_at;
+    bool is_dirty = false;          // Has something to be flushed.
+    bool is_leaving = false;        // Has said goodbye.
+    bool owes_goodbye = false;      // Has not answered ours.
+    uint64_t counted_bytes_in = 0;  // Of those, what the peer's statistics contain.
+    uint64_t counted_bytes_out = 0;
+  };
+  // A node that is a member, or has a connection, or both.
+  struct Peer {
+    raft::NodeId id;
+    std::unique_ptr<Link> link;
+    std::unique_ptr<net::Timer> removal;  // It is no member any more; its link goes soon.
+    Established* outgoing = nullptr;
+    Established* incoming = nullptr;
+    PeerStats stats;
+
+    Established* best() const { return outgoing != nullptr ? outgoing : incoming; }
+  };
+
+  // network.cc: who is there.
+  void OnReady(Connection&) override {}
+  void OnClosed(Connection& connection, const absl::Status& reason) override;
+  void OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection,
+                Remote remote) override;
+  void OnLinkTrouble(raft::NodeId member) override;
+  void OnWelcome(std::unique_ptr<Connection> connection, Remote remote);
+  Established& Establish(Peer& peer, std::unique_ptr<Connection> connection, Remote remote,
+                         bool is_outgoing);
+  // Closes it, and tells the handler.
+  void End(replica::ConnectionId id, std::string_view reason);
+  void EndSoon(replica::ConnectionId id, std::string_view reason);
+  Peer& PeerOf(raft::NodeId id);
+  void KeepLink(const raft::Member& member);
+  void RemoveLinkSoon(Peer& peer);
+  void RemoveLink(raft::NodeId id);
+  // Forgets a peer that is neither member nor connected.
+  void ForgetIfGone(raft::NodeId id);
+  void Tick();
+  void StartTick();
+  void CountBytes(Established& established);
+  void Publish(Peer& peer);
+
+  // network_frames.cc: what is said.
+  absl::Status OnFrame(Connection& connection, const proto::Frame& frame,
+                       std::string_view attachment) override;
+  absl::Status OnRaft(Established& from, const proto::Raft& message, std::string_view attachment);
+  void OnPing(Established& from, const proto::Ping& ping);
+  void OnPong(Established& from, const proto::Pong& pong);
+  void OnGoodbye(Established& from, const proto::Goodbye& goodbye);
+  // Whether all have answered.
+  void CheckFarewell();
+  void SendOne(const raft::Message& message);
+  void SendPing(Established& to);
+  // False: too much waits already, or too large; counted.
+  bool Write(Established& to, const proto::Frame& frame, const Attachment* attachment,
+             size_t waiting_bytes_max);
+  void FlushSoon();
+  void FlushAll();
+  Established* Find(replica::ConnectionId id);
+
+  Context context_;
+  replica::PeersHandler& handler_;
+  bool is_stopped_ = false;
+  Greeter greeter_;
+  std::map<raft::NodeId, Peer> peers_;
+  std::map<replica::ConnectionId, Established> established_;
+  replica::ConnectionId last_id_;
+  size_t incoming_ = 0;  // Of the established.
+  std::map<uint64_t, std::unique_ptr<Dial>> identifying_;
+  uint64_t last_identify_ = 0;
+  net::Timer tick_;
+  Task farewell_done_;
+  EncodedBatches batches_;
+  proto::Frame frame_;  // Used again, with what it has allocated.
+  std::vector<replica::ConnectionId> dirty_;
+  bool flush_is_posted_ = false;
+
+  mutable Mutex mutex_;
+  std::map<raft::NodeId, PeerStats> published_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mokv::peer

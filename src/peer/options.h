@@ -1,0 +1,62 @@
+// What the connections between nodes are told at their start, and their bounds.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/tls.h"
+
+namespace mokv::peer {
+
+struct Options {
+  // Who this node is. The address is where others reach it.
+  std::string name;
+  std::string instance_id;
+  std::string rpc_address;
+  std::string version;
+  // Of the side that connects; null: clear. It must offer kAlpn.
+  std::shared_ptr<const net::TlsContext> tls;
+  // Common names of certificates of those that connect here; nobody is asked in clear.
+  std::vector<std::string> allowed_names;
+
+  // To resolve, connect and agree on TLS and versions. A peer that is down without a word (no
+  // machine at its address) costs this much per attempt.
+  Duration handshake_timeout = std::chrono::seconds(3);
+  // The first wait after a failed attempt or a broken connection: a peer that restarts is reached
+  // again within a fraction of an election. Doubles, half of it at random, up to a maximum: low
+  // when nobody listened, which costs next to nothing; higher when somebody did and refused, or
+  // when nothing was heard at all.
+  Duration redial_min = std::chrono::milliseconds(50);
+  Duration redial_refused_connection_max = std::chrono::milliseconds(250);
+  Duration redial_max = std::chrono::seconds(1);
+  // A connection that lasted so long was a good one: the waits begin anew.
+  Duration redial_reset_after = std::chrono::seconds(1);
+
+  // A ping this often; it measures the round trip and shows that the other side lives.
+  Duration ping_interval = std::chrono::seconds(1);
+  // Heard nothing for so many intervals, and got rid of nothing: the connection is closed. The
+  // other side's death closes it at once; this is for machines and networks that die without a
+  // word.
+  int silent_intervals_max = 5;
+  // How long the connection to a removed member stays, so that the last messages leave.
+  Duration removed_grace = std::chrono::seconds(2);
+
+  // Unsent bytes of a connection beyond which nothing is added: one value of the largest size. The
+  // replica sends no more than a quarter of it ahead of acknowledgements (inflight_bytes_max), so a
+  // peer that reads at all does not come near.
+  size_t waiting_bytes_max = size_t{64} << 20;
+  // On top of it, for what is small and must get through: heartbeats, votes, answers.
+  size_t waiting_bytes_reserve = size_t{1} << 20;
+  // Connections that others have made, and those that have not introduced themselves yet: far more
+  // than a cluster has nodes, far fewer than a process has descriptors.
+  size_t incoming_max = 128;
+  size_t greeting_max = 128;
+  // Identify calls under way.
+  size_t identify_max = 64;
+};
+
+}  // namespace mokv::peer

@@ -1,0 +1,109 @@
+// Nodes over mutual TLS: the same port as gRPC, told apart by ALPN, and only certificates of nodes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+#include "net/testing/test_certificates.h"
+#include "peer/frame.h"
+#include "peer/testing/peer_node.h"
+
+namespace mokv::peer {
+namespace {
+
+using net::TlsContext;
+using net::Until;
+using testing::HasSubstr;
+
+class PeerTlsTest : public testing::Test {
+ protected:
+  PeerTlsTest() {
+    files_.MakeCa("ca");
+    files_.MakeCa("other-ca");
+    files_.Make("node", "ca", {.common_name = "node"});
+    files_.Make("client", "ca", {.common_name = "client"});
+    files_.Make("elsewhere", "ca", {.common_name = "node", .names = "DNS:elsewhere"});
+    files_.Make("stranger", "other-ca", {.common_name = "node"});
+  }
+
+  // With the certificate `server` for those that come, `client` for those it dials.
+  std::unique_ptr<PeerNode> Start(const std::string& name, const std::string& server,
+                                  const std::string& client) {
+    Options options = QuickOptions(name);
+    options.allowed_names = {"node"};
+    const std::string server_ca = server == "stranger" ? "other-ca" : "ca";
+    auto server_tls =
+        TlsContext::ForServer(files_.Files(server, server_ca), {"h2", std::string(kAlpn)});
+    auto client_tls = TlsContext::ForClient(files_.Files(client, "ca"), {std::string(kAlpn)});
+    EXPECT_TRUE(server_tls.ok() && client_tls.ok());
+    options.tls = *client_tls;
+    return std::make_unique<PeerNode>(options, 0, *server_tls);
+  }
+
+  net::TestCertificates files_;
+};
+
+TEST_F(PeerTlsTest, ConnectsAndCarriesEverything) {
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  for (PeerNode* node : {a.get(), b.get()}) node->Join("cluster", {a->member(), b->member()});
+  EXPECT_TRUE(Until([&] { return a->Reaches(*b) && b->Reaches(*a); }));
+  auto entries = std::make_shared<std::vector<Entry>>();
+  entries->push_back({.index = Index(1),
+                      .type = EntryType::kCommand,
+                      .payload = std::make_shared<const std::string>(size_t{10} << 20, 'x')});
+  std::vector<raft::Message> messages = {
+      {.from = a->id(), .to = b->id(), .body = raft::Append{.entries = entries}}};
+  for (uint64_t i = 0; i < 100; ++i) messages.push_back(MessageTo(*a, *b, i));
+  a->Send(messages);
+  EXPECT_TRUE(Until([&] { return b->told().messages.size() == messages.size(); }));
+  EXPECT_EQ(std::get<raft::Append>(b->told().messages[0].body).entries->front().bytes(),
+            entries->front().bytes());
+  EXPECT_EQ(a->Identify(b->member().rpc_address)->name, "b");
+  EXPECT_EQ(a->stats().malformed + b->stats().malformed, 0u);
+  b = nullptr;
+  EXPECT_TRUE(Until([&] { return a->told().closed.size() == 2; }));
+}
+
+TEST_F(PeerTlsTest, RefusesACertificateThatMayNotSpeak) {
+  auto a = Start("a", "node", "client");
+  auto b = Start("b", "node", "node");
+  a->Join("cluster", {a->member(), b->member()});
+  EXPECT_TRUE(Until([&] { return !a->StatsOf(b->id()).last_error.empty(); }));
+  EXPECT_THAT(a->StatsOf(b->id()).last_error, HasSubstr("the certificate of client may not speak"));
+  EXPECT_GE(b->stats().refused.at("certificate"), 1u);
+  EXPECT_EQ(b->stats().open, 0u);
+  const absl::Status status = a->Identify(b->member().rpc_address).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
+// Goal: a node presents one certificate to whoever connects, clients and nodes alike; its name is
+// not
+//       one of those that may speak, and need not be. Host and authority prove it.
+TEST_F(PeerTlsTest, TheNameOfAServerIsItsHost) {
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "client", "node");
+  a->Join("cluster", {a->member(), b->member()});
+  EXPECT_TRUE(Until([&] { return a->StatsOf(b->id()).is_connected_out; }));
+  EXPECT_EQ(a->Identify(b->member().rpc_address)->name, "b");
+}
+
+TEST_F(PeerTlsTest, BelievesNoOtherAuthorityAndNoOtherHost) {
+  auto a = Start("a", "node", "node");
+  for (const char* certificate : {"stranger", "elsewhere"}) {
+    auto b = Start("b", certificate, "node");
+    const absl::Status status = a->Identify(b->member().rpc_address).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("certificate verify failed"));
+  }
+}
+
+TEST_F(PeerTlsTest, ClearAndTlsDoNotMix) {
+  auto a = Start("a", "node", "node");
+  PeerNode clear(QuickOptions("clear"));
+  EXPECT_FALSE(a->Identify(clear.member().rpc_address).ok());
+  EXPECT_FALSE(clear.Identify(a->member().rpc_address).ok());
+  EXPECT_EQ(a->stats().open + clear.stats().open, 0u);
+}
+
+}  // namespace
+}  // namespace mokv::peer

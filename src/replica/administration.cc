@@ -1,0 +1,255 @@
+#include "replica/administration.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace mokv::replica {
+namespace {
+
+const raft::Member* FindByName(const raft::Membership& membership, std::string_view name) {
+  for (const auto& [id, member] : membership.members()) {
+    if (member.name == name) return &member;
+  }
+  return nullptr;
+}
+
+absl::Status NoSuchMember(std::string_view name) {
+  return MakeStatus(absl::StatusCode::kNotFound, "no member is called {}", name);
+}
+
+raft::Event ChangeEvent(uint64_t number, raft::MemberChange change) {
+  return raft::ChangeMembership{.request = raft::RequestId(number), .changes = {std::move(change)}};
+}
+
+}  // namespace
+
+void Administration::Add(AdminCall call) {
+  if (pending_.size() >= kCallsMax) {
+    call.done(ResourceExhausted("{} changes of the cluster wait already", pending_.size()), false);
+    return;
+  }
+  pending_[++last_key_].call = std::move(call);
+}
+
+void Administration::Unblock() {
+  for (auto& [key, pending] : pending_) {
+    if (pending.state == State::kBlocked) pending.state = State::kWaiting;
+  }
+}
+
+std::vector<raft::Event> Administration::Route(const raft::Core& core, Peers& peers,
+                                               MonotonicTime now,
+                                               const std::function<uint64_t()>& next_id) {
+  std::vector<raft::Event> events;
+  for (auto next = pending_.begin(); next != pending_.end();) {
+    const auto at = next++;  // It may be finished, and gone.
+    Pending& pending = at->second;
+    if (pending.state != State::kWaiting) continue;
+    const bool leads = core.role() == raft::Role::kLeader;
+    if (leads) {
+      if (auto event = RouteHere(at->first, pending, core, peers, next_id())) {
+        events.push_back(*std::move(event));
+      }
+    } else if (pending.call.only_here) {
+      Finish(at, absl::OkStatus());
+    } else if (pending.call.from_peer) {
+      Finish(at, Unavailable("this node does not lead"));
+    } else if (core.leader() != raft::NodeId()) {
+      Forward(pending, core, peers, now, next_id());
+    }
+  }
+  return events;
+}
+
+std::optional<raft::Event> Administration::RouteHere(uint64_t key, Pending& pending,
+                                                     const raft::Core& core, Peers& peers,
+                                                     uint64_t number) {
+  const AdminRequest& request = pending.call.request;
+  if (request.kind == AdminRequest::Kind::kAddMember) {
+    return RouteAddMember(key, pending, core, peers, number);
+  }
+  const raft::Member* member = FindByName(*core.membership(), request.name);
+  const bool named = request.kind == AdminRequest::Kind::kRemoveMember || !request.name.empty();
+  if (named && member == nullptr) {
+    Finish(pending_.find(key), NoSuchMember(request.name));
+    return std::nullopt;
+  }
+  if (!named && core.membership()->voters().size() == 1) {
+    Finish(pending_.find(key), FailedPrecondition("there is no other voter that could lead"));
+    return std::nullopt;
+  }
+  pending.state = State::kAtCore;
+  pending.number = number;
+  if (request.kind == AdminRequest::Kind::kTransfer) {
+    return raft::TransferLeadership{.request = raft::RequestId(number),
+                                    .target = member == nullptr ? raft::NodeId() : member->id};
+  }
+  return ChangeEvent(number, {.kind = raft::MemberChange::Kind::kRemove,
+                              .member = *member,
+                              .for_good = !request.automatic});
+}
+
+std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending& pending,
+                                                          const raft::Core& core, Peers& peers,
+                                                          uint64_t number) {
+  const AdminRequest& request = pending.call.request;
+  const auto finish = [&](const absl::Status& status) {
+    Finish(pending_.find(key), status);
+    return std::nullopt;
+  };
+  if (!pending.identity.has_value()) {
+    pending.state = State::kIdentifying;
+    peers.Identify(request.rpc_address, [self = self_, key](absl::StatusOr<PeerIdentity> identity) {
+      if (*self != nullptr) (*self)->OnIdentity(key, std::move(identity));
+    });
+    return std::nullopt;
+  }
+  const PeerIdentity& found = *pending.identity;
+  const raft::Membership& membership = *core.membership();
+  if (found.name != request.name) {
+    return finish(InvalidArgument("the node at {} is called {}, not {}", request.rpc_address,
+                                  found.name, request.name));
+  }
+  if (!found.cluster_id.empty() && found.cluster_id != membership.cluster_id()) {
+    return finish(FailedPrecondition("{} at {} belongs to another cluster, {}; this one is {}",
+                                     found.name, request.rpc_address, found.cluster_id,
+                                     membership.cluster_id()));
+  }
+  raft::Member added{.id = raft::NodeIdOf(found.name, found.instance_id),
+                     .name = found.name,
+                     .instance_id = found.instance_id,
+                     .rpc_address = request.rpc_address,
+                     .promote_when_caught_up = true};
+  raft::MemberChange::Kind kind = raft::MemberChange::Kind::kAddLearner;
+  if (const raft::Member* known = FindByName(membership, found.name)) {
+    if (known->instance_id != found.instance_id) {
+      return finish(FailedPrecondition(
+          "{} is a member with another data directory (instance {}; the one at {} is {}). If that "
+          "is lost, remove the old one first: mokvctl member remove {}",
+          found.name, known->instance_id, request.rpc_address, found.instance_id, found.name));
+    }
+    if (known->rpc_address == request.rpc_address) return finish(absl::OkStatus());
+    added = *known;
+    added.rpc_address = request.rpc_address;
+    kind = raft::MemberChange::Kind::kUpdate;
+  }
+  if (request.automatic && membership.WasRemoved(added.id)) {
+    return finish(
+        FailedPrecondition("{} at {} was removed for good; empty its data directory, or add it by "
+                           "hand: mokvctl member "
+                           "add {} {}",
+                           found.name, request.rpc_address, found.name, request.rpc_address));
+  }
+  pending.state = State::kAtCore;
+  pending.number = number;
+  return ChangeEvent(number, {.kind = kind, .member = std::move(added)});
+}
+
+void Administration::Forward(Pending& pending, const raft::Core& core, Peers& peers,
+                             MonotonicTime now, uint64_t number) {
+  pending.number = number;
+  pending.connection = peers.SendForward(
+      core.leader(), {.id = ForwardId(number),
+                      .wait = std::max(pending.call.give_up_at - now, Duration(0)),
+                      .body = pending.call.request});
+  pending.state = pending.connection == ConnectionId() ? State::kBlocked : State::kAtLeader;
+}
+
+void Administration::OnIdentity(uint64_t key, absl::StatusOr<PeerIdentity> identity) {
+  const auto at = pending_.find(key);
+  if (at == pending_.end() || at->second.state != State::kIdentifying) return;
+  if (!identity.ok()) {
+    // Also that nobody is there is an answer to the request, and not something that will pass: as
+    // UNAVAILABLE, the node that has passed the request on would ask again until its time is up.
+    return Finish(at, FailedPrecondition("{}", MessageOf(identity.status())));
+  }
+  at->second.identity = *std::move(identity);
+  at->second.state = State::kWaiting;
+  wake_();
+}
+
+Administration::Pendings::iterator Administration::Find(State state, uint64_t number) {
+  return std::find_if(pending_.begin(), pending_.end(), [&](const auto& entry) {
+    return entry.second.state == state && entry.second.number == number;
+  });
+}
+
+void Administration::Settle(uint64_t number, const absl::Status& status, bool fate_unknown) {
+  const auto at = Find(State::kAtCore, number);
+  if (at == pending_.end()) return;  // Given up.
+  // Something is in the way that will pass: leadership moves, or another change is under way.
+  if (absl::IsUnavailable(status) && !fate_unknown) {
+    // A transfer is not tried again, by nobody: each try stops the writes for a while.
+    if (at->second.call.request.kind == AdminRequest::Kind::kTransfer) {
+      return Finish(at, FailedPrecondition("{}", MessageOf(status)));
+    }
+    at->second.state = State::kBlocked;
+    at->second.refusal = status;
+    return;
+  }
+  Finish(at, status, fate_unknown);
+}
+
+void Administration::OnChange(const raft::ChangeResult& result) {
+  Settle(result.request.value(), result.status, result.fate_unknown);
+}
+
+void Administration::OnTransfer(const raft::TransferResult& result) {
+  Settle(result.request.value(), result.status, false);
+}
+
+void Administration::OnAnswer(ForwardId id, ConnectionId connection,
+                              const ForwardAnswer::Admin& answer) {
+  const auto at = Find(State::kAtLeader, id.value());
+  if (at == pending_.end() || at->second.connection != connection) return;
+  if (absl::IsUnavailable(answer.status) && !answer.fate_unknown) {
+    at->second.state = State::kBlocked;
+    at->second.refusal = answer.status;
+    return;
+  }
+  Finish(at, answer.status, answer.fate_unknown);
+}
+
+void Administration::OnClosed(ConnectionId connection) {
+  for (auto next = pending_.begin(); next != pending_.end();) {
+    const auto at = next++;
+    if (at->second.state != State::kAtLeader || at->second.connection != connection) continue;
+    Finish(at, Unavailable("the connection to the leader broke; outcome unknown"), true);
+  }
+}
+
+void Administration::Expire(MonotonicTime now, bool has_leader) {
+  for (auto next = pending_.begin(); next != pending_.end();) {
+    const auto at = next++;
+    const AdminCall& call = at->second.call;
+    if (!has_leader && at->second.state == State::kWaiting && call.leader_by <= now) {
+      Finish(at, Unavailable("no leader; nothing was changed"));
+      continue;
+    }
+    if (call.give_up_at > now) continue;
+    const bool unknown = at->second.state == State::kAtCore || at->second.state == State::kAtLeader;
+    const absl::Status& refusal = at->second.refusal;
+    Finish(at,
+           unknown        ? Unavailable("no answer in time; outcome unknown")
+           : refusal.ok() ? Unavailable("no leader has taken the request; nothing was changed")
+                          : Unavailable("{}; nothing was changed", MessageOf(refusal)),
+           unknown);
+  }
+}
+
+void Administration::FailAll() {
+  while (!pending_.empty()) {
+    Finish(pending_.begin(), Unavailable("the node is stopping; outcome unknown"), true);
+  }
+}
+
+void Administration::Finish(Pendings::iterator at, const absl::Status& status, bool fate_unknown) {
+  Cluster::AdminDone done = std::move(at->second.call.done);
+  pending_.erase(at);
+  done(status, fate_unknown);
+}
+
+}  // namespace mokv::replica

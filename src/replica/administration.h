@@ -1,0 +1,97 @@
+// Administration: requests to change the cluster, from the moment they are made until they are
+// answered: put to the core where this node leads, passed on to the leader otherwise, tried again
+// while leadership or another change is in the way.
+//
+// A member is added in two steps: whoever is at the address is asked who it is, and what it says
+// becomes a learner, which the core promotes once it has caught up.
+//
+// Threads: confined to the replica thread. Bounds: kCallsMax.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "raft/core.h"
+#include "replica/cluster.h"
+
+namespace mokv::replica {
+
+struct AdminCall {
+  AdminRequest request;
+  MonotonicTime give_up_at;
+  // It need not wait longer than this for a leader to be there at all.
+  MonotonicTime leader_by = MonotonicTime::Max();
+  bool from_peer = false;  // Asks no third node.
+  bool only_here = false;  // Means this node's leadership alone; OK if it has none.
+  Cluster::AdminDone done;
+};
+
+class Administration {
+ public:
+  // Operators are few; more than this are a mistake.
+  static constexpr size_t kCallsMax = 256;
+
+  // `wake`: something has come, by a callback, that Route should look at.
+  explicit Administration(std::function<void()> wake) : wake_(std::move(wake)) {}
+  ~Administration() { *self_ = nullptr; }
+  Administration(const Administration&) = delete;
+  Administration& operator=(const Administration&) = delete;
+
+  void Add(AdminCall call);
+  // Does what can be done now. What comes back is for the core, in this turn. `next_id` numbers
+  // requests and forwards.
+  std::vector<raft::Event> Route(const raft::Core& core, Peers& peers, MonotonicTime now,
+                                 const std::function<uint64_t()>& next_id);
+  // What was refused for the moment is tried again.
+  void Unblock();
+
+  void OnChange(const raft::ChangeResult& result);
+  void OnTransfer(const raft::TransferResult& result);
+  void OnAnswer(ForwardId id, ConnectionId connection, const ForwardAnswer::Admin& answer);
+  void OnClosed(ConnectionId connection);
+  void Expire(MonotonicTime now, bool has_leader);
+  // The node ends.
+  void FailAll();
+
+ private:
+  enum class State {
+    kWaiting,      // For a leader, or for its turn.
+    kBlocked,      // Refused; until Unblock.
+    kIdentifying,  // A new member is asked who it is.
+    kAtCore,
+    kAtLeader,  // Forwarded.
+  };
+  struct Pending {
+    AdminCall call;
+    State state = State::kWaiting;
+    std::optional<PeerIdentity> identity;
+    uint64_t number = 0;   // Of the request to the core, or of the forward.
+    absl::Status refusal;  // The last one that may pass.
+    ConnectionId connection;
+  };
+  using Pendings = std::map<uint64_t, Pending>;
+
+  std::optional<raft::Event> RouteHere(uint64_t key, Pending& pending, const raft::Core& core,
+                                       Peers& peers, uint64_t number);
+  std::optional<raft::Event> RouteAddMember(uint64_t key, Pending& pending, const raft::Core& core,
+                                            Peers& peers, uint64_t number);
+  void Forward(Pending& pending, const raft::Core& core, Peers& peers, MonotonicTime now,
+               uint64_t number);
+  void OnIdentity(uint64_t key, absl::StatusOr<PeerIdentity> identity);
+  Pendings::iterator Find(State state, uint64_t number);
+  void Settle(uint64_t number, const absl::Status& status, bool fate_unknown);
+  // Answers it and forgets it.
+  void Finish(Pendings::iterator at, const absl::Status& status, bool fate_unknown = false);
+
+  std::function<void()> wake_;
+  Pendings pending_;  // In the order in which they came.
+  uint64_t last_key_ = 0;
+  // Outlives this object in callbacks of Identify.
+  std::shared_ptr<Administration*> self_ = std::make_shared<Administration*>(this);
+};
+
+}  // namespace mokv::replica

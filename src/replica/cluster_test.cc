@@ -1,0 +1,542 @@
+// Several replicas with real logs and stores: what clients are told while nodes die, links break
+// and leaders change.
+#include "replica/testing/cluster.h"
+
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+
+namespace mokv::replica {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ReplicaCluster;
+using testing::StatusOutcome;
+using testing::WriteOutcome;
+using Fate = WriteResult::Fate;
+
+bool IsApplied(const WriteOutcome& outcome) {
+  return outcome->has_value() && (*outcome)->fate == Fate::kApplied;
+}
+bool IsOk(const StatusOutcome& outcome) { return outcome->has_value() && (*outcome)->ok(); }
+
+class ClusterTest : public ::testing::Test {
+ protected:
+  ClusterTest() { cluster.Form(); }
+
+  bool Holds(const std::string& name, const std::string& key) {
+    return cluster.store(name).TakeView()->Find(key) != nullptr;
+  }
+  void Write(const std::string& name, const std::string& key) {
+    const WriteOutcome outcome = cluster.life(name).Set(key);
+    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+    ASSERT_TRUE(IsApplied(outcome)) << (*outcome)->reason;
+  }
+  void ExpectEverywhere(const std::string& key) {
+    cluster.RunUntil([&] { return Holds("n1", key) && Holds("n2", key) && Holds("n3", key); },
+                     "it is on all nodes");
+  }
+
+  ReplicaCluster cluster{3};
+};
+
+TEST_F(ClusterTest, WritesReachEverybodyThroughAnybody) {
+  Write("n1", "through the leader");
+  Write("n2", "through a follower");
+  ExpectEverywhere("through the leader");
+  ExpectEverywhere("through a follower");
+  EXPECT_EQ(cluster.store("n1").digest(), cluster.store("n3").digest());
+  EXPECT_EQ(cluster.replica("n2").status().counters.forwarded, 1u);
+  EXPECT_EQ(cluster.replica("n1").status().counters.forwarded_here, 1u);
+}
+
+TEST_F(ClusterTest, AFailedConditionIsToldToTheOneWhoAsked) {
+  Write("n1", "k");
+  const WriteOutcome outcome = cluster.life("n3").Set("k", Revision(77));
+  cluster.RunUntil([&] { return outcome->has_value(); }, "it is answered");
+  EXPECT_EQ((*outcome)->applied.outcome, store::ApplyResult::Outcome::kConditionFailed);
+  EXPECT_EQ((*outcome)->applied.found_revision, Revision(1));
+}
+
+// Goal: a linearizable read on a follower sees what was acknowledged before it began.
+TEST_F(ClusterTest, AFollowerReadsWhatWasAcknowledged) {
+  Write("n1", "k");
+  EXPECT_FALSE(cluster.replica("n2").CanReadNow({}));
+  const StatusOutcome one = cluster.life("n2").Read();
+  const StatusOutcome other = cluster.life("n2").Read();
+  cluster.Settle();
+  EXPECT_TRUE(IsOk(one) && IsOk(other));
+  EXPECT_TRUE(Holds("n2", "k"));
+  EXPECT_EQ(cluster.replica("n2").status().counters.read_groups, 1u) << "they share a question";
+}
+
+TEST_F(ClusterTest, ALeaderThatIsCutOffAnswersNoRead) {
+  Write("n1", "k");
+  cluster.Isolate("n1");
+  const StatusOutcome read = cluster.life("n1").Read();
+  EXPECT_FALSE(cluster.replica("n1").CanReadNow({}));
+  const WriteOutcome stuck = cluster.life("n1").Set("stuck");
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leader");
+  Write(cluster.Leader(), "k2");
+  EXPECT_FALSE(read->has_value());
+  cluster.Run(seconds(5));
+  ASSERT_TRUE(read->has_value());
+  EXPECT_EQ((*read)->code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(stuck->has_value());
+  EXPECT_EQ((*stuck)->fate, Fate::kUnknown);
+  EXPECT_NE(MessageOf((*stuck)->reason).find("outcome unknown"), std::string_view::npos);
+  cluster.Heal();
+  ExpectEverywhere("k2");
+  EXPECT_FALSE(Holds("n2", "stuck"));
+}
+
+// Goal: what a leader appended and never got to others is proposed again by itself when somebody
+// else's entry takes its place, if there is still time.
+TEST_F(ClusterTest, AWriteThatWasSupersededGoesToTheNewLeader) {
+  cluster.Isolate("n1");
+  const WriteOutcome waiting =
+      cluster.life("n1").Propose(store::SetCommand{"k", "v", {}}, seconds(60));
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leader");
+  Write(cluster.Leader(), "other");
+  EXPECT_FALSE(waiting->has_value());
+  cluster.Heal();
+  cluster.RunUntil([&] { return waiting->has_value(); }, "it is answered");
+  EXPECT_TRUE(IsApplied(waiting)) << (*waiting)->reason;
+  ExpectEverywhere("k");
+}
+
+// Goal:   who waits is answered although nothing takes the place of what was lost.
+// Method: a leader loses more entries than others write, and leads again; no client writes any
+// more.
+TEST_F(ClusterTest, AWriteThatNothingTookThePlaceOfIsAnswered) {
+  cluster.Isolate("n1");
+  for (int i = 0; i < 3; ++i) cluster.life("n1").Set("short", {});
+  const WriteOutcome last = cluster.life("n1").Propose(store::SetCommand{"k", "v", {}}, seconds(8));
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leader");
+  cluster.Run(seconds(6));
+  EXPECT_FALSE(last->has_value());
+  cluster.Heal();
+  cluster.Run(milliseconds(200));
+  const StatusOutcome transfer =
+      cluster.life(cluster.Leader()).Request({.kind = AdminRequest::Kind::kTransfer, .name = "n1"});
+  cluster.RunUntil([&] { return cluster.Leader() == "n1"; }, "it leads again");
+  cluster.RunUntil([&] { return last->has_value(); }, "it is answered");
+  EXPECT_TRUE(IsApplied(last)) << (*last)->reason;
+  EXPECT_EQ(cluster.replica("n1").status().counters.proposals_pending, 0u);
+}
+
+TEST_F(ClusterTest, NothingAcknowledgedIsLostWhenTheLeaderDies) {
+  for (int round = 0; round < 5; ++round) {
+    const std::string key = fmt::format("k{}", round);
+    const std::string leader = cluster.Leader();
+    Write(leader, key);
+    cluster.Kill(leader);
+    cluster.RunUntil([&] { return !cluster.Leader().empty(); }, "a new leader");
+    Write(cluster.Leader(), key + " later");
+    EXPECT_TRUE(Holds(cluster.Leader(), key));
+    cluster.Restart(leader);
+    ExpectEverywhere(key + " later");
+  }
+}
+
+// Goal: with the hint of closed connections a new leader is there long before the election timeout.
+TEST_F(ClusterTest, ADeadLeaderIsReplacedAtOnce) {
+  cluster.Kill("n1");
+  const MonotonicTime killed = cluster.clock().now;
+  cluster.RunUntil([&] { return !cluster.Leader().empty(); }, "a new leader");
+  EXPECT_LT(cluster.clock().now - killed, milliseconds(100));
+}
+
+TEST_F(ClusterTest, EverybodyRestartsAtOnce) {
+  Write("n2", "k");
+  for (const char* name : {"n1", "n2", "n3"}) cluster.Kill(name);
+  for (const char* name : {"n1", "n2", "n3"}) cluster.Restart(name);
+  cluster.RunUntil([&] { return !cluster.Leader().empty(); }, "a leader");
+  ExpectEverywhere("k");
+  Write("n3", "later");
+}
+
+// Goal: a forwarded write whose connection broke is never sent again, and is not told as failed.
+TEST_F(ClusterTest, ABrokenConnectionLeavesAForwardedWriteUnknown) {
+  cluster.life("n1").disk_stalls = true;
+  cluster.Cut("n1", "n2");
+  const WriteOutcome write = cluster.life("n2").Set("k");
+  cluster.Settle();
+  EXPECT_FALSE(write->has_value());
+  cluster.Break("n1", "n2");
+  ASSERT_TRUE(write->has_value());
+  EXPECT_EQ((*write)->fate, Fate::kUnknown);
+  cluster.life("n1").disk_stalls = false;
+  cluster.Heal();
+  cluster.Run(seconds(2));
+  EXPECT_FALSE(Holds("n1", "k")) << "sent twice";
+}
+
+TEST_F(ClusterTest, WithoutALeaderWritesWaitAndAreCertainlyNotDone) {
+  cluster.Kill("n1");
+  cluster.Kill("n3");
+  const WriteOutcome write =
+      cluster.life("n2").Propose(store::SetCommand{"k", "v", {}}, seconds(3));
+  cluster.Run(seconds(2));
+  const StatusOutcome read = cluster.life("n2").Read({}, seconds(1));
+  EXPECT_FALSE(write->has_value());
+  EXPECT_FALSE(cluster.life("n2").serving);
+  cluster.Run(seconds(2));
+  ASSERT_TRUE(write->has_value() && read->has_value());
+  EXPECT_NE((*write)->fate, Fate::kApplied);
+  EXPECT_EQ((*read)->code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ClusterTest, AWriteWaitsThroughAChangeOfLeaders) {
+  const StatusOutcome transfer =
+      cluster.life("n3").Request({.kind = AdminRequest::Kind::kTransfer, .name = "n2"});
+  const WriteOutcome write = cluster.life("n1").Set("k");
+  cluster.RunUntil([&] { return transfer->has_value() && write->has_value(); }, "both are done");
+  EXPECT_TRUE(IsOk(transfer)) << **transfer;
+  EXPECT_TRUE(IsApplied(write)) << (*write)->reason;
+  cluster.RunUntil([&] { return cluster.Leader() == "n2"; }, "n2 leads");
+}
+
+// Goal:   a write that reaches an old leader too late goes to the new one at once.
+// Method: it is on its way while leadership moves. No time passes, so that what is only tried again
+// at
+//         the next tick stays without an answer.
+TEST_F(ClusterTest, AWriteThatComesTooLateGoesToTheNewLeaderAtOnce) {
+  cluster.Hold("n1", "n2");
+  const WriteOutcome write = cluster.life("n2").Set("k");
+  const StatusOutcome transfer =
+      cluster.life("n1").Request({.kind = AdminRequest::Kind::kTransfer, .name = "n3"});
+  cluster.Settle();
+  EXPECT_TRUE(IsOk(transfer));
+  EXPECT_EQ(cluster.replica("n2").status().leader, "n3");
+  cluster.Release();
+  cluster.Settle();
+  EXPECT_TRUE(IsApplied(write));
+}
+
+TEST_F(ClusterTest, ALeaderStepsAsideAndGoesOnForwarding) {
+  auto aside = std::make_shared<std::optional<absl::Status>>();
+  cluster.replica("n1").StepAside(cluster.clock().now + seconds(1),
+                                  [aside](const absl::Status& status, bool) { *aside = status; });
+  cluster.RunUntil([&] { return aside->has_value(); }, "it steps aside");
+  EXPECT_TRUE((*aside)->ok()) << **aside;
+  Write("n1", "k");
+  EXPECT_NE(cluster.Leader(), "n1");
+}
+
+TEST_F(ClusterTest, IsIdleWhenTheLastWriteIsAnswered) {
+  bool idle = false;
+  cluster.life("n1").disk_stalls = true;
+  cluster.life("n2").disk_stalls = true;
+  const WriteOutcome write = cluster.life("n1").Set("k");
+  cluster.Settle();
+  cluster.replica("n1").WhenIdle([&] { idle = true; });
+  cluster.Settle();
+  EXPECT_FALSE(idle);
+  cluster.life("n2").disk_stalls = false;
+  cluster.Settle();
+  EXPECT_TRUE(idle && IsApplied(write));
+  idle = false;
+  cluster.replica("n1").WhenIdle([&] { idle = true; });
+  cluster.Settle();
+  EXPECT_TRUE(idle);
+}
+
+TEST_F(ClusterTest, AWipedNodeCountsForNothingUntilTheOldOneIsRemoved) {
+  Write("n1", "k");
+  cluster.Wipe("n3");
+  cluster.Run(seconds(2));
+  EXPECT_FALSE(Holds("n3", "k"));
+  const AdminRequest add{
+      .kind = AdminRequest::Kind::kAddMember, .name = "n3", .rpc_address = "n3:8400"};
+  const StatusOutcome refused = cluster.life("n2").Request(add);
+  cluster.RunUntil([&] { return refused->has_value(); }, "it is answered");
+  EXPECT_EQ((*refused)->code(), absl::StatusCode::kFailedPrecondition) << **refused;
+  const StatusOutcome removed =
+      cluster.life("n2").Request({.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"});
+  cluster.RunUntil([&] { return removed->has_value(); }, "it is removed");
+  ASSERT_TRUE(IsOk(removed)) << **removed;
+  const StatusOutcome added = cluster.life("n2").Request(add);
+  cluster.RunUntil([&] { return added->has_value(); }, "it is added");
+  ASSERT_TRUE(IsOk(added)) << **added;
+  ExpectEverywhere("k");
+}
+
+// Goal: a node that could not be reached when it was added becomes a voter when it can be, also
+// while nobody writes.
+TEST_F(ClusterTest, ALearnerThatComesLateVotesWithoutFurtherWrites) {
+  const StatusOutcome removed =
+      cluster.life("n1").Request({.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"});
+  cluster.RunUntil([&] { return removed->has_value(); }, "it is removed");
+  cluster.Run(seconds(1));
+  cluster.Isolate("n3");
+  const StatusOutcome added = cluster.life("n1").Request(
+      {.kind = AdminRequest::Kind::kAddMember, .name = "n3", .rpc_address = "n3:8400"});
+  cluster.RunUntil([&] { return added->has_value(); }, "it is added");
+  ASSERT_TRUE(IsOk(added)) << **added;
+  cluster.Run(seconds(2));
+  cluster.Heal();
+  const auto votes = [&] {
+    for (const ClusterMember& member : cluster.replica("n1").View().members) {
+      if (member.name == "n3") return member.is_voter;
+    }
+    return false;
+  };
+  cluster.RunUntil(votes, "it votes");
+}
+
+// Goal:   who is told that a node votes may rely on it: as long as the promotion is not committed,
+//         the majority of the old voters may still be needed.
+// Method: n3 catches up while n2, whose vote the promotion needs, hears nothing.
+TEST_F(ClusterTest, AMemberIsShownAsAVoterOnceThatIsCommitted) {
+  const StatusOutcome removed =
+      cluster.life("n1").Request({.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"});
+  cluster.RunUntil([&] { return removed->has_value(); }, "it is removed");
+  cluster.Isolate("n3");
+  const StatusOutcome added = cluster.life("n1").Request(
+      {.kind = AdminRequest::Kind::kAddMember, .name = "n3", .rpc_address = "n3:8400"});
+  cluster.RunUntil([&] { return added->has_value(); }, "it is added");
+  cluster.Heal();
+  cluster.Cut("n1", "n2");
+  cluster.Cut("n2", "n3");
+  const auto votes = [&] {
+    for (const ClusterMember& member : cluster.replica("n1").View().members) {
+      if (member.name == "n3") return member.is_voter;
+    }
+    return false;
+  };
+  const auto promotion_is_under_way = [&] {
+    const Status status = cluster.replica("n1").status();
+    return status.last_index > status.commit_index;
+  };
+  cluster.RunUntil(promotion_is_under_way, "n1 has begun to promote it");
+  cluster.Settle();
+  EXPECT_FALSE(votes());
+  EXPECT_TRUE(promotion_is_under_way());
+  cluster.Heal();
+  cluster.RunUntil(votes, "it votes");
+}
+
+TEST_F(ClusterTest, RequestsThatCannotBeAreRefusedWithAReason) {
+  const auto outcome = [&](AdminRequest request) {
+    const StatusOutcome answer = cluster.life("n2").Request(std::move(request));
+    cluster.RunUntil([&] { return answer->has_value(); }, "it is answered");
+    return **answer;
+  };
+  using Kind = AdminRequest::Kind;
+  EXPECT_EQ(outcome({.kind = Kind::kRemoveMember, .name = "n9"}).code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(outcome({.kind = Kind::kAddMember, .name = "n9", .rpc_address = "n3:8400"}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(outcome({.kind = Kind::kTransfer, .name = "n9"}).code(), absl::StatusCode::kNotFound);
+  const absl::Status nobody =
+      outcome({.kind = Kind::kAddMember, .name = "n9", .rpc_address = "n9:8400"});
+  EXPECT_EQ(nobody.code(), absl::StatusCode::kFailedPrecondition) << nobody;
+  EXPECT_EQ(MessageOf(nobody), "nobody is at n9:8400");
+  EXPECT_TRUE(outcome({.kind = Kind::kAddMember, .name = "n3", .rpc_address = "n3:8400"}).ok())
+      << "a member already";
+}
+
+// Goal: who waits in vain is told what for.
+TEST_F(ClusterTest, ATransferThatNobodyCanTakeSaysWhy) {
+  cluster.Kill("n2");
+  cluster.Kill("n3");
+  const StatusOutcome in_vain = cluster.life("n1").Request({.kind = AdminRequest::Kind::kTransfer});
+  cluster.RunUntil([&] { return in_vain->has_value(); }, "it is answered");
+  EXPECT_EQ((*in_vain)->code(), absl::StatusCode::kFailedPrecondition) << **in_vain;
+  EXPECT_NE(MessageOf(**in_vain).find("could lead"), std::string_view::npos) << **in_vain;
+  ReplicaCluster single(1);
+  single.Form();
+  const StatusOutcome alone = single.life("n1").Request({.kind = AdminRequest::Kind::kTransfer});
+  single.RunUntil([&] { return alone->has_value(); }, "it is answered");
+  EXPECT_EQ((*alone)->code(), absl::StatusCode::kFailedPrecondition) << **alone;
+}
+
+TEST_F(ClusterTest, AChangeDoesNotWaitLongForALeader) {
+  cluster.Kill("n1");
+  cluster.Kill("n3");
+  const StatusOutcome removed = cluster.life("n2").Request(
+      {.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"}, seconds(60));
+  cluster.Run(seconds(4));
+  EXPECT_FALSE(removed->has_value());
+  cluster.Run(seconds(2));
+  ASSERT_TRUE(removed->has_value());
+  EXPECT_EQ(**removed, absl::UnavailableError("no leader; nothing was changed"));
+}
+
+TEST_F(ClusterTest, ARemovedLeaderLeavesAWorkingCluster) {
+  const StatusOutcome removed =
+      cluster.life("n1").Request({.kind = AdminRequest::Kind::kRemoveMember, .name = "n1"});
+  cluster.RunUntil([&] { return removed->has_value(); }, "it is removed");
+  EXPECT_TRUE(IsOk(removed)) << **removed;
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leader");
+  Write("n2", "k");
+  EXPECT_EQ(cluster.replica("n2").View().members.size(), 2u);
+}
+
+// Goal: a leader whose disk hangs hands over within a bounded time; nothing acknowledged is lost.
+TEST_F(ClusterTest, AHangingDiskOfTheLeaderCostsItsLeadership) {
+  Write("n1", "k");
+  cluster.life("n1").disk_stalls = true;
+  const WriteOutcome stuck = cluster.life("n1").Set("stuck");
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leader");
+  EXPECT_TRUE(IsApplied(stuck)) << "two other disks have it";
+  Write(cluster.Leader(), "later");
+  cluster.life("n1").disk_stalls = false;
+  ExpectEverywhere("later");
+}
+
+// Goal: a node that was away for long gets what memory no longer has from the leader's log files.
+TEST_F(ClusterTest, AFollowerThatLagsReadsTheLogOfTheLeader) {
+  cluster.Kill("n3");
+  for (int i = 0; i < 400; ++i) {
+    const WriteOutcome write = cluster.life("n1").Propose(
+        store::SetCommand{fmt::format("key-{}", i), std::string(60'000, 'x'), {}});
+    cluster.Settle();
+    ASSERT_TRUE(IsApplied(write)) << i << " " << (*write)->reason;
+  }
+  cluster.Restart("n3");
+  cluster.RunUntil([&] { return Holds("n3", "key-399"); }, "it has caught up");
+  EXPECT_EQ(cluster.store("n3").digest(), cluster.store("n1").digest());
+}
+
+// Goal: a restart that found everything applied already reads without waiting for something new.
+TEST_F(ClusterTest, AFollowerReadsAfterARestartWithNothingNew) {
+  cluster.Kill("n3");
+  Write("n1", "k");
+  cluster.Restart("n3");
+  cluster.Run(seconds(2));
+  cluster.Kill("n3");
+  cluster.Restart("n3");
+  cluster.Run(seconds(2));
+  const StatusOutcome read = cluster.life("n3").Read();
+  cluster.Run(seconds(1));
+  EXPECT_TRUE(IsOk(read));
+  EXPECT_EQ(cluster.replica("n3").status().applied_index,
+            cluster.replica("n1").status().applied_index);
+}
+
+// Goal: what no node could apply does not get into the log, whoever passes it on.
+TEST_F(ClusterTest, ACommandThatTheLeaderDoesNotKnowIsRefused) {
+  Forward forward{.id = ForwardId(1), .wait = seconds(5)};
+  std::get<ForwardedWrites>(forward.body).writes = {
+      {std::make_shared<const std::string>("\x99 of a newer version"), "somebody"}};
+  const Index before = cluster.replica("n1").status().last_index;
+  cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
+  cluster.Settle();
+  EXPECT_EQ(cluster.replica("n1").status().last_index, before);
+  EXPECT_FALSE(cluster.life("n1").fatal.has_value());
+  Write("n2", "k");
+}
+
+// Goal: how long another node says that it waits is not added to the clock unlooked at: past what
+// that
+//       can count, a change would be given up before it has begun.
+TEST_F(ClusterTest, AForwardThatWouldWaitForEverIsServed) {
+  Forward forward{.id = ForwardId(1), .wait = Duration::max()};
+  forward.body = AdminRequest{.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"};
+  cluster.Isolate("n1");
+  cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
+  cluster.Run(milliseconds(200));
+  cluster.Heal();
+  cluster.RunUntil([&] { return cluster.replica("n1").View().members.size() == 2; }, "it is done");
+}
+
+TEST_F(ClusterTest, OneOfTwoConnectionsIsNotTheLeader) {
+  const Term term = cluster.replica("n1").status().term;
+  for (const char* name : {"n2", "n3"}) {
+    cluster.replica(name).OnConnectionClosed(cluster.replica("n1").id(), ConnectionId(999), false);
+  }
+  cluster.Run(seconds(1));
+  EXPECT_EQ(cluster.Leader(), "n1");
+  EXPECT_EQ(cluster.replica("n1").status().term, term);
+}
+
+TEST_F(ClusterTest, ATransferToTheDeadIsTriedOnce) {
+  cluster.Kill("n2");
+  cluster.Run(seconds(1));
+  const StatusOutcome transfer = cluster.life("n1").Request(
+      {.kind = AdminRequest::Kind::kTransfer, .name = "n2"}, seconds(20));
+  cluster.Run(seconds(1));
+  ASSERT_TRUE(transfer->has_value());
+  EXPECT_EQ((*transfer)->code(), absl::StatusCode::kFailedPrecondition) << **transfer;
+}
+
+TEST_F(ClusterTest, AFencedNodeServesNothing) {
+  Write("n1", "k");
+  cluster.replica("n1").Fence("a test says so");
+  cluster.Settle();
+  EXPECT_FALSE(cluster.replica("n1").CanReadNow({.linearizable = false}));
+  const WriteOutcome write = cluster.life("n1").Set("k");
+  const StatusOutcome stale = cluster.life("n1").Read({.linearizable = false});
+  const StatusOutcome change =
+      cluster.life("n1").Request({.kind = AdminRequest::Kind::kRemoveMember, .name = "n2"});
+  cluster.Settle();
+  ASSERT_TRUE(write->has_value() && stale->has_value() && change->has_value());
+  EXPECT_EQ((*write)->fate, Fate::kNotDone);
+  EXPECT_NE(MessageOf((*write)->reason).find("a test says so"), std::string_view::npos);
+  EXPECT_FALSE((*stale)->ok() || (*change)->ok());
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "the others go on");
+}
+
+TEST(LeaseCluster, TheLeaderReadsWithoutAskingWhileItsLeaseLasts) {
+  ReplicaCluster cluster(3, /*lease_reads=*/true);
+  cluster.Form();
+  cluster.Run(milliseconds(200));
+  ASSERT_EQ(cluster.Leader(), "n1");
+  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
+  EXPECT_FALSE(cluster.replica("n2").CanReadNow({}));
+  // Paused: no turn of it runs, only the clock goes on.
+  cluster.clock().now = cluster.clock().now + milliseconds(500);
+  EXPECT_FALSE(cluster.replica("n1").CanReadNow({}));
+}
+
+// Goal:   what others may learn from a leader's messages, nobody reads less than on the leader,
+// whose
+//         I/O threads look at the store in the middle of its turns.
+// Method: the acknowledgement that commits a write and a follower's question how far to read are
+//         handled in one turn.
+TEST(LeaseCluster, AMessageSaysNoMoreThanTheLeaderShows) {
+  ReplicaCluster cluster(3, /*lease_reads=*/true);
+  cluster.Form();
+  cluster.Run(milliseconds(200));
+  ASSERT_EQ(cluster.Leader(), "n1");
+  cluster.life("n2").disk_stalls = true;
+  cluster.Cut("n1", "n3");
+  const WriteOutcome write = cluster.life("n1").Set("k");
+  cluster.Settle();
+  EXPECT_FALSE(write->has_value());
+  cluster.Cut("n1", "n2");
+  std::vector<raft::Message> caught;
+  std::vector<Index> answered;
+  cluster.set_on_send([&](const std::string& name, const std::vector<raft::Message>& messages) {
+    if (name == "n2") caught.insert(caught.end(), messages.begin(), messages.end());
+    if (name != "n1" || !cluster.replica("n1").CanReadNow({})) return;
+    for (const raft::Message& message : messages) {
+      if (const auto* reply = std::get_if<raft::ReadIndexReply>(&message.body)) {
+        EXPECT_LE(reply->index, cluster.replica("n1").status().applied_index);
+        answered.push_back(reply->index);
+      }
+    }
+  });
+  cluster.life("n2").disk_stalls = false;
+  cluster.life("n2").Read();
+  cluster.Settle();
+  ASSERT_EQ(caught.size(), 2u) << "an acknowledgement and a question";
+  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
+  for (raft::Message& message : caught) cluster.replica("n1").OnMessage(message);
+  cluster.Settle();
+  EXPECT_TRUE(IsApplied(write));
+  EXPECT_TRUE(answered.empty()) << "meanwhile the leader reads nothing by itself";
+  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
+}
+
+}  // namespace
+}  // namespace mokv::replica

@@ -1,0 +1,116 @@
+// Peers: the replica's way to other nodes. The interface is here, with the code that calls it;
+// src/peer implements it over connections, the simulator over its network.
+//
+// Threads: all calls, and all that the implementation tells the replica, on the replica thread.
+// Order:   what is sent to one peer over one connection arrives in that order, each once, or not at
+//          all once the connection has closed.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/strong_int.h"
+#include "raft/membership.h"
+#include "raft/messages.h"
+#include "replica/write.h"
+
+namespace mokv::replica {
+
+// One established connection, of either direction. Never used twice in a process; 0 means none.
+using ConnectionId = StrongInt<struct ConnectionIdTag>;
+
+// Numbers what one node has forwarded; the answer carries it.
+using ForwardId = StrongInt<struct ForwardIdTag>;
+
+// Writes that another node passes on to the leader. One hop only: who gets this and does not lead
+// refuses it.
+struct ForwardedWrites {
+  struct Write {
+    std::shared_ptr<const std::string> command;  // store::EncodeCommand.
+    std::string subject;                         // Authorized where the client connected.
+  };
+  std::vector<Write> writes;
+};
+
+// A change of the cluster that an operator has asked another node for.
+struct AdminRequest {
+  enum class Kind {
+    kAddMember,     // `name` at `rpc_address`; asked who it is first.
+    kRemoveMember,  // `name`.
+    kTransfer,      // To `name`, or to the best one if that is empty.
+  };
+  Kind kind = Kind::kAddMember;
+  std::string name;
+  std::string rpc_address;
+  std::string subject;
+  // kAddMember: gossip suggests it, so a node that was removed for good is refused. kRemoveMember:
+  // nobody decided it, the node was away for too long, so it may come back by itself.
+  bool automatic = false;
+};
+
+struct Forward {
+  ForwardId id;
+  // How long the sender still waits for the answer.
+  Duration wait{0};
+  std::variant<ForwardedWrites, AdminRequest> body;
+};
+
+struct ForwardAnswer {
+  struct Admin {
+    absl::Status status;
+    bool fate_unknown = false;
+  };
+  ForwardId id;
+  // For writes, one for each, in order; a kNotDone with UNAVAILABLE may be sent anew elsewhere.
+  std::variant<std::vector<WriteResult>, Admin> body;
+};
+
+// Who answers at an address.
+struct PeerIdentity {
+  std::string name;
+  std::string instance_id;
+  std::string cluster_id;  // Empty: of none yet.
+  std::string version;
+};
+
+class Peers {
+ public:
+  using IdentifyDone = absl::AnyInvocable<void(absl::StatusOr<PeerIdentity> identity)>;
+
+  virtual ~Peers() = default;
+
+  // What a turn gave, to be sent at once. What has no connection, or more than its bound waiting,
+  // is dropped: Raft asks again. Entries of one batch (by pointer) are encoded once.
+  virtual void Send(const std::vector<raft::Message>& messages) = 0;
+  // Whom to keep connections with; told at the start and after every change. `cluster_id` is that
+  // of the membership.
+  virtual void SetMembership(std::shared_ptr<const raft::Membership> membership) = 0;
+  // The connection it left by; 0: none, certainly not sent.
+  virtual ConnectionId SendForward(raft::NodeId to, const Forward& forward) = 0;
+  // Over the connection that it came by; dropped if that has closed.
+  virtual void Answer(ConnectionId connection, const ForwardAnswer& answer) = 0;
+  // Connects to `rpc_address`, asks who is there, and hangs up. UNAVAILABLE when nobody answers in
+  // time; FAILED_PRECONDITION when it speaks another protocol or is refused.
+  virtual void Identify(const std::string& rpc_address, IdentifyDone done) = 0;
+};
+
+// What the implementation tells; the replica.
+class PeersHandler {
+ public:
+  virtual ~PeersHandler() = default;
+  virtual void OnMessage(raft::Message message) = 0;
+  virtual void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) = 0;
+  virtual void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) = 0;
+  // An established connection with `peer` is no more. `last`: there is no other one with it.
+  virtual void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) = 0;
+};
+
+}  // namespace mokv::replica

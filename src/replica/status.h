@@ -1,0 +1,68 @@
+// What a replica tells of itself: for metrics, health and operators. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "raft/types.h"
+
+namespace mokv::replica {
+
+// What a leader knows of another member's log.
+struct PeerProgress {
+  std::string name;
+  Index match;
+  // Entries of the leader's log that are not known to be there.
+  uint64_t lag_entries = 0;
+  // Something was heard of it within the last election timeout.
+  bool alive = false;
+};
+
+struct Counters {
+  uint64_t proposals_pending = 0;  // Writes that were asked for here and have no answer yet.
+  uint64_t proposals_refused = 0;  // Certainly not done.
+  uint64_t proposals_unknown = 0;  // Answered with "outcome unknown".
+  uint64_t proposals_applied = 0;
+  uint64_t forwarded = 0;          // Writes passed on to a leader.
+  uint64_t forwarded_pending = 0;  // Of those, without an answer.
+  uint64_t forwarded_here = 0;     // Writes that other nodes passed on to this one.
+  uint64_t reads_waiting = 0;
+  uint64_t read_groups = 0;     // Reads that shared one question to the core.
+  uint64_t batches = 0;         // Writes to the log.
+  uint64_t batch_entries = 0;   // Entries in them.
+  uint64_t leader_changes = 0;  // Times that another leader, or one after none, became known.
+  uint64_t elections = 0;
+  uint64_t leaderships = 0;
+  uint64_t read_rounds = 0;
+  uint64_t lease_reads = 0;  // Reads that the core answered from its lease.
+  uint64_t disk_stalls = 0;
+  uint64_t appends_rejected = 0;
+  uint64_t log_reads_failed = 0;  // Of entries for slow peers: damage on disk.
+  uint64_t messages_malformed = 0;
+  uint64_t messages_misaddressed = 0;
+};
+
+// A picture of one moment, a few milliseconds old.
+struct Status {
+  raft::Role role = raft::Role::kFollower;
+  bool is_learner = false;
+  bool is_member = false;
+  // Linearizable reads and writes can be served through this node.
+  bool serving = false;
+  std::string leader;  // Its name; empty when none is known.
+  Term term;
+  Index last_index;
+  Index commit_index;
+  Index applied_index;
+  std::vector<PeerProgress> peers;  // While leading.
+  Counters counters;
+};
+
+// "leader", "follower", "candidate", "learner", or "none" for a node that is no member.
+std::string_view RoleText(const Status& status);
+
+}  // namespace mokv::replica
