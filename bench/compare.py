@@ -95,8 +95,11 @@ class Server:
 class Bench:
     """What a run needs: programs, certificates, a place for files, the options."""
 
-    def __init__(self, options, work_dir):
+    def __init__(self, options, work_dir, plain_certificates=False):
+        """`plain_certificates`: of OpenSSL, for either side: ours say which side they are for, and
+        etcd's nodes show the same one on both."""
         self.options = options
+        self.plain_certificates = plain_certificates
         self.root_dir = work_dir
         self.work_dir = None  # A table's own, since each starts its servers anew.
         self.tls = None
@@ -121,10 +124,13 @@ class Bench:
             directory = os.path.join(self.root_dir, "certs")
             os.mkdir(directory)
             try:
+                if self.plain_certificates:
+                    raise Skip("not ours")
                 make_certificates_with_mokvctl(self.program("mokvctl"), directory)
             except (Skip, subprocess.SubprocessError):
                 make_certificates_with_openssl(directory)
             names = {"ca": "ca", "server": "server", "server_key": "server-key",
+                     "peer": "peer", "peer_key": "peer-key",
                      "client": "root-client", "client_key": "root-client-key"}
             self.tls = {k: os.path.join(directory, v + ".pem") for k, v in names.items()}
         return self.tls
@@ -151,7 +157,7 @@ def make_certificates_with_openssl(directory):
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     openssl("req", "-x509", *new_key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=ca",
             "-days", "2")
-    for name, subject in (("server", "localhost"), ("root-client", "root")):
+    for name, subject in (("server", "localhost"), ("peer", "mokv-peer"), ("root-client", "root")):
         openssl("req", *new_key, "-keyout", f"{name}-key.pem", "-out", f"{name}.csr", "-subj",
                 f"/CN={subject}")
         with open(os.path.join(directory, "extensions"), "w") as extensions:

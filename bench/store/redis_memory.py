@@ -15,29 +15,12 @@ import sys
 import tempfile
 import time
 
+from common import free_port, parse_size, resident_bytes
+
 TARGET = 0.75
 START_SECONDS = 15
 KEYS_IN_BATCH = 10_000
 VALUE = "v" * 64
-
-
-def parse_size(text):
-    units = {"k": 1000, "M": 1_000_000}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def resident_bytes(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        for line in file:
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no Rss in /proc/{pid}/smaps_rollup")
 
 
 class Redis:

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,19 +18,10 @@ import time
 import urllib.error
 import urllib.request
 
+from common import free_port, parse_size, resident_bytes
+
 READY_SECONDS = 600  # Ten million keys on a slow disk.
 READS = 20_000
-
-
-def parse_size(text):
-    units = {"k": 1000, "M": 1_000_000}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def bytes_under(directory):
@@ -73,10 +63,6 @@ class Node:
             self.process.send_signal(how)
             self.process.wait()
 
-    def resident_bytes(self):
-        with open(f"/proc/{self.process.pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def _is_ready(self):
         try:
             url = f"http://127.0.0.1:{self.metrics_port}/readyz"
@@ -112,7 +98,7 @@ def measure(options, keys, directory):
             node.stop(signal.SIGKILL if options.kill else signal.SIGTERM)
             times.append(node.start())
             load(loader, node, keys, "--operations", str(READS))
-        resident = node.resident_bytes()
+        resident = resident_bytes(node.process.pid)
     finally:
         node.stop()
     seconds = statistics.median(times)
