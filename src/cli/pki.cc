@@ -88,8 +88,9 @@ absl::Status SetSerial(X509* certificate) {
 }
 
 absl::Status SetValidity(X509* certificate, int days) {
-  if (X509_gmtime_adj(X509_getm_notBefore(certificate), -kClockSkewSeconds) == nullptr ||
-      X509_time_adj_ex(X509_getm_notAfter(certificate), days, -kClockSkewSeconds, nullptr) ==
+  time_t now = time(nullptr);  // Read once, so that it is valid for whole days.
+  if (X509_time_adj_ex(X509_getm_notBefore(certificate), 0, -kClockSkewSeconds, &now) == nullptr ||
+      X509_time_adj_ex(X509_getm_notAfter(certificate), days, -kClockSkewSeconds, &now) ==
           nullptr) {
     return OpenSslError("set the validity");
   }

@@ -40,6 +40,7 @@ TEST(IoPool, RunsTurnEndAfterTheTurnsTasks) {
   pool.thread(0).Post([&] { ++ran; });
   pool.thread(0).Post([&] { ++ran; });
   EXPECT_EQ(at_turn_end.get_future().get(), 2);
+  pool.Stop();
 }
 
 // Goal: a thread that always has something to do must still end its turns: answers leave then.
@@ -57,6 +58,7 @@ TEST(IoPool, EndsItsTurnsHoweverBusyItIs) {
   pool.Start();
   EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   told = true;
+  pool.Stop();
 }
 
 TEST(Timer, CancelledTimerDoesNotRun) {

@@ -51,17 +51,24 @@ class ListenerTest : public testing::Test {
 
   RawSocket Connect() { return RawSocket(listener_->port()); }
 
-  void ExpectGoodClientIsServed() {
+  bool ServesAGoodClient() {
     RawSocket good = Connect();
     good.Send("ping\n");
     std::string answer;
     while (good.Receive(answer)) {
     }
-    EXPECT_EQ(answer, "pong\n");
+    return answer == "pong\n";
+  }
+
+  std::shared_ptr<const TlsContext> MakeTls() {
+    files_.MakeCa("ca");
+    files_.Make("node", "ca", {.common_name = "node"});
+    return TlsContext::ForServer(files_.Files("node", "ca"), {"ping"}).value();
   }
 
   const ListenerStats& stats() const { return listener_->stats(); }
 
+  TestCertificates files_;
   IoPool pool_{2};
   std::unique_ptr<Listener> listener_;
 };
@@ -75,7 +82,7 @@ TEST_F(ListenerTest, ClosesGarbageAndOtherProtocols) {
   http.Send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_TRUE(http.WaitForEnd());
   EXPECT_EQ(stats().protocols_unknown, 2u);
-  ExpectGoodClientIsServed();
+  EXPECT_TRUE(ServesAGoodClient());
   EXPECT_EQ(stats().accepted, 1u);
 }
 
@@ -94,7 +101,7 @@ TEST_F(ListenerTest, CountsConnectionsThatCloseAtOnce) {
   Listen({});
   for (int i = 0; i < 20; ++i) Connect().Close();
   EXPECT_TRUE(Until([&] { return stats().closed_early == 20; }));
-  ExpectGoodClientIsServed();
+  EXPECT_TRUE(ServesAGoodClient());
 }
 
 TEST_F(ListenerTest, EndsConnectionsThatStayUndecided) {
@@ -105,20 +112,20 @@ TEST_F(ListenerTest, EndsConnectionsThatStayUndecided) {
   EXPECT_TRUE(silent.WaitForEnd());
   EXPECT_TRUE(half.WaitForEnd());
   EXPECT_EQ(stats().handshakes_timed_out, 2u);
-  ExpectGoodClientIsServed();
+  // A good one may be too late as well, on a loaded machine.
+  EXPECT_TRUE(Until([&] { return ServesAGoodClient(); }));
 }
 
 TEST_F(ListenerTest, EndsHalfATlsHandshake) {
-  TestCertificates files;
-  files.MakeCa("ca");
-  files.Make("node", "ca", {.common_name = "node"});
-  auto tls = TlsContext::ForServer(files.Files("node", "ca"), {"ping"});
-  ASSERT_TRUE(tls.ok()) << tls.status();
-  Listen({.tls = *tls, .handshake_timeout = std::chrono::milliseconds(100)});
+  Listen({.tls = MakeTls(), .handshake_timeout = std::chrono::milliseconds(100)});
   RawSocket half = Connect();
   half.Send(kHalfHello);
   EXPECT_TRUE(half.WaitForEnd());
   EXPECT_EQ(stats().handshakes_timed_out, 1u);
+}
+
+TEST_F(ListenerTest, CountsTlsHandshakesThatFail) {
+  Listen({.tls = MakeTls()});
   RawSocket clear_text = Connect();
   clear_text.Send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_TRUE(clear_text.WaitForEnd());
@@ -148,7 +155,7 @@ TEST_F(ListenerTest, StopEndsWhatHasNoProtocolYet) {
   Listen({});
   RawSocket undecided = Connect();
   undecided.Send("pin");
-  ExpectGoodClientIsServed();  // The other one has been accepted before it.
+  EXPECT_TRUE(ServesAGoodClient());  // The other one has been accepted before it.
   const uint16_t port = listener_->port();
   listener_->Stop();
   EXPECT_TRUE(undecided.WaitForEnd());

@@ -62,7 +62,6 @@ class ServerRawTest : public testing::Test {
     Server::Options options;
     options.message_bytes_max = 1 << 20;
     options.calls_per_connection_max = 100;
-    options.stall_timeout = milliseconds(500);
     return options;
   }
 
@@ -185,10 +184,9 @@ TEST_F(ServerRawTest, CutsLongStatusMessages) {
 TEST_F(ServerRawTest, StreamThatBeganAtOnceHasADeadline) {
   RawClient client(port());
   Headers headers = GrpcHeaders("/t.T/Silent");
-  // Long enough for the request to arrive, which takes two packets.
-  headers.emplace_back("grpc-timeout", "500m");
-  client.SendHeaders(1, headers);
-  client.SendData(1, Message(""));
+  headers.emplace_back("grpc-timeout", "100m");
+  // At once: the call does not begin without its message.
+  client.Send(HeadersFrame(1, headers) + DataFrame(1, Message("")));
   EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
 }
 
@@ -216,6 +214,15 @@ TEST_F(ServerRawTest, ManyCancelledCallsAreNoFlood) {
 
 class ServerDrainTest : public ServerRawTest {
  protected:
+  explicit ServerDrainTest(Duration goaway_notice = seconds(20))
+      : ServerRawTest(WithNotice(goaway_notice)) {}
+
+  static Server::Options WithNotice(Duration goaway_notice) {
+    Server::Options options = Limits();
+    options.goaway_notice = goaway_notice;
+    return options;
+  }
+
   // A client that has one call open, and a drain under way that it does not know of yet.
   void BeginDrain(RawClient& client, Duration grace = seconds(20)) {
     client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
@@ -270,8 +277,13 @@ TEST_F(ServerDrainTest, NothingIsBegunOnceGoawayIsOnItsWay) {
   drained_.wait();
 }
 
+class ServerShortNoticeTest : public ServerDrainTest {
+ protected:
+  ServerShortNoticeTest() : ServerDrainTest(milliseconds(100)) {}
+};
+
 // Goal: a client that never answers the PING does not hold up the drain.
-TEST_F(ServerDrainTest, GoesAwayWithoutAnAnswerToThePing) {
+TEST_F(ServerShortNoticeTest, GoesAwayWithoutAnAnswerToThePing) {
   RawClient client(port());
   BeginDrain(client);
   const auto& goaways = client.WaitForGoAways(2);
@@ -295,19 +307,23 @@ TEST_F(ServerDrainTest, ClosesIdleConnectionsAfterOneRoundTrip) {
 
 class ServerKeepaliveTest : public ServerRawTest {
  protected:
-  ServerKeepaliveTest() : ServerRawTest(ShortTimes()) {}
+  explicit ServerKeepaliveTest(Duration timeout = seconds(20)) : ServerRawTest(Asking(timeout)) {}
 
-  static Server::Options ShortTimes() {
+  static Server::Options Asking(Duration timeout) {
     Server::Options options = Limits();
-    options.stall_timeout = seconds(60);
     options.keepalive_idle = milliseconds(50);
-    options.keepalive_timeout = milliseconds(500);
+    options.keepalive_timeout = timeout;
     return options;
   }
 };
 
+class ServerShortKeepaliveTest : public ServerKeepaliveTest {
+ protected:
+  ServerShortKeepaliveTest() : ServerKeepaliveTest(milliseconds(500)) {}
+};
+
 // Goal: a client that hangs keeps neither its connection nor its calls.
-TEST_F(ServerKeepaliveTest, ClosesConnectionsOfClientsThatDoNotAnswer) {
+TEST_F(ServerShortKeepaliveTest, ClosesConnectionsOfClientsThatDoNotAnswer) {
   RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
   client.SendData(1, Message(""));
@@ -329,9 +345,20 @@ TEST_F(ServerKeepaliveTest, AsksAgainForAsLongAsTheClientAnswers) {
   EXPECT_EQ(server_.stats().connections_silent, 0u);
 }
 
+class ServerStallTest : public ServerRawTest {
+ protected:
+  ServerStallTest() : ServerRawTest(ShortStall()) {}
+
+  static Server::Options ShortStall() {
+    Server::Options options = Limits();
+    options.stall_timeout = milliseconds(500);
+    return options;
+  }
+};
+
 // Goal:   a client that asks and never reads is let go, with all that it holds.
 // Method: answers larger than what the sockets buffer.
-TEST_F(ServerRawTest, EndsConnectionsThatDoNotRead) {
+TEST_F(ServerStallTest, EndsConnectionsThatDoNotRead) {
   RawClient client(port());
   // Windows so large that only the socket holds the answers back.
   client.Send(Frame(NGHTTP2_SETTINGS, 0, 0, std::string("\0\x04", 2) + Number(0x7fffffff)));

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "net/testing/raw_socket.h"
 
 namespace mokv::telemetry {
 namespace {
@@ -128,7 +129,7 @@ class HttpServerTest : public ::testing::Test {
   void ExpectPromptStop() {
     const MonotonicTime begin = SystemClock().Now();
     server_.reset();
-    EXPECT_LT(SystemClock().Now() - begin, HttpServer::kRequestTimeout / 4);
+    EXPECT_LT(SystemClock().Now() - begin, HttpServer::kRequestTimeout / 2);
   }
 
   MetricsPage page_;
@@ -265,12 +266,13 @@ TEST_F(HttpServerTest, LeavesSignalsAlone) {
 }
 
 TEST_F(HttpServerTest, FreesThePortWhenItStops) {
-  StartServer();
-  const uint16_t port = server_->port();
-  server_.reset();
-  EXPECT_FALSE(RawClient(port).connected());
-  auto again = HttpServer::Start(Options(port), &page_);
-  EXPECT_TRUE(again.ok()) << again.status();
+  const net::ReservedPort reserved;
+  for (int i = 0; i < 2; ++i) {
+    const auto server = HttpServer::Start(Options(reserved.port()), &page_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    EXPECT_TRUE(RawClient(reserved.port()).connected());
+  }
+  EXPECT_FALSE(RawClient(reserved.port()).connected());
 }
 
 // A client that sends half a request and waits must not keep the node from stopping.
@@ -363,19 +365,18 @@ TEST_F(HttpServerTest, TakesNames) {
 
 TEST_F(HttpServerTest, ServesIpv6) {
   if (!HasIpv6()) GTEST_SKIP() << "no ::1 on this machine";
-  HttpServerOptions options = Options(0);
+  const net::ReservedPort reserved;  // Nobody else's of IPv4.
+  const uint16_t port = reserved.port();
+  HttpServerOptions options = Options(port);
   options.host = "::1";
   const auto server = HttpServer::Start(options, &page_);
   ASSERT_TRUE(server.ok()) << server.status();
-  const uint16_t port = (*server)->port();
-  ASSERT_NE(port, 0);
   RawClient client(port, AF_INET6);
   ASSERT_TRUE(client.connected());
   client.Send("GET /livez HTTP/1.1\r\nHost: [::1]\r\n\r\n");
   EXPECT_THAT(client.ReceiveAll(), StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_FALSE(RawClient(port, AF_INET).connected());
 
-  options.port = port;
   const auto second = HttpServer::Start(options, &page_);
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(MessageOf(second.status()),

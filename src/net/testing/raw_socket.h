@@ -74,18 +74,22 @@ class RawSocket {
   int fd_;
 };
 
+inline uint16_t BindToFreePort(int fd) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  MOKV_CHECK_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  MOKV_CHECK_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  return ntohs(address.sin_port);
+}
+
 // Listens on a free port of the loopback interface; the system takes connections by itself.
 class RawListener {
  public:
   RawListener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    MOKV_CHECK_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    port_ = BindToFreePort(fd_);
     MOKV_CHECK_EQ(listen(fd_, 1), 0);
-    MOKV_CHECK_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
   }
   ~RawListener() { close(fd_); }
   RawListener(const RawListener&) = delete;
@@ -99,6 +103,26 @@ class RawListener {
     MOKV_CHECK_GE(fd, 0);
     return RawSocket(RawSocket::Connected{fd});
   }
+
+ private:
+  int fd_;
+  uint16_t port_ = 0;
+};
+
+// A port of the loopback interface where nobody listens, and that no test beside this one is given:
+// who connects to it is refused. Servers that set SO_REUSEADDR, as ours do, may listen on it.
+class ReservedPort {
+ public:
+  ReservedPort() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const int on = 1;
+    MOKV_CHECK_EQ(setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    port_ = BindToFreePort(fd_);
+  }
+  ~ReservedPort() { close(fd_); }
+  ReservedPort(const ReservedPort&) = delete;
+  ReservedPort& operator=(const ReservedPort&) = delete;
+
+  uint16_t port() const { return port_; }
 
  private:
   int fd_;
