@@ -119,6 +119,7 @@ void Replica::FetchEntries(const raft::EntriesWanted& wanted) {
 void Replica::OnStanding(const raft::Standing& standing) {
   const bool new_leader = standing.leader != raft::NodeId() && standing.leader != standing_.leader;
   if (new_leader) ++counters_.leader_changes;
+  PublishStatus();  // Who is told of it below, and asks, must not find what was.
   if (standing.leader != standing_.leader && callbacks_.on_leader_changed) {
     callbacks_.on_leader_changed(NameOf(*core_->membership(), standing.leader), core_->term());
   }

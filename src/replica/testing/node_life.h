@@ -54,6 +54,9 @@ class NodeLife {
       : clock(clock), random(life.seed) {
     Replica::Callbacks callbacks;
     callbacks.on_serving_changed = [this](bool now) { serving = now; };
+    callbacks.on_leader_changed = [this](const std::string& leader, Term) {
+      EXPECT_EQ(replica->status().leader, leader) << "told before it is shown";
+    };
     callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
     callbacks.set_alarm = [this](MonotonicTime at) { alarm = at; };
     Replica::Options options{.name = life.name,
