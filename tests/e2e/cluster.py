@@ -7,12 +7,15 @@ MOKV_SEED repeats what chance decided in a run; each run prints its own.
 """
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 import unittest
 
 import grpc
@@ -28,6 +31,9 @@ print(f"MOKV_SEED={SEED}", flush=True)
 ELECTION_SECONDS_MAX = 30  # Fifty times what it takes: the machine may be busy with other tests.
 CATCH_UP_SECONDS_MAX = 60
 
+# Half an election timeout. After longer ones nodes have reason to elect a leader.
+STANDSTILL_SECONDS_MAX = 0.25
+
 # Of a client that finds out quickly that a node is back.
 _EAGER = (
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -39,6 +45,49 @@ _EAGER = (
 def random_for(name):
     """Of this run's seed, and independent of what else draws from it."""
     return random.Random(f"{SEED}/{name}")
+
+
+class _Standstill:
+    """How long at most a thread of this process did not run that wanted to."""
+
+    def __enter__(self):
+        self.seconds = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self):
+        last = time.monotonic()
+        while not self._end.wait(0.01):
+            now = time.monotonic()
+            self.seconds = max(self.seconds, now - last)
+            last = now
+
+
+def no_election(test):
+    """Of a test in which nobody has reason to elect a leader. When the machine itself stands still,
+    they have: a failure of that run proves nothing, and the test is run again, twice at most."""
+
+    @functools.wraps(test)
+    def run(self):
+        for runs_left in (2, 1, 0):
+            with _Standstill() as standstill:
+                try:
+                    return test(self)
+                except Exception as error:
+                    if runs_left == 0 or standstill.seconds < STANDSTILL_SECONDS_MAX:
+                        raise
+                    print(f"once more, the machine stood still for {standstill.seconds:.3f} s: "
+                          f"{error!r}", flush=True)
+            self.doCleanups()
+            self.setUp()
+
+    return run
 
 
 class CtlAnswer:

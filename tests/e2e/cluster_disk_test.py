@@ -14,7 +14,7 @@ import grpc
 import cluster
 import harness
 import history
-from cluster import Cluster, random_for
+from cluster import Cluster, no_election, random_for
 from harness import kv_pb2, wait_for
 from history import Load
 
@@ -59,6 +59,7 @@ class DiskTest(unittest.TestCase):
 
     # Goal:   a leader whose disk stalls for a moment stays leader, and writes go on: its disk is
     #         one of three.
+    @no_election
     def test_short_stalls_cause_no_election(self):
         term = self.leader.status().term
         for i in range(3):
@@ -93,6 +94,7 @@ class DiskTest(unittest.TestCase):
         self.nodes.check_equal()
 
     # Goal:   a follower's disk is nobody's business.
+    @no_election
     def test_follower_without_disk(self):
         follower = self.random.choice(self.nodes.followers(self.leader))
         term = self.leader.status().term

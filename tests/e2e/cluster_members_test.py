@@ -7,7 +7,7 @@ import unittest
 
 import cluster
 import harness
-from cluster import Cluster, mokvctl, random_for
+from cluster import Cluster, mokvctl, no_election, random_for
 from harness import wait_for
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -189,6 +189,7 @@ class ChangeTest(MemberTestCase):
             self.assertEqual(len(nodes.check_equal()), 500)
 
     # Goal:   a leader that is removed hands over; nobody else is disturbed by it, then or later.
+    @no_election
     def test_removed_leader(self):
         with Cluster(3) as nodes:
             removed = nodes.wait_for_leader()

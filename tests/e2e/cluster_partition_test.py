@@ -15,7 +15,7 @@ import grpc
 import cluster
 import harness
 import history
-from cluster import Cluster, random_for
+from cluster import Cluster, no_election, random_for
 from harness import health_pb2, kv_pb2, wait_for
 from history import Load
 from network import Network
@@ -105,6 +105,7 @@ class PartitionTest(unittest.TestCase):
         self.assertEqual(stale.value, b"before")
 
     # Goal:   a follower that was cut off comes back without an election (pre-vote), and catches up.
+    @no_election
     def test_isolated_follower_disturbs_nobody(self):
         network, nodes = self.start(3)
         leader = nodes.wait_for_leader()
@@ -123,6 +124,7 @@ class PartitionTest(unittest.TestCase):
 
     # Goal:   two nodes that cannot see each other, while both see the third, elect no leaders in
     #         turns: the leader stays, and clients of two nodes are served.
+    @no_election
     def test_partial_partition_keeps_the_leader(self):
         network, nodes = self.start(3)
         leader = nodes.wait_for_leader()

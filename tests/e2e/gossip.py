@@ -64,6 +64,16 @@ class GossipCluster(Cluster):
 
         wait_for(look, f"{name} to be {state}", seconds)
 
+    def wait_for_refusal(self, name, reason, among):
+        """Whichever of these nodes leads logs why `name` was not added. Returns a leader."""
+
+        def logged():
+            lines = [line for node in among for line in node.log().splitlines()]
+            return any("was not added" in line and name in line and reason in line for line in lines)
+
+        wait_for(logged, f"the refusal of {name}: {reason}", CATCH_UP_SECONDS_MAX)
+        return self.wait_for_leader(among=among)
+
 
 def metric(node, name, **labels):
     return node.metrics().sum(name, **labels) or 0

@@ -63,7 +63,7 @@ class ComeBackTest(unittest.TestCase):
                 other = next(n for n in nodes.running if n is not node)
                 self.assertEqual(node.stop(), 0)
                 self.assertEqual(nodes.voters(other), everybody)
-                self.assertEqual(nodes.members(other)[node.name]["gossip"], "left")
+                nodes.wait_for_gossip(node.name, "left", other)
                 node.launch().wait_until_ready()
                 nodes.wait_for_gossip(node.name, "alive", other)
                 self.assertEqual(nodes.voters(other), everybody)
@@ -90,8 +90,7 @@ class ComeBackTest(unittest.TestCase):
             node.kill()
             os.rename(node.directory / "data", node.directory / "lost")
             node.launch().wait_until_alive()
-            leader = nodes.wait_for_leader(among=nodes.nodes[:2])
-            wait_for(lambda: "remove the old one first" in leader.log(), "the refusal to be logged")
+            leader = nodes.wait_for_refusal("node-3", "remove the old one", nodes.nodes[:2])
             self.assertFalse(node.is_ready())
             answer = nodes.ctl("member", "remove", "node-3", nodes=[leader])
             self.assertEqual(answer.status, 0, answer)
@@ -109,8 +108,7 @@ class GoTest(unittest.TestCase):
             nodes.wait_for_voters(["node-1", "node-2", "node-3"])
             node.kill()
             node.launch().wait_until_alive()
-            leader = nodes.wait_for_leader(among=nodes.nodes[:3])
-            wait_for(lambda: "was removed for good" in leader.log(), "the refusal to be logged")
+            leader = nodes.wait_for_refusal("node-4", "removed for good", nodes.nodes[:3])
             self.assertEqual(nodes.voters(leader), ["node-1", "node-2", "node-3"])
             answer = nodes.ctl("member", "add", "node-4", node.address, nodes=[leader])
             self.assertEqual(answer.status, 0, answer)
@@ -147,8 +145,7 @@ class StrangerTest(unittest.TestCase):
             stranger.kill()
             # Not begun in this life: it keeps serving its own cluster.
             nodes.join(stranger).wait_until_ready()
-            leader = nodes.wait_for_leader(among=nodes.nodes[:3])
-            wait_for(lambda: "belongs to another cluster" in leader.log(), "the refusal")
+            leader = nodes.wait_for_refusal("stranger", "another cluster", nodes.nodes[:3])
             self.assertEqual(nodes.voters(leader), ["node-1", "node-2", "node-3"])
             self.assertEqual(stranger.status().cluster_id, cluster_id)
 
@@ -182,8 +179,7 @@ class StrangerTest(unittest.TestCase):
         with GossipCluster(3) as nodes:
             foreign = nodes.new_node("node-4", certs=harness.make_certificates())
             nodes.join(foreign)
-            leader = nodes.wait_for_leader(among=nodes.nodes[:3])
-            wait_for(lambda: "node-4" in leader.log() and "was not added" in leader.log(), "refusal")
+            leader = nodes.wait_for_refusal("node-4", "", nodes.nodes[:3])
             nodes.wait_for_gossip("node-4", "alive", leader)
             self.assertEqual(nodes.voters(leader), ["node-1", "node-2", "node-3"])
 

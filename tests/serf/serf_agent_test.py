@@ -71,9 +71,12 @@ class JoinTest(Case):
         v6_agent.wait_status("ours6", "alive")
         v6_peer.wait_status("beta", "alive")
         # Not a moment later either: probes both ways work.
-        before = v6_peer.ask("stats", "stats")["probes"]
-        wait_for(lambda: v6_peer.ask("stats", "stats")["probes"] > before + 3, "probes")
-        self.assertEqual(v6_peer.ask("stats", "stats")["probes_failed"], 0)
+        def answered():
+            stats = v6_peer.ask("stats", "stats")
+            return stats["probes"] - stats["probes_failed"]
+
+        before = answered()
+        wait_for(lambda: answered() > before + 3, "probes")
         self.assertEqual(v6_agent.status("ours6"), "alive")
 
     def test_join_is_retried_until_one_answers(self):
@@ -113,9 +116,10 @@ class EndTest(Case):
         peer.kill()
         for node in (agent, other):
             node.wait_status("ours", "failed")
-        # A probe interval or three, and the suspicion time of three nodes: 4 s.
+        # A probe interval or three, and the suspicion time of three nodes: 4 s. Who finds itself slow,
+        # as on a loaded machine, takes more time (Lifeguard).
         print(f"failed after {time.monotonic() - begin:.1f} s")
-        self.assertLess(time.monotonic() - begin, 12)
+        self.assertLess(time.monotonic() - begin, 24)
 
     def test_our_sigterm_is_a_leave(self):
         agent, other, peer = self.start_three()
