@@ -1,5 +1,11 @@
 // The process's own log: one line an event, as text for people or JSON for machines, to standard
 // error. Thread-safe. Messages are constant texts; what varies goes into fields.
+//
+// Whoever reads the output may stand still, and no thread that serves, decides or probes may stand
+// still with it: from StartQueuedLog on lines wait in a bounded queue (line_queue.h), for a thread
+// that calls WriteQueuedLog. Lines that find it full are dropped and counted. Of the same message
+// only a few a second are written, and then their number (repetition.h). Before, each line is
+// written at once.
 #pragma once
 
 #include <fmt/format.h>
@@ -8,6 +14,8 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+
+#include "base/clock.h"
 
 namespace mokv {
 
@@ -37,6 +45,22 @@ void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
+// For lines that come in masses, such as one for each request, at INFO: nothing is left out for
+// being repeated, but they never displace others. Waits a short while where the output is slow, so
+// it is for a thread on which nothing depends. False: dropped, and counted.
+bool LogBulk(std::string_view message, std::initializer_list<LogField> fields);
+
+// From now on lines are queued.
+void StartQueuedLog();
+// For one thread: waits up to `wait_max` for lines and writes them, for as long as the output
+// takes. False once the log has been closed and everything is written.
+bool WriteQueuedLog(Duration wait_max);
+// Waits until all that was logged before is written. False: not within `wait_max`.
+bool FlushLog(Duration wait_max);
+// WriteQueuedLog comes to its end. What is logged later may be lost.
+void CloseQueuedLog();
+// Lines that found the queue full: mokv_log_dropped_total.
+uint64_t LogLinesDropped();
 
 inline void LogDebug(std::string_view message, std::initializer_list<LogField> fields = {}) {
   if (LogEnabled(LogLevel::kDebug)) Log(LogLevel::kDebug, message, fields);

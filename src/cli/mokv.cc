@@ -10,6 +10,7 @@
 #include "base/logging.h"
 #include "base/status.h"
 #include "node/config.h"
+#include "node/log_thread.h"
 #include "node/node.h"
 
 namespace {
@@ -65,6 +66,8 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
+  // Before the threads that log, and gone after them.
+  const mokv::LogThread log_thread;
   absl::StatusOr<std::unique_ptr<mokv::Node>> node = mokv::Node::Start(config);
   if (!node.ok()) return Complain(node.status(), kExitFailure);
   int signal = 0;

@@ -1,5 +1,6 @@
 #include "node/node_metrics.h"
 
+#include "base/logging.h"
 #include "node/node.h"
 #include "telemetry/process_metrics.h"
 
@@ -255,6 +256,9 @@ void RegisterNodeMetrics(telemetry::MetricsPage& page, NodeParts parts) {
     writer.Counter("mokv_request_log_dropped_total",
                    "Lines that the request log dropped because they came too fast.",
                    parts.request_log->dropped());
+    writer.Counter("mokv_log_dropped_total",
+                   "Lines of the log that were dropped because nobody read them in time.",
+                   LogLinesDropped());
     telemetry::WriteProcessMetrics(writer);
   });
 }

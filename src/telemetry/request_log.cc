@@ -18,21 +18,30 @@ std::string Shortened(std::string_view text) {
 
 }  // namespace
 
-void RequestLog::WriteToProcessLog(const RequestRecord& record) {
+bool RequestLog::WriteToProcessLog(const RequestRecord& record) {
   const double duration_ms = std::chrono::duration<double, std::milli>(record.duration).count();
-  LogInfo("request", {{"method", record.method},
-                      {"code", StatusCodeName(record.code)},
-                      {"duration_ms", duration_ms},
-                      {"subject", record.subject},
-                      {"peer", record.peer},
-                      {"key", record.key},
-                      {"request_bytes", record.request_bytes},
-                      {"response_bytes", record.response_bytes}});
+  return LogBulk("request", {{"method", record.method},
+                             {"code", StatusCodeName(record.code)},
+                             {"duration_ms", duration_ms},
+                             {"subject", record.subject},
+                             {"peer", record.peer},
+                             {"key", record.key},
+                             {"request_bytes", record.request_bytes},
+                             {"response_bytes", record.response_bytes}});
 }
 
-RequestLog::RequestLog(RequestLogMode mode, Duration slow_threshold, Sink sink)
-    : mode_(mode), slow_threshold_(slow_threshold), sink_(std::move(sink)) {
-  MOKV_CHECK(sink_ != nullptr);
+void RequestLog::WriteCountToProcessLog(std::string_view kind, uint64_t count) {
+  LogInfo("more requests like these", {{"kind", kind}, {"count", count}});
+}
+
+RequestLog::RequestLog(RequestLogMode mode, Duration slow_threshold, Sink sink,
+                       CountSink count_sink, const Clock& clock)
+    : mode_(mode),
+      slow_threshold_(slow_threshold),
+      sink_(std::move(sink)),
+      count_sink_(std::move(count_sink)),
+      clock_(clock) {
+  MOKV_CHECK(sink_ != nullptr && count_sink_ != nullptr);
 }
 
 void RequestLog::Push(const RequestRecord& record) {
@@ -63,12 +72,22 @@ bool RequestLog::DrainOnce(Duration wait_max) {
     MutexLock lock(mutex_);
     // A spurious wake-up only makes this turn shorter: the caller comes again.
     if (queue_.empty() && !is_closed_) not_empty_.WaitFor(lock, wait_max);
-    if (queue_.empty()) return !is_closed_;
+    if (queue_.empty() && is_closed_) {
+      TellCounts(/*all=*/true);
+      return false;
+    }
     batch_.swap(queue_);
   }
   for (const Queued& queued : batch_) Write(queued);
   batch_.clear();
+  TellCounts(/*all=*/false);
   return true;
+}
+
+void RequestLog::TellCounts(bool all) {
+  for (const Repetition::Suppressed& same : repetition_.Take(clock_.Now(), all)) {
+    count_sink_(same.kind, same.count);
+  }
 }
 
 void RequestLog::Close() {
@@ -79,15 +98,20 @@ void RequestLog::Close() {
   not_empty_.NotifyAll();
 }
 
-void RequestLog::Write(const Queued& queued) const {
-  sink_(RequestRecord{.method = queued.method,
-                      .subject = queued.subject,
-                      .peer = queued.peer,
-                      .key = queued.key,
-                      .code = queued.code,
-                      .duration = queued.duration,
-                      .request_bytes = queued.request_bytes,
-                      .response_bytes = queued.response_bytes});
+void RequestLog::Write(const Queued& queued) {
+  if (mode_ != RequestLogMode::kAll) {
+    const std::string kind = fmt::format("{} {}", queued.method, StatusCodeName(queued.code));
+    if (!repetition_.Admit(kind, clock_.Now())) return;
+  }
+  const bool written = sink_(RequestRecord{.method = queued.method,
+                                           .subject = queued.subject,
+                                           .peer = queued.peer,
+                                           .key = queued.key,
+                                           .code = queued.code,
+                                           .duration = queued.duration,
+                                           .request_bytes = queued.request_bytes,
+                                           .response_bytes = queued.response_bytes});
+  if (!written) dropped_.Add();
 }
 
 }  // namespace mokv::telemetry

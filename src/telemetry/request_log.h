@@ -5,6 +5,9 @@
 //          does the writing: `while (log.DrainOnce(1s)) {}`. Close is thread-safe.
 // Bounds:  kQueueMax records wait; beyond that records are dropped and counted, never waited for.
 //          Texts that clients choose are cut at kTextBytesMax.
+// Repeats: of the same method and code only a few a second are written, and then their number, so
+//          that a client that is refused fast does not fill a disk; but all with
+//          RequestLogMode::kAll.
 // Values are never logged, keys are.
 #pragma once
 
@@ -20,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/repetition.h"
 #include "telemetry/metrics.h"
 
 namespace mokv::telemetry {
@@ -49,18 +53,23 @@ struct RequestRecord {
 
 class RequestLog {
  public:
-  // Writes one record; called by the draining thread.
-  using Sink = std::function<void(const RequestRecord&)>;
+  // Writes one record; called by the draining thread. False: it was dropped.
+  using Sink = std::function<bool(const RequestRecord&)>;
+  // Writes that `count` more like these were not written one by one; on the draining thread.
+  using CountSink = std::function<void(std::string_view kind, uint64_t count)>;
 
   // Memory bound: about 1.5 KiB for each with every text at its longest, 12 MiB in all.
   static constexpr size_t kQueueMax = 8192;
   static constexpr size_t kTextBytesMax = 256;
 
   // The sink that is meant for the product: the process's own log, level INFO, message "request".
-  static void WriteToProcessLog(const RequestRecord& record);
+  static bool WriteToProcessLog(const RequestRecord& record);
+  static void WriteCountToProcessLog(std::string_view kind, uint64_t count);
 
   explicit RequestLog(RequestLogMode mode, Duration slow_threshold = kSlowRequest,
-                      Sink sink = &RequestLog::WriteToProcessLog);
+                      Sink sink = &RequestLog::WriteToProcessLog,
+                      CountSink count_sink = &RequestLog::WriteCountToProcessLog,
+                      const Clock& clock = SystemClock());
   RequestLog(const RequestLog&) = delete;
   RequestLog& operator=(const RequestLog&) = delete;
 
@@ -77,7 +86,7 @@ class RequestLog {
   // Records from now on are dropped without being counted; DrainOnce comes to its end.
   void Close();
 
-  // Records that found the queue full: mokv_request_log_dropped_total.
+  // Records that found a queue full: mokv_request_log_dropped_total.
   uint64_t dropped() const { return dropped_.value(); }
 
  private:
@@ -93,17 +102,22 @@ class RequestLog {
   };
 
   void Push(const RequestRecord& record);
-  void Write(const Queued& queued) const;
+  void Write(const Queued& queued);
+  void TellCounts(bool all);
 
   const RequestLogMode mode_;
   const Duration slow_threshold_;
   const Sink sink_;
+  const CountSink count_sink_;
+  const Clock& clock_;
   SharedCounter dropped_;
   CondVar not_empty_;
   Mutex mutex_;
   std::vector<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Queued> batch_;  // Of the draining thread; kept for its capacity.
+  // Of the draining thread.
+  std::vector<Queued> batch_;  // Kept for its capacity.
+  Repetition repetition_;
 };
 
 inline bool RequestLog::Wants(absl::StatusCode code, Duration duration) const {

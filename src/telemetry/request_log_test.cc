@@ -21,7 +21,10 @@ constexpr Duration kNoWait{0};
 struct Collected {
   std::vector<std::string> keys;
   RequestLog::Sink Sink() {
-    return [this](const RequestRecord& record) { keys.emplace_back(record.key); };
+    return [this](const RequestRecord& record) {
+      keys.emplace_back(record.key);
+      return true;
+    };
   }
 };
 
@@ -67,6 +70,7 @@ TEST(RequestLog, KeepsEveryFieldBeyondTheCall) {
   RequestLog log(RequestLogMode::kAll, kSlowRequest, [&](const RequestRecord& record) {
     seen = record;
     method = record.method;
+    return true;
   });
   {
     std::string borrowed = "/api.KV/Set";
@@ -104,6 +108,42 @@ TEST(RequestLog, DropsAndCountsWhenFull) {
   EXPECT_EQ(log.dropped(), 3U);
 }
 
+TEST(RequestLog, CountsWhatItsSinkDropped) {
+  RequestLog log(RequestLogMode::kAll, kSlowRequest, [](const RequestRecord&) { return false; });
+  log.Record(Request("k"));
+  EXPECT_TRUE(log.DrainOnce(kNoWait));
+  EXPECT_EQ(log.dropped(), 1U);
+}
+
+// Goal: a client that is refused 300,000 times does not fill the disk with it.
+TEST(RequestLog, WritesAFewOfTheSameKindAndThenTheirNumber) {
+  Collected collected;
+  std::vector<std::pair<std::string, uint64_t>> counted;
+  RequestLog log(RequestLogMode::kErrors, kSlowRequest, collected.Sink(),
+                 [&](std::string_view kind, uint64_t count) { counted.emplace_back(kind, count); });
+  for (int i = 0; i < 5'000; ++i) {
+    log.Record(Request("k", absl::StatusCode::kPermissionDenied));
+  }
+  log.Record(Request("other", absl::StatusCode::kInternal));
+  while (log.DrainOnce(kNoWait) && counted.empty() && collected.keys.empty()) {
+  }
+  log.Close();
+  while (log.DrainOnce(kNoWait)) {
+  }
+  EXPECT_EQ(collected.keys.size(), Repetition::kShownMax + 1);
+  EXPECT_EQ(collected.keys.back(), "other");
+  EXPECT_THAT(counted, ElementsAre(std::pair<std::string, uint64_t>(
+                           "/api.KV/Get PERMISSION_DENIED", 5'000 - Repetition::kShownMax)));
+}
+
+TEST(RequestLog, LeavesNothingOutWhenAllIsAskedFor) {
+  Collected collected;
+  RequestLog log(RequestLogMode::kAll, kSlowRequest, collected.Sink());
+  for (int i = 0; i < 5'000; ++i) log.Record(Request("k"));
+  log.DrainOnce(kNoWait);
+  EXPECT_EQ(collected.keys.size(), 5'000U);
+}
+
 TEST(RequestLog, WritesWhatIsLeftAfterClose) {
   Collected collected;
   RequestLog log(RequestLogMode::kAll, kSlowRequest, collected.Sink());
@@ -121,7 +161,10 @@ TEST(RequestLog, WritesWhatIsLeftAfterClose) {
 TEST(RequestLog, AccountsForEveryRecordAmongThreads) {
   constexpr size_t kEach = 20'000;
   size_t written = 0;  // Of the draining thread.
-  RequestLog log(RequestLogMode::kAll, kSlowRequest, [&](const RequestRecord&) { ++written; });
+  RequestLog log(RequestLogMode::kAll, kSlowRequest, [&](const RequestRecord&) {
+    ++written;
+    return true;
+  });
   std::thread drain([&log] {
     while (log.DrainOnce(std::chrono::hours(1))) {
     }
@@ -141,7 +184,10 @@ TEST(RequestLog, AccountsForEveryRecordAmongThreads) {
 // Goal: a record alone wakes a drain that already waits; without a wake-up this takes an hour.
 TEST(RequestLog, WakesTheDrain) {
   std::atomic<int> written{0};
-  RequestLog log(RequestLogMode::kAll, kSlowRequest, [&](const RequestRecord&) { ++written; });
+  RequestLog log(RequestLogMode::kAll, kSlowRequest, [&](const RequestRecord&) {
+    ++written;
+    return true;
+  });
   std::thread drain([&log] {
     while (log.DrainOnce(std::chrono::hours(1))) {
     }

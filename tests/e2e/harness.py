@@ -251,6 +251,7 @@ class Node:
             self.settings[name.replace("_", "-")] = value
         self.process = None
         self.starts = 0
+        self.output = None  # Where standard output and error go instead of to `log_file`.
 
     def __enter__(self):
         return self.start() if self.process is None else self
@@ -287,8 +288,8 @@ class Node:
                 [MOKV, "--config-file", str(self.config_file), *flags],
                 env=clean_environment(self.directory, **(environment or {})),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=self.output or log,
+                stderr=self.output or log,
             )
         _processes.append(self.process)
         return self
