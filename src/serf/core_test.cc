@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "serf/testing/sim_cluster.h"
@@ -191,6 +192,34 @@ TEST(Core, FailedMembersCanBeMadeToLeaveAndForgotten) {
   cluster.Flush(1);
   EXPECT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kNone); },
                                    seconds(5)));
+}
+
+// Goal: a node that failed and speaks again from elsewhere is taken there at once; an old record of
+// where it was before, which others may still pass on, moves nobody.
+TEST(Core, AFailedNodeIsTakenWhereItSpeaksNext) {
+  Cluster cluster(3);
+  const std::string victim = cluster.name(2);
+  cluster.Kill(2);
+  ASSERT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kFailed); },
+                                   seconds(30)));
+  const auto say_alive = [&](char last, uint32_t incarnation) {
+    const std::string addr{10, 9, 9, last};
+    cluster.Inject(0, Encode(Alive{.incarnation = incarnation,
+                                   .node = victim,
+                                   .addr = addr,
+                                   .port = 7946,
+                                   .meta = "\xff\x80",
+                                   .vsn = std::string_view("\x01\x05\x02\x02\x05\x05", 6)}));
+    cluster.RunFor(milliseconds(10));
+  };
+  say_alive(7, 1);
+  EXPECT_EQ(cluster.core(0).StatusOf(victim), MemberStatus::kFailed);
+  say_alive(8, 1000);
+  EXPECT_EQ(cluster.core(0).StatusOf(victim), MemberStatus::kAlive);
+  const auto members = cluster.core(0).Members();
+  EXPECT_TRUE(std::any_of(members.begin(), members.end(), [&](const Member& member) {
+    return member.name == victim && member.at.addr == std::string({10, 9, 9, 8});
+  }));
 }
 
 TEST(Core, GoneMembersAreReaped) {

@@ -136,8 +136,11 @@ void Memberlist::OnAlive(const Alive& alive) {
                           (alive.incarnation != node->incarnation || alive.meta != node->meta));
   const bool is_forgotten = gone_for > timing_.gossip_to_the_dead;
   if (node != nullptr && node->at != at) {
+    // Whoever failed and speaks again, later than what was heard of it, has moved. An older word is
+    // somebody's memory of where it was.
+    const bool has_moved = node->state == NodeState::kDead && alive.incarnation > node->incarnation;
     const bool reclaimable =
-        is_forgotten || node->state == NodeState::kLeft ||
+        is_forgotten || has_moved || node->state == NodeState::kLeft ||
         (timing_.dead_node_reclaim > Duration::zero() && gone_for > timing_.dead_node_reclaim);
     if (is_self || !reclaimable) {
       ++stats_.name_conflicts;
