@@ -15,6 +15,8 @@ namespace {
 
 // How often the members are looked at, whatever has been told of them, and the keyring file.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
+// While a member is away, start-join-addrs are asked this often: one exchange with one node.
+constexpr Duration kJoinAgainInterval = std::chrono::seconds(5);
 // How long an addition or removal that gossip suggested may take.
 constexpr Duration kRequestMax = std::chrono::seconds(20);
 // A goodbye: two messages that have to get through the queue, and a while to be passed on.
@@ -130,13 +132,16 @@ void Gossip::Start() {
   started_ = true;
   pool_.Start();
   agent_->Start();
-  std::vector<net::HostPort> join;
   for (const std::string& address : config_.start_join_addrs) {
     const absl::StatusOr<net::HostPort> parsed = net::ParseHostPort(address);
-    if (parsed.ok()) join.push_back(*parsed);  // The configuration was checked.
+    if (parsed.ok()) join_.push_back(*parsed);  // The configuration was checked.
   }
-  if (!join.empty()) {
-    agent_->Join(std::move(join), [] { LogInfo("gossip: joined"); });
+  if (!join_.empty()) {
+    joining_ = true;
+    agent_->Join(join_, [this] {
+      LogInfo("gossip: joined");
+      joining_ = false;
+    });
   }
   pool_.thread(0).Post([this] { LookAgain(); });
 }
@@ -210,7 +215,12 @@ void Gossip::LookAgain() {
 
 void Gossip::Look() {
   const std::vector<GossipNode> nodes = OurNodes(*agent_->members());
+  if (nodes != nodes_) {
+    nodes_ = nodes;
+    parts_.on_nodes(nodes_);
+  }
   Tell(nodes);
+  JoinAgain(SystemClock().Now(), nodes);
   // Names come from gossip; who is gone from there need not be remembered.
   std::erase_if(told_, [&](const auto& told) {
     return std::none_of(nodes.begin(), nodes.end(),
@@ -224,6 +234,22 @@ void Gossip::Look() {
        reconciler_.Look(SystemClock().Now(), leads, parts_.replica->View(), nodes, alive)) {
     Request(std::move(request));
   }
+}
+
+// Members that failed may have come back where nobody here knows them, and know as little where
+// this node is: but both know start-join-addrs, whose names are resolved anew.
+void Gossip::JoinAgain(MonotonicTime now, const std::vector<GossipNode>& nodes) {
+  if (joining_ || join_.empty() || now < next_join_) return;
+  next_join_ = now + kJoinAgainInterval;
+  const auto is_alive = [&](const replica::ClusterMember& member) {
+    return std::any_of(nodes.begin(), nodes.end(), [&](const GossipNode& node) {
+      return node.name == member.name && node.state == GossipNode::State::kAlive;
+    });
+  };
+  const replica::ClusterView view = parts_.replica->View();
+  if (std::all_of(view.members.begin(), view.members.end(), is_alive)) return;
+  joining_ = true;
+  agent_->Join(join_, [this] { joining_ = false; });
 }
 
 // Nodes of another cluster share the gossip, and nothing else.

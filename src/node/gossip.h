@@ -35,6 +35,8 @@ class Gossip {
     std::string version;
     // A node of ours that says it is of another cluster. On the serf thread.
     std::function<void(const GossipNode& node)> on_foreign_node;
+    // Who gossips, and where, has changed. On the serf thread.
+    std::function<void(const std::vector<GossipNode>& nodes)> on_nodes;
   };
 
   // Binds. Fails naming the setting that does not do.
@@ -65,6 +67,7 @@ class Gossip {
   void LookAgain();
   void Look();
   void Tell(const std::vector<GossipNode>& nodes);
+  void JoinAgain(MonotonicTime now, const std::vector<GossipNode>& nodes);
   void Request(replica::AdminRequest request);
   void WatchKeyring();
 
@@ -84,6 +87,10 @@ class Gossip {
   Reconciler reconciler_;
   std::string keyring_text_;
   std::map<std::string, std::string> told_;  // What was logged last of a node, by name.
+  std::vector<GossipNode> nodes_;            // As `on_nodes` was told last.
+  std::vector<net::HostPort> join_;          // start-join-addrs.
+  bool joining_ = false;
+  MonotonicTime next_join_;
 };
 
 }  // namespace mokv

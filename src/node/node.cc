@@ -15,6 +15,7 @@
 #include "net/worker.h"
 #include "node/gossip.h"
 #include "node/identity.h"
+#include "node/log_thread.h"
 #include "node/node_metrics.h"
 #include "node/tls_setup.h"
 #include "peer/peer_network.h"
@@ -54,6 +55,13 @@ constexpr Duration kTickInterval = std::chrono::milliseconds(50);
 constexpr uint64_t kMessageBytesMin = uint64_t{4} << 20;
 constexpr uint64_t kMessageBytesBeyondValue = uint64_t{1} << 20;
 
+// Nothing more can be promised, and what was promised is on disk.
+void EndAtOnce(std::string_view reason) {
+  LogError("the node cannot go on; stopping", {{"reason", reason}});
+  FlushLogBeforeExit();
+  std::_Exit(EXIT_FAILURE);
+}
+
 absl::StatusOr<std::shared_ptr<const auth::Authorizer>> LoadAuthorizer(const Config& config) {
   if (config.acl_model_file.empty()) {
     LogWarn("no acl-model-file and acl-policy-file: every authenticated subject may do everything");
@@ -92,6 +100,7 @@ class Node::Impl {
   void MakePeers();
   absl::Status MakeGossip();
   void OnForeignNode(const GossipNode& node);
+  void OnGossipNodes(const std::vector<GossipNode>& nodes);
   absl::Status MakeServer();
   absl::Status StartHttp();
   absl::Status RecoverLog();
@@ -230,11 +239,7 @@ void Node::Impl::MakeReplica() {
     LogInfo(leader == config_.node_name ? "this node leads" : "this node follows a leader",
             {{"leader", leader}, {"term", term.value()}});
   };
-  callbacks.on_fatal = [](const absl::Status& reason) {
-    // Nothing more can be promised, and what was promised is on disk: end at once.
-    LogError("the node cannot go on; stopping", {{"reason", MessageOf(reason)}});
-    std::_Exit(EXIT_FAILURE);
-  };
+  callbacks.on_fatal = [](const absl::Status& reason) { EndAtOnce(MessageOf(reason)); };
   replica::Replica::Options options{.name = config_.node_name,
                                     .instance_id = identity_.instance_id,
                                     .rpc_address = rpc_address_,
@@ -254,22 +259,35 @@ void Node::Impl::MakePeers() {
                         .rpc_address = rpc_address_,
                         .version = std::string(Version()),
                         .tls = tls_.peer,
-                        .allowed_names = tls_.peer_allowed_names};
+                        .allowed_names = tls_.peer_allowed_names,
+                        .on_duplicate = [](const std::string& reason) { EndAtOnce(reason); }};
   peers_ =
       std::make_unique<peer::PeerNetwork>(replica_thread(), clock_, *replica_, std::move(options));
 }
 
 absl::Status Node::Impl::MakeGossip() {
-  MOKV_ASSIGN_OR_RETURN(gossip_,
-                        Gossip::Create(config_, {.replica = replica_.get(),
-                                                 .files = background_thread_.get(),
-                                                 .instance_id = identity_.instance_id,
-                                                 .rpc_address = rpc_address_,
-                                                 .version = std::string(Version()),
-                                                 .on_foreign_node = [this](const GossipNode& node) {
-                                                   OnForeignNode(node);
-                                                 }}));
+  MOKV_ASSIGN_OR_RETURN(
+      gossip_,
+      Gossip::Create(config_,
+                     {.replica = replica_.get(),
+                      .files = background_thread_.get(),
+                      .instance_id = identity_.instance_id,
+                      .rpc_address = rpc_address_,
+                      .version = std::string(Version()),
+                      .on_foreign_node = [this](const GossipNode& node) { OnForeignNode(node); },
+                      .on_nodes = [this](const auto& nodes) { OnGossipNodes(nodes); }}));
   return absl::OkStatus();
+}
+
+// Nodes are dialed where gossip has them, beside where the configuration does.
+void Node::Impl::OnGossipNodes(const std::vector<GossipNode>& nodes) {
+  std::map<raft::NodeId, std::string> hints;
+  for (const GossipNode& node : nodes) {
+    if (node.instance_id.empty() || node.rpc_address.empty()) continue;
+    hints[raft::NodeIdOf(node.name, node.instance_id)] = node.rpc_address;
+  }
+  replica_thread().Post(
+      [this, hints = std::move(hints)]() mutable { peers_->SetAddressHints(std::move(hints)); });
 }
 
 // Two clusters where one was meant: a node that has just begun one of its own, and is alone in it,

@@ -79,8 +79,17 @@ std::vector<replica::AdminRequest> Reconciler::Look(MonotonicTime now, bool lead
   });
   for (const GossipNode* candidate : order) {
     const GossipNode& node = *candidate;
-    if (node.name == options_.own_name || !MayAsk(now, node.name)) continue;
+    if (!MayAsk(now, node.name)) continue;
     const replica::ClusterMember* member = FindMember(view, node.name);
+    if (node.name == options_.own_name) {
+      // The leader corrects its own address, too; for the rest it is a member, or does not lead.
+      const bool moved = member != nullptr && member->instance_id == node.instance_id &&
+                         member->rpc_address != node.rpc_address;
+      if (moved && node.state == GossipNode::State::kAlive) {
+        ask(replica::AdminRequest::Kind::kAddMember, node);
+      }
+      continue;
+    }
     if (node.state == GossipNode::State::kAlive) {
       // Known to be where it says, with the disk that it had: nothing to do.
       const bool settled = member != nullptr && member->instance_id == node.instance_id &&

@@ -37,6 +37,8 @@ struct GossipNode {
   std::string rpc_address;
   std::string cluster_id;  // Empty: of none yet.
   std::string instance_id;
+
+  bool operator==(const GossipNode&) const = default;
 };
 
 class Reconciler {

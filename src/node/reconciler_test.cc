@@ -97,6 +97,21 @@ TEST_F(ReconcilerTest, DoesNothingUnlessItLeads) {
   EXPECT_TRUE(Look(false).empty());
 }
 
+TEST_F(ReconcilerTest, CorrectsTheLeadersOwnAddress) {
+  At("n1").rpc_address = "elsewhere:8400";
+  const auto requests = Look();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(requests[0].kind, Kind::kAddMember);
+  EXPECT_EQ(requests[0].name, "n1");
+  EXPECT_EQ(requests[0].rpc_address, "elsewhere:8400");
+}
+
+TEST_F(ReconcilerTest, DoesNotFollowSomebodyElseUnderTheLeadersName) {
+  At("n1").rpc_address = "elsewhere:8400";
+  At("n1").instance_id = "another disk";
+  EXPECT_TRUE(Look().empty());
+}
+
 TEST_F(ReconcilerTest, TellsANewAddressAndAnotherDisk) {
   At("n2").rpc_address = "elsewhere:8400";
   At("n3").instance_id = "another disk";

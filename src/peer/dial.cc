@@ -54,6 +54,7 @@ absl::Status Dial::OnFrame(Connection&, const proto::Frame& frame, std::string_v
   }
   const absl::Status status = CheckReply(context_.local, expected_, frame.hello_reply());
   if (!status.ok()) {
+    refused_as_duplicate_ = frame.hello_reply().refusal() == proto::HelloReply::DUPLICATE;
     Fail(FailedPrecondition("{}: {}", target_.ToString(), MessageOf(status)));
     return absl::OkStatus();
   }

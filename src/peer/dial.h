@@ -41,6 +41,8 @@ class Dial final : private Connection::Owner {
 
   // Whether the address is known but nobody listened there, which costs little to ask again.
   bool nobody_listened() const { return nobody_listened_; }
+  // Whether it was refused because another process of this node's identity is connected there.
+  bool refused_as_duplicate() const { return refused_as_duplicate_; }
 
  private:
   void OnReady(Connection& connection) override;
@@ -60,6 +62,7 @@ class Dial final : private Connection::Owner {
   net::Timer timer_;
   std::unique_ptr<Connection> connection_;
   bool nobody_listened_ = false;
+  bool refused_as_duplicate_ = false;
 };
 
 }  // namespace mokv::peer

@@ -37,6 +37,9 @@ proto::HelloReply Greeter::Answer(const Connection& connection, const proto::Fra
   if (stays && !callbacks_.has_room()) {
     return Refuse(proto::HelloReply::FULL, "too many connections of nodes already");
   }
+  if (stays && callbacks_.is_duplicate(RemoteOf(frame.hello()))) {
+    return RefuseDuplicate(context_.local, frame.hello());
+  }
   return reply;
 }
 

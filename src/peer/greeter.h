@@ -22,6 +22,8 @@ class Greeter final : private Connection::Owner {
   struct Callbacks {
     // Whether one more connection may be established.
     absl::AnyInvocable<bool()> has_room;
+    // Whether another process of its identity is connected.
+    absl::AnyInvocable<bool(const Remote& remote)> is_duplicate;
     // Who it is has been told that it is welcome; the one called sets the connection's owner.
     absl::AnyInvocable<void(std::unique_ptr<Connection> connection, Remote remote)> welcome;
   };

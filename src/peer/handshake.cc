@@ -89,6 +89,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "full";
     case proto::HelloReply::MALFORMED:
       return "malformed";
+    case proto::HelloReply::DUPLICATE:
+      return "duplicate";
     default:
       return "unknown";
   }
@@ -111,6 +113,7 @@ proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool id
   hello.set_to_name(expected.name);
   hello.set_to_instance_id(expected.instance_id);
   hello.set_identify(identify);
+  hello.set_process_id(local.process_id);
   return hello;
 }
 
@@ -119,6 +122,14 @@ proto::HelloReply Refuse(Refusal refusal, std::string text) {
   reply.set_refusal(refusal);
   reply.set_refusal_text(std::move(text));
   return reply;
+}
+
+proto::HelloReply RefuseDuplicate(const LocalNode& local, const proto::Hello& hello) {
+  return Refuse(
+      proto::HelloReply::DUPLICATE,
+      fmt::format("{} is connected with another process of {}, of the same data directory "
+                  "or a copy of it",
+                  local.name, std::string_view(hello.from_name()).substr(0, kTextBytesMax / 4)));
 }
 
 proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello, uint64_t group,
@@ -130,6 +141,7 @@ proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello,
   reply.set_instance_id(local.instance_id);
   reply.set_cluster_id(local.cluster_id);
   reply.set_node_version(local.version);
+  reply.set_process_id(local.process_id);
   if (reply.refusal() == proto::HelloReply::NONE) {
     reply.set_protocol_version(std::min(hello.protocol_version_max(), kProtocolVersionMax));
   }
@@ -141,7 +153,9 @@ Remote RemoteOf(const proto::Hello& hello) {
           .name = hello.from_name(),
           .instance_id = hello.from_instance_id(),
           .cluster_id = hello.cluster_id(),
-          .version = hello.node_version()};
+          .version = hello.node_version(),
+          .process_id = hello.process_id(),
+          .rpc_address = hello.from_rpc_address()};
 }
 
 Remote RemoteOf(const proto::HelloReply& reply) {
@@ -149,7 +163,8 @@ Remote RemoteOf(const proto::HelloReply& reply) {
           .name = reply.name(),
           .instance_id = reply.instance_id(),
           .cluster_id = reply.cluster_id(),
-          .version = reply.node_version()};
+          .version = reply.node_version(),
+          .process_id = reply.process_id()};
 }
 
 absl::Status CheckReply(const LocalNode& local, const Expected& expected,

@@ -36,6 +36,8 @@ struct LocalNode {
   std::string version;
   std::string cluster_id;  // Empty until the node belongs to one.
   raft::NodeId id;         // NodeIdOf(name, instance_id).
+  // Tells this process from any other that runs, or ran, with the same identity.
+  uint64_t process_id = 0;
   // Common names of certificates that may speak.
   std::vector<std::string> allowed_names;
 
@@ -56,6 +58,8 @@ struct Remote {
   std::string instance_id;
   std::string cluster_id;
   std::string version;
+  uint64_t process_id = 0;  // 0: it is too old to say.
+  std::string rpc_address;  // Where it says that it is reached; only of one that has dialed us.
 };
 
 proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool identify);
@@ -64,6 +68,9 @@ proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool id
 proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello, uint64_t group,
                               const std::string* certificate_name);
 proto::HelloReply Refuse(Refusal refusal, std::string text);
+// A second process of an identity, while the first one is connected: its vote would count as the
+// other's.
+proto::HelloReply RefuseDuplicate(const LocalNode& local, const proto::Hello& hello);
 Remote RemoteOf(const proto::Hello& hello);
 Remote RemoteOf(const proto::HelloReply& reply);
 

@@ -23,7 +23,24 @@ Link::~Link() { DropDial(); }
 
 void Link::SetAddress(const std::string& address) {
   address_ = address;
+  Restart();
+}
+
+void Link::SetHints(std::vector<std::string> hints) {
+  if (hints == hints_) return;
+  const std::vector<std::string> before = Addresses();
+  hints_ = std::move(hints);
+  const std::vector<std::string> after = Addresses();
+  const bool has_new = std::any_of(after.begin(), after.end(), [&](const std::string& address) {
+    return std::find(before.begin(), before.end(), address) == before.end();
+  });
+  // What is known already is being tried already.
+  if (has_new) Restart();
+}
+
+void Link::Restart() {
   attempts_ = 0;
+  tried_ = 0;
   if (state_ == State::kConnected) return;
   DropDial();
   WaitAndDial(Duration(0));
@@ -44,8 +61,22 @@ void Link::WaitAndDial(Duration delay) {
   timer_.Start(delay, [this] { DialNow(); });
 }
 
+// Newer words first: a member that has moved is seldom where the configuration has it.
+std::vector<std::string> Link::Addresses() const {
+  std::vector<std::string> addresses;
+  const auto add = [&](const std::string& address) {
+    const bool known = std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+    if (!known && !address.empty()) addresses.push_back(address);
+  };
+  for (const std::string& hint : hints_) add(hint);
+  add(address_);
+  return addresses;
+}
+
 void Link::DialNow() {
-  const absl::StatusOr<net::HostPort> target = net::ParseHostPort(address_);
+  const std::vector<std::string> addresses = Addresses();
+  dialing_ = addresses.empty() ? address_ : addresses[tried_ % addresses.size()];
+  const absl::StatusOr<net::HostPort> target = net::ParseHostPort(dialing_);
   if (!target.ok()) {
     Fail(target.status());
     return;
@@ -58,26 +89,37 @@ void Link::DialNow() {
 }
 
 void Link::OnDialed(absl::StatusOr<Dial::Reached> reached) {
+  const bool is_duplicate = dial_->refused_as_duplicate();
   delay_max_ = dial_->nobody_listened() ? context_.options.redial_refused_connection_max
                                         : context_.options.redial_max;
   DropDial();
   if (!reached.ok()) {
     Fail(reached.status());
+    if (is_duplicate) owner_.OnRefusedAsDuplicate(expected_.id, reached.status());
     return;
   }
   state_ = State::kConnected;
+  tried_ = 0;
+  connected_address_ = dialing_;
   connected_at_ = context_.clock.Now();
   last_error_.clear();
+  told_.clear();
   owner_.OnLinked(expected_.id, std::move(reached->connection), std::move(reached->remote));
 }
 
 void Link::Fail(const absl::Status& reason) {
   Counters::Add(context_.counters.dials_failed);
-  WaitAndDial(NextDelay());
-  if (last_error_ == MessageOf(reason)) return;
+  // Each address is tried before there is a wait.
+  const bool tried_all = ++tried_ >= std::max<size_t>(Addresses().size(), 1);
+  if (tried_all) tried_ = 0;
+  WaitAndDial(tried_all ? NextDelay() : Duration(0));
+  const auto told = told_.find(dialing_);
+  if (told != told_.end() && told->second == MessageOf(reason)) return;
+  if (told_.size() > kToldMax) told_.clear();
+  told_[dialing_] = std::string(MessageOf(reason));
   last_error_ = std::string(MessageOf(reason));
   LogWarn("cannot reach a node",
-          {{"name", expected_.name}, {"address", address_}, {"reason", last_error_}});
+          {{"name", expected_.name}, {"address", dialing_}, {"reason", last_error_}});
   owner_.OnLinkTrouble(expected_.id);
 }
 

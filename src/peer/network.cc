@@ -15,6 +15,8 @@ LocalNode LocalNodeOf(const Options& options) {
           .rpc_address = options.rpc_address,
           .version = options.version,
           .id = raft::NodeIdOf(options.name, options.instance_id),
+          // A drawn one is not 0, which means unknown.
+          .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,
           .allowed_names = options.allowed_names};
 }
 
@@ -28,11 +30,13 @@ Network::Network(net::IoThread& thread, const Clock& clock, replica::PeersHandle
                .local = LocalNodeOf(options),
                .random = SeededRandom(NewSalt())},
       handler_(handler),
-      greeter_(context_, {.has_room = [this] { return incoming_ < context_.options.incoming_max; },
-                          .welcome =
-                              [this](std::unique_ptr<Connection> connection, Remote remote) {
-                                OnWelcome(std::move(connection), std::move(remote));
-                              }}),
+      greeter_(context_,
+               {.has_room = [this] { return incoming_ < context_.options.incoming_max; },
+                .is_duplicate = [this](const Remote& remote) { return IsDuplicate(remote); },
+                .welcome =
+                    [this](std::unique_ptr<Connection> connection, Remote remote) {
+                      OnWelcome(std::move(connection), std::move(remote));
+                    }}),
       tick_(thread) {
   MOKV_CHECK(!options.name.empty() && !options.instance_id.empty());
   StartTick();
@@ -103,9 +107,26 @@ void Network::KeepLink(const raft::Member& member) {
     peer.link = std::make_unique<Link>(context_, member, owner);
   } else if (peer.link->address() != member.rpc_address) {
     peer.link->SetAddress(member.rpc_address);
-    if (peer.outgoing != nullptr) EndSoon(peer.outgoing->id, "moved");
+    const bool elsewhere = peer.link->connected_address() != member.rpc_address;
+    if (peer.outgoing != nullptr && elsewhere) EndSoon(peer.outgoing->id, "moved");
   }
+  TellHints(peer);
   Publish(peer);
+}
+
+void Network::SetAddressHints(std::map<raft::NodeId, std::string> hints) {
+  if (is_stopped_) return;
+  hints_ = std::move(hints);
+  for (auto& [id, peer] : peers_) TellHints(peer);
+}
+
+void Network::TellHints(Peer& peer) {
+  if (peer.link == nullptr) return;
+  std::vector<std::string> hints;
+  if (const auto found = hints_.find(peer.id); found != hints_.end())
+    hints.push_back(found->second);
+  hints.push_back(peer.said_address);
+  peer.link->SetHints(std::move(hints));
 }
 
 void Network::RemoveLinkSoon(Peer& peer) {
@@ -147,15 +168,50 @@ void Network::ForgetIfGone(raft::NodeId id) {
 void Network::OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection, Remote remote) {
   Peer& peer = PeerOf(member);
   MOKV_CHECK(peer.outgoing == nullptr);
+  peer.duplicate_since.reset();
+  if (IsDuplicate(remote)) {
+    LogWarn("a second process of a node was met; it is left alone",
+            {{"name", remote.name}, {"address", connection->address()}});
+    connection->Close();
+    context_.thread.DeleteSoon(std::move(connection));
+    return peer.link->OnDisconnected();
+  }
   Counters::Add(context_.counters.opened_out);
   peer.outgoing = &Establish(peer, std::move(connection), std::move(remote), true);
   peer.stats.last_error.clear();
   Publish(peer);
 }
 
+// While one process of an identity is connected, another one of the same is a copy: its vote and
+// its acknowledgements would be taken for those of the first. A process that died is disconnected.
+bool Network::IsDuplicate(const Remote& remote) {
+  const auto found = peers_.find(remote.id);
+  if (found == peers_.end() || remote.process_id == 0) return false;
+  const auto is_other = [&](const Established* known) {
+    return known != nullptr && known->remote.process_id != 0 &&
+           known->remote.process_id != remote.process_id && !known->connection->closed();
+  };
+  return is_other(found->second.outgoing) || is_other(found->second.incoming);
+}
+
+void Network::OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& reason) {
+  Peer& peer = PeerOf(member);
+  const MonotonicTime now = context_.clock.Now();
+  if (!peer.duplicate_since.has_value()) peer.duplicate_since = now;
+  if (now - *peer.duplicate_since < context_.options.duplicate_final_after) return;
+  if (context_.options.on_duplicate == nullptr) return;
+  context_.options.on_duplicate(
+      fmt::format("another process of this node runs: {}. Stop one of them; a copy of a data "
+                  "directory must not be started",
+                  MessageOf(reason)));
+}
+
 void Network::OnWelcome(std::unique_ptr<Connection> connection, Remote remote) {
   Peer& peer = PeerOf(remote.id);
   if (peer.stats.name.empty()) peer.stats.name = remote.name;
+  peer.said_address = remote.rpc_address;
+  peer.duplicate_since.reset();
+  TellHints(peer);
   Counters::Add(context_.counters.opened_in);
   Established* const older = peer.incoming;
   peer.incoming = &Establish(peer, std::move(connection), std::move(remote), false);

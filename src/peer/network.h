@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +49,7 @@ class Network final : private Connection::Owner,
 
   void Send(const std::vector<raft::Message>& messages);
   void SetMembership(std::shared_ptr<const raft::Membership> membership);
+  void SetAddressHints(std::map<raft::NodeId, std::string> hints);
   replica::ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward);
   void Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer);
   void Identify(const std::string& rpc_address, replica::Peers::IdentifyDone done);
@@ -75,8 +77,10 @@ class Network final : private Connection::Owner,
     raft::NodeId id;
     std::unique_ptr<Link> link;
     std::unique_ptr<net::Timer> removal;  // It is no member any more; its link goes soon.
+    std::string said_address;             // What it said itself when it last connected.
     Established* outgoing = nullptr;
     Established* incoming = nullptr;
+    std::optional<MonotonicTime> duplicate_since;  // It has refused this process all the time.
     PeerStats stats;
 
     Established* best() const { return outgoing != nullptr ? outgoing : incoming; }
@@ -88,6 +92,8 @@ class Network final : private Connection::Owner,
   void OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection,
                 Remote remote) override;
   void OnLinkTrouble(raft::NodeId member) override;
+  void OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& reason) override;
+  bool IsDuplicate(const Remote& remote);
   void OnWelcome(std::unique_ptr<Connection> connection, Remote remote);
   Established& Establish(Peer& peer, std::unique_ptr<Connection> connection, Remote remote,
                          bool is_outgoing);
@@ -96,6 +102,7 @@ class Network final : private Connection::Owner,
   void EndSoon(replica::ConnectionId id, std::string_view reason);
   Peer& PeerOf(raft::NodeId id);
   void KeepLink(const raft::Member& member);
+  void TellHints(Peer& peer);
   void RemoveLinkSoon(Peer& peer);
   void RemoveLink(raft::NodeId id);
   // Forgets a peer that is neither member nor connected.
@@ -128,6 +135,7 @@ class Network final : private Connection::Owner,
   bool is_stopped_ = false;
   Greeter greeter_;
   std::map<raft::NodeId, Peer> peers_;
+  std::map<raft::NodeId, std::string> hints_;  // Where gossip has them.
   std::map<replica::ConnectionId, Established> established_;
   replica::ConnectionId last_id_;
   size_t incoming_ = 0;  // Of the established.

@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +20,8 @@ struct Options {
   std::string instance_id;
   std::string rpc_address;
   std::string version;
+  // Tells this process from others of the same identity; 0: one is drawn.
+  uint64_t process_id = 0;
   // Of the side that connects; null: clear. It must offer kAlpn.
   std::shared_ptr<const net::TlsContext> tls;
   // Common names of certificates of those that connect here; nobody is asked in clear.
@@ -42,6 +46,12 @@ struct Options {
   // other side's death closes it at once; this is for machines and networks that die without a
   // word.
   int silent_intervals_max = 5;
+  // Refused for so long because another process of this node's identity is connected, this process
+  // is the second one. Longer than a connection of a process that died without a word can last.
+  Duration duplicate_final_after = std::chrono::seconds(8);
+  // Called then, once, on the replica thread, with what to tell people; the process must end. May
+  // be null.
+  std::function<void(const std::string& reason)> on_duplicate;
   // How long the connection to a removed member stays, so that the last messages leave.
   Duration removed_grace = std::chrono::seconds(2);
 

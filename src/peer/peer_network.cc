@@ -34,6 +34,9 @@ net::Protocol PeerNetwork::protocol() {
 
 void PeerNetwork::Farewell(Task done) { network_->Farewell(std::move(done)); }
 void PeerNetwork::Stop() { network_->Stop(); }
+void PeerNetwork::SetAddressHints(std::map<raft::NodeId, std::string> hints) {
+  network_->SetAddressHints(std::move(hints));
+}
 void PeerNetwork::Send(const std::vector<raft::Message>& messages) { network_->Send(messages); }
 void PeerNetwork::SetMembership(std::shared_ptr<const raft::Membership> membership) {
   network_->SetMembership(std::move(membership));

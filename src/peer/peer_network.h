@@ -10,6 +10,7 @@
 // Bounds:  Options names them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +42,10 @@ class PeerNetwork final : public replica::Peers {
   void Farewell(Task done);
   // Closes everything and tells nothing more: neither the handler nor who has asked Identify.
   void Stop();
+
+  // Where members may be reached beside the address that the configuration has: as gossip tells it.
+  // A hint is not believed, only tried: who answers proves who it is. Bounded by what gossip keeps.
+  void SetAddressHints(std::map<raft::NodeId, std::string> hints);
 
   void Send(const std::vector<raft::Message>& messages) override;
   void SetMembership(std::shared_ptr<const raft::Membership> membership) override;

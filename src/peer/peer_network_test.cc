@@ -196,11 +196,13 @@ TEST_F(PeerNetworkTest, TellsOfClosedConnectionsAndConnectsAgain) {
 }
 
 TEST_F(PeerNetworkTest, ANewerIncomingConnectionReplacesTheOlder) {
-  auto c = std::make_unique<PeerNode>(QuickOptions("c"));
+  Options options = QuickOptions("c");
+  options.process_id = 7;
+  auto c = std::make_unique<PeerNode>(options);
   c->Join("cluster", {a_.member(), c->member()});
   EXPECT_TRUE(Until([&] { return a_.IsReachedBy(*c) && c->Reaches(a_); }));
-  // The same node once more, as if the end of its first connection had been lost.
-  PeerNode again(QuickOptions("c"));
+  // The same process once more, as if the end of its first connection had been lost.
+  PeerNode again(options);
   again.Join("cluster", {a_.member(), again.member()});
   EXPECT_TRUE(Until([&] { return again.Reaches(a_); }));
   EXPECT_TRUE(Until([&] { return !a_.told().closed.empty(); }));

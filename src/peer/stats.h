@@ -81,7 +81,7 @@ struct Stats {
 // The same while they are counted. Written by the replica thread, read by any.
 struct Counters {
   using Counter = std::atomic<uint64_t>;
-  static constexpr size_t kRefusals = 9;  // Of the protocol's enum.
+  static constexpr size_t kRefusals = 10;  // Of the protocol's enum.
 
   Counter open{0};
   Counter opened_out{0};

@@ -1,0 +1,129 @@
+"""Nodes that come back at other addresses: an address is a hint, a member is its name and its data
+directory. And copies of a data directory, which are no members."""
+
+import shutil
+import unittest
+
+import cluster
+import harness
+from gossip import GossipCluster, get, put
+from harness import free_port, wait_for
+
+# A node that was killed has to be found failed before its new address is believed.
+MOVE_SECONDS_MAX = 90
+
+
+def move(node):
+    """Other ports, of which nobody is told but by gossip."""
+    node.rpc_port, node.metrics_port = free_port(), free_port()
+    use_ports(node, node.rpc_port, node.metrics_port, free_port())
+
+
+def use_ports(node, rpc_port, metrics_port, serf_port):
+    host = node.settings["bind-addr"].rpartition(":")[0]
+    node.rpc_port, node.metrics_port = rpc_port, metrics_port
+    node.settings["rpc-port"], node.settings["metrics-port"] = rpc_port, metrics_port
+    node.settings["bind-addr"] = f"{host}:{serf_port}"
+    if node._admin is not None:
+        node._admin.channel.close()
+        node._admin = None
+
+
+def serf_port(node):
+    return int(node.settings["bind-addr"].rpartition(":")[2])
+
+
+class MoveTest(unittest.TestCase):
+    def check_moved(self, nodes):
+        """All nodes know where all are, and serve."""
+
+        def known():
+            for node in nodes.running:
+                try:
+                    with node.client() as client:
+                        servers = client.get_servers(b"", timeout=5).servers
+                except harness.grpc.RpcError:
+                    return False
+                addresses = {server.id: server.rpc_addr.rpartition(":")[2] for server in servers}
+                if addresses != {n.name: str(n.rpc_port) for n in nodes.nodes}:
+                    return False
+            return True
+
+        wait_for(known, "all nodes to know all new addresses", MOVE_SECONDS_MAX)
+        nodes.wait_for_leader()
+        for node in nodes.nodes:
+            with node.client() as client:
+                put(client, "key", node.name.encode())
+                self.assertEqual(get(client, "key").value, node.name.encode())
+        nodes.check_equal()
+
+    # Goal: each role alone, killed, and back elsewhere.
+    def test_one_after_the_other(self):
+        with GossipCluster(3) as nodes:
+            leader = nodes.wait_for_leader()
+            for node in [nodes.followers(leader)[0], leader]:
+                node.kill()
+                move(node)
+                nodes.introduce(node)
+                node.launch().wait_until_ready()
+                self.check_moved(nodes)
+
+    # Goal:   a cluster forms again although no address of its configuration is true any more.
+    # Method: all are killed and come back with other ports; gossip is encrypted, and names are used.
+    def test_all_at_once(self):
+        settings = {"serf_encrypt_key": "MTIzNDU2Nzg5MDEyMzQ1Ng=="}
+        with GossipCluster(3, **settings) as nodes:
+            put(nodes.wait_for_leader().admin_client(), "kept", b"before")
+            for node in nodes.nodes:
+                node.kill()
+            for node in nodes.nodes:
+                move(node)
+            for node in nodes.nodes:
+                nodes.introduce(node)
+                node.settings["advertise-addr"] = f"localhost:{serf_port(node)}"
+                node.launch()
+            for node in nodes.nodes:
+                node.wait_until_ready(MOVE_SECONDS_MAX)
+            self.check_moved(nodes)
+            with nodes.nodes[0].client() as client:
+                self.assertEqual(get(client, "kept").value, b"before")
+
+    # Goal: who answers at a member's old address may be another member.
+    def test_two_that_swap_their_ports(self):
+        with GossipCluster(3) as nodes:
+            leader = nodes.wait_for_leader()
+            first, second = nodes.followers(leader)
+            ports = [(n.rpc_port, n.metrics_port, serf_port(n)) for n in (first, second)]
+            first.kill()
+            second.kill()
+            use_ports(first, *ports[1])
+            use_ports(second, *ports[0])
+            for node in (first, second):
+                nodes.introduce(node)
+                node.launch()
+            for node in (first, second):
+                node.wait_until_ready(MOVE_SECONDS_MAX)
+            self.check_moved(nodes)
+
+
+class CloneTest(unittest.TestCase):
+    # Goal:   a second process of an identity gets no voice, and ends by itself.
+    # Method: the leader's data directory is copied and started beside it.
+    def test_a_copy_of_the_leaders_directory(self):
+        with GossipCluster(3) as nodes:
+            leader = nodes.wait_for_leader()
+            put(leader.admin_client(), "key", b"value")
+            clone = nodes.new_node(leader.name, bootstrap=leader is nodes.nodes[0])
+            self.addCleanup(clone.close)
+            nodes.introduce(clone)
+            shutil.copytree(leader.settings["data-dir"], clone.settings["data-dir"])
+            clone.launch()
+            self.assertEqual(clone.wait_for_exit(60), 1)
+            self.assertIn("another process of this node runs", clone.log())
+            self.assertIs(nodes.wait_for_leader(), leader)
+            put(leader.admin_client(), "key", b"after")
+            nodes.check_equal()
+
+
+if __name__ == "__main__":
+    cluster.main()
