@@ -32,6 +32,7 @@ void ServerCall::Reset() {
   source.reset();
   source_waits = false;
   trailers_submitted = false;
+  http_status = {};
   status = absl::OkStatus();
   deadline_message = {};
   deadline_id = 0;

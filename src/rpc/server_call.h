@@ -60,6 +60,8 @@ class ServerCall {
   std::unique_ptr<MessageSource> source;  // Of a server stream that may have more.
   bool source_waits = false;
   bool trailers_submitted = false;
+  // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
+  std::string_view http_status;
   absl::Status status;
   std::string_view deadline_message;
   uint64_t deadline_id = 0;  // In the thread's queue; 0: none.

@@ -23,6 +23,16 @@ constexpr size_t kQueuedFramesMax = 10'000;
 // client's right, and thousands of deadlines may pass together; only a flood ends the connection.
 constexpr uint64_t kResetsBurst = 20'000;
 constexpr uint64_t kResetsPerSecond = 2'000;
+// DATA frames without data that a client may send: at once, and per second from then on. Some
+// clients end a request with one; nobody needs more.
+constexpr int64_t kEmptyDataBurst = 1'000;
+constexpr int64_t kEmptyDataPerSecond = 100;
+// Requests whose headers are over the limit: a mistake is answered some times, a flood is not. A
+// header block can name one large header thousands of times in a few bytes; it is decoded up to so
+// many times the limit.
+constexpr int64_t kLongHeadsBurst = 20;
+constexpr int64_t kLongHeadsPerSecond = 1;
+constexpr size_t kDecodedHeadFactor = 8;
 // A request that is kept while its call waits for an answer has no larger buffer than this.
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
 // What a client is told of an error; gRPC clients refuse headers of more than 16 KiB, and escapes
@@ -36,6 +46,10 @@ constexpr int32_t kStreamMax = INT32_MAX;
 
 const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
 const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");
+const nghttp2_nv kPlainText = StaticHeader("content-type", "text/plain");
+// What ends a connection whose session cannot go on: GOAWAY, last stream 0, ENHANCE_YOUR_CALM.
+constexpr std::string_view kGoAwayForFlood("\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
+
 const nghttp2_nv kGrpcStatusOk = StaticHeader("grpc-status", "0");
 
 std::string_view CodeText(absl::StatusCode code) {
@@ -64,6 +78,17 @@ struct ServerConnection::Callbacks {
     return static_cast<ServerCall*>(nghttp2_session_get_stream_user_data(session, stream));
   }
 
+  // nghttp2 ignores a stream that is opened behind one with a greater number; RFC 9113, 5.1.1 has a
+  // connection error for it. Numbers of streams that it has forgotten must not be taken for these.
+  static int OnBeginFrame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
+    if (head->type != NGHTTP2_HEADERS || head->stream_id % 2 == 0) return 0;
+    if (!Self(user).opened_.Take(head->stream_id)) {
+      nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+      Self(user).MarkDirty();
+    }
+    return 0;
+  }
+
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (Self(user).going_away_) {
@@ -81,9 +106,11 @@ struct ServerConnection::Callbacks {
                       void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
+      const size_t before = call->head.bytes;
       call->head.Take({reinterpret_cast<const char*>(name), name_size},
                       {reinterpret_cast<const char*>(value), value_size},
                       Self(user).thread_.shared());
+      if (!Self(user).MayGoOn(before, call->head.bytes)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return 0;
   }
@@ -102,12 +129,17 @@ struct ServerConnection::Callbacks {
       Self(user).GoAway();
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_DATA && !ends && frame->hd.length == frame->data.padlen) {
+      Self(user).OnEmptyData();
+      if (!Self(user).flood_.empty()) return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     ServerCall* call = CallOf(session, frame->hd.stream_id);
     if (call == nullptr) return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
       Self(user).OnHeadersEnd(*call);
     }
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) Self(user).OnRequestEnd(*call);
+    if (ends) Self(user).OnRequestEnd(*call);
     return 0;
   }
 
@@ -148,6 +180,7 @@ struct ServerConnection::Callbacks {
     static const SessionCallbacks* callbacks = [] {
       auto* made = new SessionCallbacks;
       MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&made->get), 0);
+      nghttp2_session_callbacks_set_on_begin_frame_callback(made->get, OnBeginFrame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(made->get, OnBeginHeaders);
       nghttp2_session_callbacks_set_on_header_callback(made->get, OnHeader);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made->get, OnData);
@@ -166,10 +199,11 @@ ServerConnection::ServerConnection(ServerThread& thread, uint64_t id,
       id_(id),
       transport_(std::move(transport)),
       keepalive_(thread.shared().options.keepalive_idle, thread.shared().options.keepalive_timeout,
-                 SystemClock().Now()) {
+                 SystemClock().Now()),
+      empty_data_(kEmptyDataBurst, kEmptyDataPerSecond, SystemClock().Now()),
+      long_heads_(kLongHeadsBurst, kLongHeadsPerSecond, SystemClock().Now()) {
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
-  nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
   MOKV_CHECK_EQ(nghttp2_session_server_new2(&session_, Callbacks::Get(), this, option), 0);
   nghttp2_option_del(option);
@@ -209,13 +243,29 @@ void ServerConnection::OnBytes(std::string_view bytes) {
   keepalive_.OnBytes(turn_time_);
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  if (result < 0) {
+  if (!flood_.empty()) {
+    CountBroken(flood_);
+    transport_->Send(kGoAwayForFlood);
+    Close();
+  } else if (result < 0) {
     CountBroken(nghttp2_strerror(static_cast<int>(result)));
     Close();
   } else if (nghttp2_session_get_outbound_queue_size(session_) > kQueuedFramesMax) {
     CountBroken("the client does not read");
     Close();
   }
+}
+
+void ServerConnection::OnEmptyData() {
+  if (!empty_data_.Allows(turn_time_)) flood_ = "DATA frames without data";
+}
+
+bool ServerConnection::MayGoOn(size_t before, size_t now) {
+  const size_t limit = thread_.shared().options.header_bytes_max;
+  if (now <= limit) return true;
+  if (before <= limit && !long_heads_.Allows(turn_time_)) flood_ = "headers over the limit";
+  if (now > kDecodedHeadFactor * limit) flood_ = "headers far over the limit";
+  return flood_.empty();
 }
 
 void ServerConnection::CountBroken(std::string_view reason) {
@@ -290,14 +340,16 @@ void ServerConnection::OnHeadersEnd(ServerCall& call) {
   if (refusal->http_status == "200") {
     Fail(call, std::move(refusal->status));
   } else {
+    // Answered once the request has ended: not every client reads before that.
     call.status = std::move(refusal->status);
-    SubmitHttpError(call, refusal->http_status);
+    call.http_status = refusal->http_status;
   }
 }
 
 void ServerConnection::OnData(ServerCall& call, std::string_view bytes) {
   call.progress = turn_time_;
-  if (call.state != ServerCall::State::kReceiving) return;  // Answered already, with an error.
+  // Answered already, with an error, or going to be.
+  if (call.state != ServerCall::State::kReceiving || !call.http_status.empty()) return;
   call.request += bytes;
   assembly_bytes_ += bytes.size();
   const Server::Options& options = thread_.shared().options;
@@ -313,6 +365,7 @@ void ServerConnection::OnRequestEnd(ServerCall& call) {
   call.request_ended = true;
   assembly_bytes_ -= call.request.size();
   if (call.state != ServerCall::State::kReceiving) return;
+  if (!call.http_status.empty()) return SubmitHttpError(call);
   if (absl::Status status = CheckMessage(call.request); !status.ok()) {
     Fail(call, std::move(status));
     return;
@@ -373,10 +426,14 @@ void ServerConnection::Fail(ServerCall& call, absl::Status status) {
   MarkDirty();
 }
 
-void ServerConnection::SubmitHttpError(ServerCall& call, std::string_view status) {
+void ServerConnection::SubmitHttpError(ServerCall& call) {
   call.state = ServerCall::State::kAnswering;
-  const nghttp2_nv headers[] = {CopiedHeader(":status", status)};
-  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
+  call.response = fmt::format("{}\n", MessageOf(call.status));
+  const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText};
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &call;
+  provider.read_callback = Callbacks::ReadData;
+  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), &provider);
   MarkDirty();
 }
 
@@ -401,8 +458,11 @@ ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t
   std::memcpy(buffer, call.response.data() + call.response_sent, taken);
   call.response_sent += taken;
   if (taken == left && call.source == nullptr) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    SubmitTrailers(call);
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (call.http_status.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      SubmitTrailers(call);
+    }
   }
   // Most unary answers leave at once; for them the time is not worth asking.
   if (taken < left || call.source != nullptr) call.progress = SystemClock().Now();

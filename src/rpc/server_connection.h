@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "net/transport.h"
+#include "rpc/flood_guard.h"
 #include "rpc/keepalive.h"
 #include "rpc/server_call.h"
 #include "rpc/server_thread.h"
@@ -52,6 +53,26 @@ class ServerConnection final : private net::Transport::Handler {
   void Close();
 
  private:
+  // Numbers of streams that the client has opened, as far as they tell which it has skipped.
+  class OpenedStreams {
+   public:
+    // False: it skipped this one before.
+    bool Take(int32_t stream) {
+      if (stream <= last_) return stream < skipped_begin_ || stream >= skipped_end_;
+      if (stream > last_ + 2) {
+        skipped_begin_ = last_ + 2;
+        skipped_end_ = stream;
+      }
+      last_ = stream;
+      return true;
+    }
+
+   private:
+    int32_t last_ = -1;
+    int32_t skipped_begin_ = 0;  // The newest gap.
+    int32_t skipped_end_ = 0;
+  };
+
   struct Callbacks;  // nghttp2's callbacks, which are plain functions.
 
   // Finished calls kept for reuse.
@@ -74,7 +95,11 @@ class ServerConnection final : private net::Transport::Handler {
   void SubmitData(ServerCall& call);
   void SubmitTrailers(ServerCall& call);
   // Whole answer without a gRPC status, for clients that do not speak gRPC.
-  void SubmitHttpError(ServerCall& call, std::string_view status);
+  void SubmitHttpError(ServerCall& call);
+  void OnEmptyData();
+  // A header has brought a request from `before` to `now` bytes of headers. False: it has passed
+  // the limit so often, or so far, that the connection ends.
+  bool MayGoOn(size_t before, size_t now);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
   ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
@@ -87,6 +112,11 @@ class ServerConnection final : private net::Transport::Handler {
   std::unique_ptr<net::Transport> transport_;
   nghttp2_session* session_ = nullptr;
   Keepalive keepalive_;
+  OpenedStreams opened_;
+  FloodGuard empty_data_;
+  FloodGuard long_heads_;
+  // Of what, once there is one: nghttp2's callback then returns an error, and the connection ends.
+  std::string_view flood_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
   ServerCall* open_calls_ = nullptr;

@@ -1,6 +1,7 @@
 """Nodes that come back at other addresses: an address is a hint, a member is its name and its data
 directory. And copies of a data directory, which are no members."""
 
+import pathlib
 import shutil
 import unittest
 
@@ -57,6 +58,15 @@ class MoveTest(unittest.TestCase):
                 self.assertEqual(get(client, "key").value, node.name.encode())
         nodes.check_equal()
 
+    def check_remembered(self, nodes, moved):
+        """The others would find it there after a restart of their own."""
+        for node in nodes.followers(moved):
+            peers = pathlib.Path(node.settings["data-dir"]) / "serf-peers"
+            wait_for(
+                lambda: f":{serf_port(moved)}" in peers.read_text(),
+                f"{node.name} to remember where {moved.name} is",
+            )
+
     # Goal: each role alone, killed, and back elsewhere.
     def test_one_after_the_other(self):
         with GossipCluster(3) as nodes:
@@ -67,6 +77,7 @@ class MoveTest(unittest.TestCase):
                 nodes.introduce(node)
                 node.launch().wait_until_ready()
                 self.check_moved(nodes)
+                self.check_remembered(nodes, node)
 
     # Goal:   a cluster forms again although no address of its configuration is true any more.
     # Method: all are killed and come back with other ports; gossip is encrypted, and names are used.

@@ -35,6 +35,8 @@ class PartitionTest(unittest.TestCase):
         self.addCleanup(network.__exit__)
         nodes = Cluster(size, addresses=network.address_of, **settings)
         network.nodes = nodes.nodes
+        for node in nodes.nodes:
+            network.address_of(node)
         self.addCleanup(self.close, nodes)
         nodes.start()
         return network, nodes

@@ -32,6 +32,8 @@ START_SECONDS_MAX = 30  # Generous: a loaded machine, a build with sanitizers.
 STOP_SECONDS_MAX = 30
 CALL_SECONDS_MAX = 30
 
+OTHER_HOST = "127.0.0.2"  # Where a test may listen in a node's stead; certificates name it, too.
+
 _scratch = tempfile.mkdtemp(prefix="mokv-e2e-")
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 
@@ -157,7 +159,7 @@ def make_certificates():
     directory = scratch_directory("certs")
     subprocess.run(
         [MOKVCTL, "cert", "init"],
-        env=clean_environment(directory, CERT_DIR=str(directory)),
+        env=clean_environment(directory, CERT_DIR=str(directory), CERT_HOSTS=OTHER_HOST),
         check=True,
         stdout=subprocess.DEVNULL,
     )

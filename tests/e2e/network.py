@@ -1,7 +1,8 @@
 """The network between the nodes of a cluster, with cables that can be cut.
 
-Nodes are members under addresses of listeners here, which pass the bytes on; clients dial the nodes
-themselves. Who has dialed is found out by the owner of the connection's other end in /proc.
+Nodes advertise another loopback address than the one that they are bound to. Listeners here have it,
+at the same port, and pass the bytes on; clients dial the nodes themselves. Who has dialed is found out
+by the owner of the connection's other end in /proc.
 
 A cut is silent, as that of a cable: nothing is closed, what was sent waits until the cut is healed.
 """
@@ -14,6 +15,7 @@ import threading
 import harness
 
 _CHUNK_BYTES = 1 << 16
+_HOST = harness.OTHER_HOST
 
 
 def _inode_of(local_port, remote_port):
@@ -60,9 +62,10 @@ class Network:
 
     def address_of(self, node):
         if node.name not in self._addresses:
-            port = harness.free_port()
-            self._call(self._listen(node, port))
-            self._addresses[node.name] = f"127.0.0.1:{port}"
+            serf_port = node.settings["bind-addr"].rpartition(":")[2]
+            node.settings["advertise-addr"] = f"{_HOST}:{serf_port}"
+            self._call(self._listen(node, node.rpc_port))
+            self._addresses[node.name] = f"{_HOST}:{node.rpc_port}"
         return self._addresses[node.name]
 
     # -- Cables.
@@ -117,7 +120,7 @@ class Network:
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", port, limit=_CHUNK_BYTES)
+        server = await asyncio.start_server(serve, _HOST, port, limit=_CHUNK_BYTES)
         self._servers.append(server)
 
     async def _pass_on(self, target, port, reader, writer):
