@@ -95,8 +95,12 @@ int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string&
   if (format == CtlFormat::kJson) {
     PrintLine(ItemJson(*item));
   } else {
-    PrintRaw(item->value());
-    if (OutputIsTerminal()) PrintRaw("\n");
+    // A value of several lines is shown as such; what would garble a terminal is not.
+    if (OutputIsTerminal()) {
+      PrintLine(Escaped(item->value(), "\n\t"));
+    } else {
+      PrintRaw(item->value());
+    }
   }
   return kCtlDone;
 }
@@ -139,7 +143,7 @@ int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::stri
 }
 
 int CtlList(const CtlConnection& connection, CtlFormat format, const std::string& prefix,
-            bool stale) {
+            bool stale, bool null_separated) {
   const auto client = CtlClient::Create(connection);
   if (!client.ok()) return ComplainOfUsage(client.status());
   api::ListRequest request;
@@ -153,6 +157,10 @@ int CtlList(const CtlConnection& connection, CtlFormat format, const std::string
           all_parsed = false;
         } else if (format == CtlFormat::kJson) {
           PrintLine(ItemJson(item));
+        } else if (null_separated) {
+          PrintRaw(item.key() + '\0' + item.value() + '\0');
+        } else if (OutputIsTerminal()) {
+          PrintLine(Escaped(item.key(), "") + "\t" + Escaped(item.value(), ""));
         } else {
           PrintLine(item.key() + "\t" + item.value());
         }

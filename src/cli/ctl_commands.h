@@ -17,8 +17,10 @@ int CtlSet(const CtlConnection& connection, CtlFormat format, const std::string&
            const std::string& value, std::optional<uint64_t> expected_revision);
 int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::string& key,
               std::optional<uint64_t> expected_revision);
+// One item a line: key, tab, value, with control bytes escaped on a terminal. `null_separated`:
+// keys and values as they are, each with a NUL behind it.
 int CtlList(const CtlConnection& connection, CtlFormat format, const std::string& prefix,
-            bool stale);
+            bool stale, bool null_separated);
 int CtlStatus(const CtlConnection& connection, CtlFormat format);
 
 int CtlMemberList(const CtlConnection& connection, CtlFormat format);

@@ -9,6 +9,7 @@
 #include "api/kv.pb.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace mokv {
 
@@ -49,6 +50,28 @@ void PrintLine(std::string_view line) {
 }
 
 bool OutputIsTerminal() { return isatty(STDOUT_FILENO) == 1; }
+
+std::string Escaped(std::string_view bytes, std::string_view kept) {
+  const bool is_text = IsUtf8(bytes);
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (kept.find(c) != std::string_view::npos) {
+      out += c;
+    } else if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_text)) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
 
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;

@@ -35,6 +35,9 @@ std::string ItemJson(const api::GetResponse& item);
 void PrintRaw(std::string_view bytes);
 void PrintLine(std::string_view line);
 bool OutputIsTerminal();
+// For a terminal: backslashes and control bytes but `kept`, and what is not UTF-8, as \n, \x1b and
+// so on, from which the bytes can be told.
+std::string Escaped(std::string_view bytes, std::string_view kept);
 
 // Columns aligned; the first row is the heading.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/logging.h"
+#include "base/standard_streams.h"
 #include "base/status.h"
 #include "node/config.h"
 #include "node/log_thread.h"
@@ -36,6 +37,7 @@ int Complain(const absl::Status& status, int exit_code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mokv::OpenStandardStreams();
   const absl::StatusOr<mokv::ParsedCommandLine> parsed =
       mokv::ParseCommandLine(argc, argv, mokv::CurrentEnvironment());
   if (!parsed.ok()) return Complain(parsed.status(), kExitUsage);
@@ -65,13 +67,15 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A terminal that closes must not end a node without a goodbye.
+  signal(SIGHUP, SIG_IGN);
 
   // Before the threads that log, and gone after them.
   const mokv::LogThread log_thread;
   absl::StatusOr<std::unique_ptr<mokv::Node>> node = mokv::Node::Start(config);
   if (!node.ok()) return Complain(node.status(), kExitFailure);
-  int signal = 0;
-  sigwait(&signals, &signal);
+  int received = 0;
+  sigwait(&signals, &received);
   // Whoever asks twice does not want to wait.
   struct sigaction now {};
   now.sa_handler = SIG_DFL;

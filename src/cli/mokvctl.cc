@@ -1,9 +1,12 @@
 // mokvctl: the tool for people. This file is its command line; ctl_commands.h is what it does.
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
+#include "base/standard_streams.h"
 #include "cli/ctl_commands.h"
 #include "cli/log_dump.h"
 
@@ -21,6 +24,7 @@ struct CommandLine {
   std::string value;
   std::string prefix;
   bool stale = false;
+  bool null_separated = false;
   uint64_t expect = 0;
   std::string directory;
   std::string name;
@@ -60,12 +64,32 @@ void AddGlobalOptions(CLI::App& app, CommandLine& line) {
       ->transform(CLI::AsNumberWithUnit(
           std::map<std::string, double>{{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}}))
       ->check(CLI::PositiveNumber)
-      ->default_str("5s");
-  app.add_option("-o,--output", line.format, "text or json")
+      ->option_text("DURATION=5s (Env:MOKVCTL_TIMEOUT)");
+  app.add_option("-o,--output", line.format, "How results are shown")
       ->envname("MOKVCTL_OUTPUT")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, CtlFormat>{{"text", CtlFormat::kText}, {"json", CtlFormat::kJson}}))
-      ->default_str("text");
+      ->option_text("text|json=text (Env:MOKVCTL_OUTPUT)");
+}
+
+// The last of repeated options wins, as people expect who add one to an alias of theirs.
+void LetTheLastWin(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    const bool is_single = option->get_items_expected_max() == 1 && !option->get_positional();
+    if (is_single) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  }
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    LetTheLastWin(*command);
+  }
+}
+
+// CLI11 misses a command before it wonders about a word that is none.
+std::optional<std::string> UnknownCommand(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_name() != "RequiredError") return std::nullopt;
+  for (const std::string& word : app.remaining(/*recurse=*/true)) {
+    if (!word.starts_with('-')) return word;
+  }
+  return std::nullopt;
 }
 
 void AddKeyCommands(CLI::App& app, CommandLine& line) {
@@ -102,8 +126,12 @@ void AddKeyCommands(CLI::App& app, CommandLine& line) {
   CLI::App* list = app.add_subcommand("list", "Print keys and values, one item a line");
   list->add_option("PREFIX", line.prefix);
   list->add_flag("--stale", line.stale, "What the asked node has, perhaps behind the others");
+  list->add_flag("-0", line.null_separated,
+                 "End each key and each value with a NUL byte, as they are, for programs");
   list->callback([&line] {
-    line.run = [&line] { return CtlList(line.connection, line.format, line.prefix, line.stale); };
+    line.run = [&line] {
+      return CtlList(line.connection, line.format, line.prefix, line.stale, line.null_separated);
+    };
   });
 }
 
@@ -177,6 +205,7 @@ void AddOperatorCommands(CLI::App& app, CommandLine& line) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mokv::OpenStandardStreams();
   CLI::App app(
       "Talks to a mökv cluster.\nExit status: 0 done; 1 not found or refused; 2 usage; "
       "3 unreachable or timed out.",
@@ -189,9 +218,15 @@ int main(int argc, char** argv) {
   AddKeyCommands(app, line);
   AddClusterCommands(app, line);
   AddOperatorCommands(app, line);
+  LetTheLastWin(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const std::optional<std::string> word = UnknownCommand(app, error)) {
+      std::fprintf(stderr, "mokvctl: there is no command '%s'; see mokvctl --help\n",
+                   word->c_str());
+      return mokv::kCtlUsage;
+    }
     return app.exit(error) == 0 ? mokv::kCtlDone : mokv::kCtlUsage;
   }
   line.connection.timeout = std::chrono::duration_cast<mokv::Duration>(

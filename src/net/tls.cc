@@ -147,8 +147,13 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
   if (SSL_CTX_use_PrivateKey_file(context_, files.key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(context_) != 1) {
     const unsigned long code = ERR_peek_error();
-    if (ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH ||
-        ERR_GET_REASON(code) == X509_R_KEY_TYPE_MISMATCH) {
+    const int reason = ERR_GET_REASON(code);
+    // OpenSSL drops a certificate that a key does not fit, or keeps the two apart if they are of
+    // different kinds, and then misses the one or the other.
+    const bool misses_one =
+        ERR_GET_LIB(code) == ERR_LIB_SSL &&
+        (reason == SSL_R_NO_CERTIFICATE_ASSIGNED || reason == SSL_R_NO_PRIVATE_KEY_ASSIGNED);
+    if (misses_one || reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH) {
       ERR_clear_error();
       return InvalidArgument("key {} does not belong to certificate {}", files.key_file,
                              files.certificate_file);

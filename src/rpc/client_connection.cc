@@ -262,6 +262,7 @@ void ClientConnection::OnStreamClose(ClientCall& call, uint32_t http2_error) {
 }
 
 void ClientConnection::OnBytes(std::string_view bytes) {
+  heard_ = true;
   const std::shared_ptr<bool> alive = alive_;
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
@@ -313,13 +314,16 @@ void ClientConnection::Abort(const absl::Status& reason) { EndAll(reason); }
 
 void ClientConnection::EndAll(const absl::Status& reason) {
   ended_ = true;
+  // TLS 1.3 lets a client speak before the server has accepted its certificate. A server's first
+  // bytes are its settings: a refusal without them came before anything was looked at.
+  const bool refused = transport_->refused_by_tls() && !heard_;
   transport_->Close();
   auto calls = std::move(calls_->by_stream);
   calls_->by_stream.clear();
   for (auto& [stream, call] : calls) {
     if (!call->failure.ok()) {
       call->Finish(call->failure);
-    } else if (call->sent) {
+    } else if (call->sent && !refused) {
       call->Finish(
           absl::Status(reason.code(), fmt::format("{} (outcome unknown)", MessageOf(reason))));
     } else {

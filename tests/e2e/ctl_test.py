@@ -1,0 +1,125 @@
+"""mokvctl as people meet it: at a terminal, in a pipe, with wrong words and wrong certificates."""
+
+import os
+import pty
+import signal
+import subprocess
+import unittest
+
+import cluster
+import harness
+from harness import MOKV, MOKVCTL, Node, clean_environment, put, wait_for
+
+
+def run(node, *arguments, terminal=False, cert="root-client", key=None, certs=None):
+    """Exit status, standard output and standard error; output as on a terminal, or raw."""
+    certs = certs or node.certs
+    command = [MOKVCTL, "--endpoints", node.address, "--timeout", "20s"]
+    command += ["--cacert", node.certs.path("ca.pem"), "--cert", certs.path(f"{cert}.pem")]
+    command += ["--key", certs.path(f"{key or cert}-key.pem"), *arguments]
+    environment = clean_environment(node.directory)
+    if not terminal:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr.decode()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        pass  # The other end has gone.
+    os.close(ours)
+    error = process.stderr.read().decode()
+    process.stderr.close()
+    return process.wait(60), shown.replace(b"\r\n", b"\n"), error
+
+
+class CtlTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node().start()
+        cls.addClassCleanup(cls.node.kill)
+
+    def test_an_unknown_command_is_named(self):
+        for words in (["frobnicate"], ["member", "frobnicate"], ["frobnicate", "--timeout", "5s"]):
+            status, _, error = run(self.node, *words)
+            self.assertEqual(status, 2, words)
+            self.assertIn("no command 'frobnicate'", error)
+        status, _, error = run(self.node, "member")
+        self.assertEqual(status, 2)
+        self.assertNotIn("no command", error)
+
+    def test_the_last_of_repeated_options_wins(self):
+        with self.node.client() as client:
+            put(client, "repeated", b"value")
+        status, out, error = run(self.node, "--timeout", "1ms", "--timeout", "20s", "get", "repeated")
+        self.assertEqual((status, out), (0, b"value"), error)
+
+    def test_the_help_is_for_people(self):
+        _, out, _ = run(self.node, "--help")
+        self.assertNotIn(b"->", out)
+        self.assertNotIn(b"[UNIT]", out)
+        self.assertIn(b"text|json", out)
+        self.assertIn(b"DURATION", out)
+
+    # Goal: what is shown on a terminal can be told apart, and does nothing to it.
+    def test_list_and_get_escape_for_terminals_alone(self):
+        with self.node.client() as client:
+            put(client, "l/a\tb", b"1\n2\x1b[2J\\\xff")
+            put(client, "l/ö", "ü".encode())
+        raw = b"l/a\tb\t1\n2\x1b[2J\\\xff\n" + "l/ö\tü\n".encode()
+        self.assertEqual(run(self.node, "list", "l/")[1], raw)
+        shown = b"l/a\\tb\t1\\n2\\x1b[2J\\\\\\xff\n" + "l/ö\tü\n".encode()
+        self.assertEqual(run(self.node, "list", "l/", terminal=True)[1], shown)
+        separated = b"l/a\tb\x001\n2\x1b[2J\\\xff\x00" + "l/ö\x00ü\x00".encode()
+        self.assertEqual(run(self.node, "list", "-0", "l/")[1], separated)
+        self.assertEqual(run(self.node, "get", "l/a\tb")[1], b"1\n2\x1b[2J\\\xff")
+        self.assertEqual(run(self.node, "get", "l/a\tb", terminal=True)[1],
+                         b"1\n2\\x1b[2J\\\\\\xff\n")
+
+    def test_a_key_of_another_certificate_is_named(self):
+        status, _, error = run(self.node, "get", "k", key="nobody-client")
+        self.assertEqual(status, 2)
+        self.assertIn("nobody-client-key.pem does not belong to certificate", error)
+
+    # Goal: a write that was refused with the handshake is certainly not done.
+    def test_a_refused_certificate_leaves_no_doubt(self):
+        strangers = harness.make_certificates()
+        status, _, error = run(self.node, "set", "k", "v", certs=strangers)
+        self.assertEqual(status, 3)
+        self.assertNotIn("outcome unknown", error)
+        self.assertNotEqual(error, "")
+
+
+class StreamsTest(unittest.TestCase):
+    # Goal:   files and sockets never get the numbers of standard streams.
+    # Method: the node is started without any, and what has these numbers is looked at.
+    def test_a_node_without_standard_streams(self):
+        node = Node()
+        node.write_config()
+        command = [MOKV, "--config-file", str(node.config_file)]
+        # Python opens what it is not given; a shell hands on what is closed.
+        node.process = subprocess.Popen(
+            ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+            env=clean_environment(node.directory),
+        )
+        harness._processes.append(node.process)
+        with node:
+            wait_for(node._is_ready, "the node to be ready")
+            for stream in (0, 1, 2):
+                self.assertEqual(os.readlink(f"/proc/{node.process.pid}/fd/{stream}"), "/dev/null")
+            self.assertEqual(node.stop(), 0)
+
+    def test_a_closed_terminal_ends_no_node(self):
+        with Node() as node:
+            node.process.send_signal(signal.SIGHUP)
+            with node.client() as client:
+                put(client, "k")
+            self.assertEqual(node.stop(), 0)
+            self.assertIn("stopped", node.log())
+
+
+if __name__ == "__main__":
+    cluster.main()
