@@ -10,6 +10,7 @@
 #include "base/logging.h"
 #include "base/standard_streams.h"
 #include "base/status.h"
+#include "node/check_start.h"
 #include "node/config.h"
 #include "node/log_thread.h"
 #include "node/node.h"
@@ -49,6 +50,9 @@ int main(int argc, char** argv) {
     case mokv::ParsedCommandLine::Action::kCheckConfig:
       for (const std::string& warning : config.warnings) {
         std::fprintf(stderr, "mokv: warning: %s\n", warning.c_str());
+      }
+      if (const absl::Status status = mokv::CheckStart(config); !status.ok()) {
+        return Complain(status, kExitFailure);
       }
       std::puts("configuration is valid");
       return EXIT_SUCCESS;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "node/gossip_keys.h"
 #include "serf/keyring_file.h"
 #include "serf/shell/socket_address.h"
 
@@ -72,21 +73,6 @@ absl::StatusOr<std::unique_ptr<Gossip>> Gossip::Create(const Config& config, Par
   return gossip;
 }
 
-absl::StatusOr<std::vector<std::string>> Gossip::LoadKeys() const {
-  if (!config_.serf_encrypt_key.empty()) {
-    return serf::ParseKeyringFile("[\"" + config_.serf_encrypt_key + "\"]");
-  }
-  if (config_.serf_keyring_file.empty()) return std::vector<std::string>();
-  MOKV_ASSIGN_OR_RETURN(const std::string text,
-                        PosixFileSystem().ReadFile(config_.serf_keyring_file));
-  auto keys = serf::ParseKeyringFile(text);
-  if (!keys.ok()) {
-    return InvalidArgument("serf-keyring-file {}: {}", config_.serf_keyring_file,
-                           MessageOf(keys.status()));
-  }
-  return keys;
-}
-
 absl::Status Gossip::MakeAgent() {
   serf::Agent::Options options;
   options.node_name = config_.node_name;
@@ -99,9 +85,10 @@ absl::Status Gossip::MakeAgent() {
     const MutexLock lock(mutex_);
     options.tags = tags_;
   }
-  MOKV_ASSIGN_OR_RETURN(options.encryption_keys, LoadKeys());
+  MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
+  options.encryption_keys = std::move(keys.keys);
   if (!config_.serf_keyring_file.empty()) {
-    MOKV_ASSIGN_OR_RETURN(keyring_text_, PosixFileSystem().ReadFile(config_.serf_keyring_file));
+    keyring_text_ = std::move(keys.file_text);
     options.keyring_path = config_.serf_keyring_file;
   }
   options.peers_path = config_.data_dir + "/serf-peers";
@@ -290,10 +277,21 @@ void Gossip::Request(replica::AdminRequest request) {
 // written to it by the agent.
 void Gossip::WatchKeyring() {
   if (config_.serf_keyring_file.empty()) return;
-  const absl::StatusOr<std::string> text = PosixFileSystem().ReadFile(config_.serf_keyring_file);
-  if (!text.ok() || *text == keyring_text_) return;
-  keyring_text_ = *text;
-  absl::StatusOr<std::vector<std::string>> keys = serf::ParseKeyringFile(*text);
+  // A disk that hangs must not make this thread late: others would take the node for dead.
+  if (std::exchange(reading_keyring_, true)) return;
+  parts_.files->Post([this] {
+    auto text = PosixFileSystem().ReadFile(config_.serf_keyring_file);
+    pool_.thread(0).Post([this, text = std::move(text)] {
+      reading_keyring_ = false;
+      if (text.ok()) UseKeyring(*text);
+    });
+  });
+}
+
+void Gossip::UseKeyring(const std::string& text) {
+  if (text == keyring_text_) return;
+  keyring_text_ = text;
+  absl::StatusOr<std::vector<std::string>> keys = serf::ParseKeyringFile(text);
   if (!keys.ok()) {
     LogError("serf-keyring-file was changed, but cannot be used; the old keys stay",
              {{"file", config_.serf_keyring_file}, {"reason", MessageOf(keys.status())}});

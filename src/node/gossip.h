@@ -29,7 +29,7 @@ class Gossip {
  public:
   struct Parts {
     replica::Replica* replica;
-    Executor* files;  // Writes keys and remembered peers.
+    Executor* files;  // Reads and writes keys, writes remembered peers.
     std::string instance_id;
     std::string rpc_address;
     std::string version;
@@ -62,7 +62,6 @@ class Gossip {
   Gossip(const Config& config, Parts parts);
 
   absl::Status MakeAgent();
-  absl::StatusOr<std::vector<std::string>> LoadKeys() const;
   void UpdateTags();
   void LookAgain();
   void Look();
@@ -70,6 +69,7 @@ class Gossip {
   void JoinAgain(MonotonicTime now, const std::vector<GossipNode>& nodes);
   void Request(replica::AdminRequest request);
   void WatchKeyring();
+  void UseKeyring(const std::string& text);
 
   const Config config_;
   const Parts parts_;
@@ -86,6 +86,7 @@ class Gossip {
   // Serf thread only.
   Reconciler reconciler_;
   std::string keyring_text_;
+  bool reading_keyring_ = false;
   std::map<std::string, std::string> told_;  // What was logged last of a node, by name.
   std::vector<GossipNode> nodes_;            // As `on_nodes` was told last.
   std::vector<net::HostPort> join_;          // start-join-addrs.

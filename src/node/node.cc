@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "net/listener.h"
 #include "net/worker.h"
+#include "node/authorizer_setup.h"
 #include "node/gossip.h"
 #include "node/identity.h"
 #include "node/log_thread.h"
@@ -60,17 +61,6 @@ void EndAtOnce(std::string_view reason) {
   LogError("the node cannot go on; stopping", {{"reason", reason}});
   FlushLogBeforeExit();
   std::_Exit(EXIT_FAILURE);
-}
-
-absl::StatusOr<std::shared_ptr<const auth::Authorizer>> LoadAuthorizer(const Config& config) {
-  if (config.acl_model_file.empty()) {
-    LogWarn("no acl-model-file and acl-policy-file: every authenticated subject may do everything");
-    return auth::Authorizer::AllowAll();
-  }
-  FileSystem& files = PosixFileSystem();
-  MOKV_ASSIGN_OR_RETURN(const std::string model, files.ReadFile(config.acl_model_file));
-  MOKV_ASSIGN_OR_RETURN(const std::string policy, files.ReadFile(config.acl_policy_file));
-  return auth::Authorizer::Create(model, config.acl_model_file, policy, config.acl_policy_file);
 }
 
 }  // namespace

@@ -160,6 +160,53 @@ class ConfigurationTest(StartTestCase):
         self.assertIn("many", result.stderr)
 
 
+    # Goal: what the check calls valid starts.
+    def test_check_config_checks_what_the_start_checks(self):
+        certs = harness.certificates()
+        files = harness.scratch_directory("check")
+        no_pem = files / "no.pem"
+        no_pem.write_text("this is no PEM\n")
+        locked = files / "locked-key.pem"
+        subprocess.run(
+            ["openssl", "pkey", "-in", certs.path("server-key.pem"), "-aes128", "-passout",
+             "pass:secret", "-out", str(locked)],
+            check=True,
+        )
+        short_policy = files / "policy.csv"
+        short_policy.write_text("p, root, *, produce\np, root, *\n")
+        no_keys = files / "keys.json"
+        no_keys.write_text('["short"]')
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for settings, words in (
+            ({"server_tls_key_file": certs.path("peer-key.pem")}, ["peer-key.pem", "belong"]),
+            ({"server_tls_key_file": str(locked)}, [str(locked)]),
+            ({"server_tls_cert_file": str(no_pem)}, [str(no_pem)]),
+            ({"peer_tls_ca_file": str(no_pem)}, [str(no_pem)]),
+            ({"acl_policy_file": str(short_policy)}, [f"{short_policy}:2"]),
+            ({"serf_keyring_file": str(no_keys)}, ["serf-keyring-file", str(no_keys)]),
+            ({"rpc_port": port}, ["rpc-port", str(port)]),
+            ({"metrics_port": port}, ["metrics-port", str(port)]),
+            ({"bind_addr": f"127.0.0.1:{port}"}, ["bind-addr", str(port)]),
+        ):
+            with self.subTest(settings):
+                node = harness.Node(**settings)
+                node.write_config()
+                result = run("--config-file", str(node.config_file), "--check-config")
+                self.assertEqual(result.returncode, 1, result.stdout)
+                for word in words:
+                    self.assertIn(word, result.stderr)
+                self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+
+    def test_check_config_beside_the_running_node(self):
+        with harness.Node() as node:
+            result = run("--config-file", str(node.config_file), "--check-config")
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+
 class CertificateTest(StartTestCase):
     def test_key_of_another_certificate(self):
         certs = harness.certificates()

@@ -1,0 +1,17 @@
+// `--check-config`: whether a node with this configuration would start, as far as can be told
+// without starting it and without changing anything.
+//
+// Errors: those of the start, naming setting and file.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include "node/config.h"
+
+namespace mokv {
+
+// Loads certificates, keys, model, policy and gossip keys, reads whose data-dir it is, and binds
+// each port for a moment, unless a node that runs with this configuration has them.
+absl::Status CheckStart(const Config& config);
+
+}  // namespace mokv
