@@ -126,10 +126,15 @@ CampaignResult RunSeeds(const CampaignOptions& options) {
   return result;
 }
 
+bool IsNeverMet(raft::Mutation mutation) {
+  return mutation == raft::Mutation::kLossForgotten || mutation == raft::Mutation::kLossNotReset;
+}
+
 std::vector<Caught> CatchMutations(uint64_t seeds_max, size_t processes, bool quiet) {
   std::vector<Caught> all;
   Progress progress(quiet);
   for (const raft::MutationInfo& mutation : raft::kMutations) {
+    if (IsNeverMet(mutation.mutation)) continue;
     Caught caught{.mutation = mutation};
     Runner runner(processes);
     uint64_t next = 1;

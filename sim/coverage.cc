@@ -22,6 +22,12 @@ void ForEachStat(StatsType& stats, const Visit& visit) {
   visit("messages to a former life", stats.misaddressed);
 }
 
+// Disks keep here what they have synced, whatever else happens: whoever finds a loss is wrong.
+bool IsOfLosses(raft::Point point) {
+  return point == raft::Point::kLossFound || point == raft::Point::kOwnLossFound ||
+         point == raft::Point::kCampaignLacks;
+}
+
 }  // namespace
 
 void Coverage::AddStats(const raft::Stats& stats) {
@@ -46,13 +52,15 @@ std::vector<Counter> CountersOf(const Coverage& coverage) {
   ForEachStat(coverage.core, [&](std::string_view name, uint64_t value) {
     counters.push_back({fmt::format("core: {}", name), value});
   });
-  for (size_t i = 0; i < raft::kPoints; ++i) {
-    counters.push_back({fmt::format("path: {}", raft::kPointTexts[i]), coverage.points[i]});
-  }
   for (Counter& counter : counters) {
     counter.must_be_zero = counter.name == "core: malformed messages";
     counter.may_be_zero = counter.name == "histories too hard to judge" ||
                           counter.name == "runs whose end had no quorum that could lead";
+  }
+  for (size_t i = 0; i < raft::kPoints; ++i) {
+    counters.push_back({.name = fmt::format("path: {}", raft::kPointTexts[i]),
+                        .value = coverage.points[i],
+                        .must_be_zero = IsOfLosses(static_cast<raft::Point>(i))});
   }
   return counters;
 }

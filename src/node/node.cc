@@ -63,6 +63,21 @@ void EndAtOnce(std::string_view reason) {
   std::_Exit(EXIT_FAILURE);
 }
 
+void LogEntriesLost(const std::string& node, const raft::EntriesLost& loss) {
+  if (loss.healed) {
+    return LogInfo("a node has again what it had acknowledged and lost",
+                   {{"lacking", node}, {"acknowledged", loss.acknowledged.value()}});
+  }
+  LogError(
+      "a node lacks entries that it had acknowledged as durable. Was an older copy of its data "
+      "directory put back? It is sent them again, and until then does not serve and gives no vote "
+      "that contradicts them. If nothing was put back, check its disk. If the same may have "
+      "happened on other nodes, compare with a backup: acknowledged writes may be lost",
+      {{"lacking", node},
+       {"log_ends_at", loss.ends_at.value()},
+       {"acknowledged", loss.acknowledged.value()}});
+}
+
 }  // namespace
 
 class Node::Impl {
@@ -229,6 +244,7 @@ void Node::Impl::MakeReplica() {
     LogInfo(leader == config_.node_name ? "this node leads" : "this node follows a leader",
             {{"leader", leader}, {"term", term.value()}});
   };
+  callbacks.on_entries_lost = LogEntriesLost;
   callbacks.on_fatal = [](const absl::Status& reason) { EndAtOnce(MessageOf(reason)); };
   replica::Replica::Options options{.name = config_.node_name,
                                     .instance_id = identity_.instance_id,

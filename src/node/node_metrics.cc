@@ -37,6 +37,12 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+// Of entries up to `through`; at least 1 as long as there is a loss.
+uint64_t Missing(Index through, Index have) {
+  if (through == Index()) return 0;
+  return through > have ? through - have : 1;
+}
+
 void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) {
   const replica::Counters& counters = status.counters;
   const auto gauge = [&](std::string_view name, std::string_view help, uint64_t value) {
@@ -52,6 +58,10 @@ void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) 
         status.commit_index.value());
   gauge("mokv_raft_applied_index", "Last log index applied to the store.",
         status.applied_index.value());
+  gauge("mokv_raft_acknowledged_entries_lost",
+        "Entries that this node had acknowledged and lacks, until it has been sent them again; it "
+        "does not serve meanwhile.",
+        Missing(status.lost_through, status.last_index));
   writer.Counter("mokv_raft_leader_changes_total",
                  "Times that another leader, or one after none, became known here.",
                  counters.leader_changes);
@@ -76,6 +86,10 @@ void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) 
     writer.Gauge("mokv_raft_peer_lag_entries",
                  "Entries of the leader's log that are not known to be on that member.",
                  static_cast<double>(peer.lag_entries), labels);
+    writer.Gauge("mokv_raft_peer_acknowledged_entries_lost",
+                 "Entries that member had acknowledged and lacks, until it has acknowledged them "
+                 "again.",
+                 static_cast<double>(Missing(peer.lost_through, peer.match)), labels);
     writer.Gauge("mokv_raft_peer_alive", "Whether the leader has heard of that member lately.",
                  peer.alive, labels);
   }

@@ -90,10 +90,11 @@ raft::Message AnyMessage() {
       message.body = raft::AppendReply{AnyBool(), Index(Number()), Index(Number()), AnyPosition()};
       break;
     case 6:
-      message.body = raft::Heartbeat{Index(Number()), raft::Round(Number())};
+      message.body = raft::Heartbeat{Index(Number()), raft::Round(Number()), AnyPosition()};
       break;
     case 7:
-      message.body = raft::HeartbeatReply{raft::Round(Number())};
+      message.body = raft::HeartbeatReply{
+          raft::Round(Number()), AnyBool() ? std::optional<Index>(Index(Number())) : std::nullopt};
       break;
     case 8:
       message.body = raft::ReadIndexRequest{AnyContext()};
@@ -142,10 +143,11 @@ struct SameBody {
   }
   bool operator()(const raft::Heartbeat& a) const {
     const auto& b = Other<raft::Heartbeat>();
-    return a.commit == b.commit && a.round == b.round;
+    return a.commit == b.commit && a.round == b.round && a.acknowledged == b.acknowledged;
   }
   bool operator()(const raft::HeartbeatReply& a) const {
-    return a.round == Other<raft::HeartbeatReply>().round;
+    const auto& b = Other<raft::HeartbeatReply>();
+    return a.round == b.round && a.ends_at == b.ends_at;
   }
   bool operator()(const raft::InstallSnapshot&) const { return false; }
   bool operator()(const raft::ReadIndexRequest& a) const {

@@ -68,10 +68,16 @@ struct Encoder {
   bool operator()(const raft::Heartbeat& body) {
     out.mutable_heartbeat()->set_commit(body.commit.value());
     out.mutable_heartbeat()->set_round(body.round.value());
+    if (body.acknowledged != raft::Position()) {
+      Put(body.acknowledged, *out.mutable_heartbeat()->mutable_acknowledged());
+    }
     return true;
   }
   bool operator()(const raft::HeartbeatReply& body) {
     out.mutable_heartbeat_reply()->set_round(body.round.value());
+    if (body.ends_at.has_value()) {
+      out.mutable_heartbeat_reply()->set_ends_at(body.ends_at->value());
+    }
     return true;
   }
   bool operator()(const raft::InstallSnapshot&) { return false; }
@@ -225,11 +231,16 @@ absl::StatusOr<raft::Message> DecodeMessage(const proto::Raft& message,
     }
     case Body::kHeartbeat:
       out.body = raft::Heartbeat{Index(message.heartbeat().commit()),
-                                 raft::Round(message.heartbeat().round())};
+                                 raft::Round(message.heartbeat().round()),
+                                 Get(message.heartbeat().acknowledged())};
       break;
-    case Body::kHeartbeatReply:
-      out.body = raft::HeartbeatReply{raft::Round(message.heartbeat_reply().round())};
+    case Body::kHeartbeatReply: {
+      const proto::HeartbeatReply& reply = message.heartbeat_reply();
+      raft::HeartbeatReply& body =
+          out.body.emplace<raft::HeartbeatReply>(raft::Round(reply.round()));
+      if (reply.has_ends_at()) body.ends_at = Index(reply.ends_at());
       break;
+    }
     case Body::kReadIndexRequest:
       out.body = raft::ReadIndexRequest{Get(message.read_index_request().context())};
       break;

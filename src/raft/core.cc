@@ -360,6 +360,7 @@ Output Core::TakeOutput() {
   }
   TakePersist();
   TakeCommitted();
+  EndOwnLoss();
   TakeStanding();
   UpdateDeadline();
   return std::exchange(output_, Output());
@@ -404,8 +405,11 @@ void Core::TakeCommitted() {
 }
 
 void Core::TakeStanding() {
-  const Standing standing{
-      .role = role_, .term = term_, .leader = leader_, .can_serve = can_serve()};
+  const Standing standing{.role = role_,
+                          .term = term_,
+                          .leader = leader_,
+                          .can_serve = can_serve(),
+                          .lacks_acknowledged = lost_through_ != Position()};
   if (standing == standing_) return;
   standing_ = standing;
   output_.standing = standing;

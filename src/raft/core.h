@@ -11,8 +11,8 @@
 // Errors:    input from peers is never asserted on: what is malformed is dropped and counted.
 //            MOKV_CHECKs are our own invariants and the owner's duties.
 // Parts:     core.cc (dispatch, terms, output), election.cc, follower.cc, replication.cc,
-//            heartbeat.cc (a leader's periodic duties), reads.cc, membership_change.cc,
-//            transfer.cc, snapshots.cc. docs/raft.md has the table of states.
+//            heartbeat.cc (a leader's periodic duties), losses.cc, reads.cc,
+//            membership_change.cc, transfer.cc, snapshots.cc. docs/raft.md has the table of states.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -98,6 +98,8 @@ class Core {
   // While leading: what is known of each other member. Empty otherwise.
   const std::map<NodeId, Progress>& progress() const { return progress_; }
   bool transferring() const { return transfer_.has_value(); }
+  // What this node had acknowledged and lacks, as a leader has told it; 0/0 as a rule.
+  Position lost_through() const { return lost_through_; }
   // Until when a leader may answer reads that see commit() without a round, by this node's clock;
   // zero when it may not. To be published after every turn, before its messages leave.
   MonotonicTime lease_until() const;
@@ -201,6 +203,13 @@ class Core {
   EntryBatch BatchFrom(Index from);
   void On(const Message& message, const AppendReply& reply);
 
+  // --- losses.cc: entries that were acknowledged and are gone.
+  Position AcknowledgedBy(const Progress& progress) const;
+  void NoteLossOf(NodeId peer, Progress& progress, const HeartbeatReply& reply);
+  std::optional<Index> NoteOwnLoss(Position acknowledged);
+  void EndOwnLoss();
+  bool Contradicts(Position last) const;
+
   // --- heartbeat.cc: a leader's periodic duties.
   void LeaderDuties();
   bool HasQuorum() const;
@@ -274,6 +283,9 @@ class Core {
   std::optional<SnapshotMeta> snapshot_;
   ElectionTimer election_timer_;
   MonotonicTime last_leader_contact_;
+  // Acknowledged in this life or a former one, and not in the log. In memory only: a leader tells
+  // it anew after a restart.
+  Position lost_through_;
   MonotonicTime vote_for_nobody_until_;  // Leases: what a former life may have promised.
   bool leader_lost_ = false;             // Its connection has closed and it was not heard since.
   int early_pre_votes_left_ = 0;

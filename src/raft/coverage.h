@@ -26,6 +26,9 @@ namespace mokv::raft {
   X(kCampaignRefused, "an election timeout of one who may not stand")                           \
   X(kCampaignNever, "a member of priority 0 does not stand")                                    \
   X(kCampaignInstalling, "nobody stands while it installs a snapshot")                          \
+  X(kCampaignLacks, "nobody stands while it lacks what it acknowledged")                        \
+  X(kLossFound, "a peer lacks what it acknowledged")                                            \
+  X(kOwnLossFound, "a follower hears that it lacks what it acknowledged")                       \
   X(kCampaignDiskStalls, "nobody stands while its disk hangs")                                  \
   X(kLeaderLost, "the hint that the leader is gone")                                            \
   X(kEarlyPreVote, "a pre-vote before the timeout")                                             \

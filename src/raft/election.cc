@@ -24,6 +24,10 @@ bool Core::CanCampaign() const {
     VISITED(kCampaignInstalling);
     return false;
   }
+  if (Contradicts(log_.last())) {
+    VISITED(kCampaignLacks);
+    return false;
+  }
   if (DiskStalls()) VISITED(kCampaignDiskStalls);
   return !DiskStalls();
 }
@@ -108,7 +112,8 @@ void Core::StartPreVote() {
 
 void Core::On(const Message& message, const PreVoteRequest& request) {
   const bool up_to_date = log_.IsUpToDate(request.last) || MUTATED(kVoteForStaleLog);
-  const bool granted = message.term > term_ && !InLeaderContact() && up_to_date;
+  const bool granted =
+      message.term > term_ && !InLeaderContact() && up_to_date && !Contradicts(request.last);
   // A grant is no promise: nothing is persisted, and others may be granted the same.
   Deliver({.from = options_.id,
            .to = message.from,
@@ -161,7 +166,8 @@ void Core::On(const Message& message, const VoteRequest& request) {
     return Send(message.from, VoteReply{.granted = false});
   }
   const bool free = vote_ == NodeId() || vote_ == message.from || MUTATED(kVoteTwice);
-  const bool up_to_date = log_.IsUpToDate(request.last) || MUTATED(kVoteForStaleLog);
+  const bool up_to_date =
+      (log_.IsUpToDate(request.last) && !Contradicts(request.last)) || MUTATED(kVoteForStaleLog);
   if (!free) VISITED(kVoteNotFree);
   if (!up_to_date) VISITED(kVoteLogBehind);
   if (!free || !up_to_date) return Send(message.from, VoteReply{.granted = false});

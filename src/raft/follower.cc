@@ -84,11 +84,13 @@ void Core::On(const Message& message, const Heartbeat& heartbeat) {
     return;
   }
   HearLeader(message.from);
-  // The leader names no more than it knows this log to share.
+  // The leader names no more than it knows this log to share; unless this is not that log any more.
+  const std::optional<Index> ends_at = NoteOwnLoss(heartbeat.acknowledged);
   const Index commit = std::min(heartbeat.commit, log_.last().index);
-  if (commit > commit_) CommitTo(commit);
+  if (commit > commit_ && !ends_at.has_value()) CommitTo(commit);
   // No promise about the log: this one need not wait for the disk.
-  if (heartbeat.round != Round()) Send(message.from, HeartbeatReply{.round = heartbeat.round});
+  if (heartbeat.round == Round()) return;
+  Send(message.from, HeartbeatReply{.round = heartbeat.round, .ends_at = ends_at});
 }
 
 }  // namespace mokv::raft

@@ -52,7 +52,8 @@ void Core::BroadcastHeartbeat() {
   for (auto& [peer, progress] : progress_) {
     const Index commit = std::min(commit_, progress.match());
     progress.sent_commit = std::max(progress.sent_commit, commit);
-    Send(peer, Heartbeat{.commit = commit, .round = round});
+    Send(peer,
+         Heartbeat{.commit = commit, .round = round, .acknowledged = AcknowledgedBy(progress)});
   }
   ConfirmRounds();  // The only voter needs no answer.
 }
@@ -64,6 +65,7 @@ void Core::On(const Message& message, const HeartbeatReply& reply) {
   progress.last_response = now_;
   const Round round = MUTATED(kReusedReadContext) ? rounds_.last() : reply.round;
   progress.acked_round = std::max(progress.acked_round, round);
+  NoteLossOf(message.from, progress, reply);
   // Nothing heard of what is in flight: an empty append tells whether it was lost. If the log has
   // been cut beyond that, only a (newer) snapshot helps.
   if (progress.OnHeartbeatReply()) {

@@ -49,10 +49,17 @@ struct BodyPrinter {
     return fmt::format("AppendReply rejected {} hint {}", body.rejected, ToString(body.hint));
   }
   std::string operator()(const Heartbeat& body) const {
-    return fmt::format("Heartbeat round {} commit {}", body.round, body.commit);
+    std::string text = fmt::format("Heartbeat round {} commit {}", body.round, body.commit);
+    // Mostly it is the commit index.
+    if (body.acknowledged != Position() && body.acknowledged.index != body.commit) {
+      text += fmt::format(" acknowledged {}", ToString(body.acknowledged));
+    }
+    return text;
   }
   std::string operator()(const HeartbeatReply& body) const {
-    return fmt::format("HeartbeatReply round {}", body.round);
+    std::string text = fmt::format("HeartbeatReply round {}", body.round);
+    if (body.ends_at.has_value()) text += fmt::format(" ends at {}", *body.ends_at);
+    return text;
   }
   std::string operator()(const InstallSnapshot& body) const {
     return fmt::format("InstallSnapshot last {} {}", ToString(body.snapshot.last),

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -71,9 +72,15 @@ struct AppendReply {
 struct Heartbeat {
   Index commit;
   Round round;
+  // The last entry that the follower has acknowledged in this term; 0/0: not told. One who does not
+  // have it is another disk's state than the one that acknowledged: see losses.cc.
+  Position acknowledged = {};
 };
 struct HeartbeatReply {
   Round round;
+  // Only of a follower that lacks what it has acknowledged: its log can equal the leader's up to
+  // here at most.
+  std::optional<Index> ends_at = std::nullopt;
 };
 
 // Figure 5.3. The peer layer sends the snapshot's data along and gives the message to the

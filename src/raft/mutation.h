@@ -47,7 +47,9 @@ namespace mokv::raft {
   X(kSnapshotMovesCommitBack, "an old snapshot is installed over newer entries")                 \
   X(kSnapshotStaleConfiguration, "an installed snapshot leaves the old configuration")           \
   X(kTimeoutNowToLagging, "leadership is handed to a peer that lags")                            \
-  X(kInstanceIgnored, "a wiped disk counts under its old name")
+  X(kInstanceIgnored, "a wiped disk counts under its old name")                                  \
+  X(kLossForgotten, "who lacks what it acknowledged votes as if it never had it")                \
+  X(kLossNotReset, "what a peer acknowledged counts although it has lost it")
 
 enum class Mutation : uint8_t {
   kNone,

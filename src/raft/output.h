@@ -83,9 +83,20 @@ struct EntriesWanted {
 struct Standing {
   Role role = Role::kFollower;
   Term term;
-  NodeId leader;           // 0: none known.
-  bool can_serve = false;  // Leads and has committed in its term.
+  NodeId leader;                    // 0: none known.
+  bool can_serve = false;           // Leads and has committed in its term.
+  bool lacks_acknowledged = false;  // See EntriesLost.
   bool operator==(const Standing&) const = default;
+};
+
+// `node`, this one or a peer of this leader, lacks entries that it had acknowledged as durable: a
+// fault of its disk, or an older copy of it. It is sent them again, and until it has them gives no
+// vote that contradicts them. Told when it is found, and once more when it is `healed`.
+struct EntriesLost {
+  NodeId node;
+  Index ends_at;       // Where its log ended when it was found.
+  Index acknowledged;  // Up to where it had.
+  bool healed = false;
 };
 
 struct Output {
@@ -104,6 +115,7 @@ struct Output {
   std::optional<Standing> standing;
   // A new configuration is in effect (or an old one is again); see Core::membership().
   bool membership_changed = false;
+  std::vector<EntriesLost> losses;
 };
 
 }  // namespace mokv::raft

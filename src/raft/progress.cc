@@ -64,6 +64,7 @@ bool Progress::OnAccepted(Index match) {
   const bool moved = match > match_;
   match_ = std::max(match_, match);
   next_ = std::max(next_, match_.next());
+  if (match_ >= lost_through_) lost_through_ = Index();
   inflight_.FreeThrough(match_);
   heard_since_heartbeat_ = true;
   const bool agreed = state_ == State::kProbe && match >= next_ - 1;
@@ -84,6 +85,8 @@ bool Progress::OnRejected(Index rejected, Index hint) {
     return true;
   }
   if (rejected != next_ - 1) return false;  // The answer to an earlier probe.
+  // An old answer, or what it acknowledged is gone: the next heartbeat tells which.
+  if (rejected <= match_) return false;
   next_ = std::max(match_.next(), std::min(rejected, hint.next()));
   probe_sent_ = false;
   return true;
@@ -105,6 +108,19 @@ void Progress::BecomeProbe() {
   state_ = State::kProbe;
   probe_sent_ = false;
   fetching = false;
+  inflight_.Clear();
+}
+
+void Progress::OnLost(Index ends_at) {
+  MOKV_CHECK_LT(ends_at, match_);
+  lost_through_ = acknowledged();
+  match_ = Index();
+  next_ = ends_at.next();
+  state_ = State::kProbe;
+  probe_sent_ = false;
+  heard_since_heartbeat_ = false;
+  fetching = false;
+  sent_commit = Index();
   inflight_.Clear();
 }
 

@@ -9,11 +9,12 @@
 // Owner:     the core holds one per peer while it leads.
 // Threads:   confined to the core's.
 // Units:     `_bytes` are those of EntryBytes.
-// Invariant: match() < next(); in kReplicate what lies between the two is in flight; match() never
-//            falls.
+// Invariant: match() < next(); in kReplicate what lies between the two is in flight; match() falls
+//            in OnLost only.
 // Bounds:    16 bytes per append in flight, at most Limits::appends_max of them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -75,6 +76,12 @@ class Progress {
   // The connection broke: what was in flight is lost.
   void BecomeProbe();
   void BecomeSnapshot(Index snapshot);
+  // It is proved that the peer has no longer all that it acknowledged: nothing counts as confirmed
+  // until it is confirmed anew. Its log can agree up to `ends_at` at most.
+  void OnLost(Index ends_at);
+  // While it has not confirmed anew what it once had acknowledged: up to where that was. Else 0.
+  Index lost_through() const { return lost_through_; }
+  Index acknowledged() const { return std::max(match_, lost_through_); }
   // Only in kSnapshot. Not to be sent again before the next heartbeat reply.
   void OnSnapshotFailed();
   Index snapshot() const { return snapshot_; }
@@ -82,6 +89,7 @@ class Progress {
   // Written by the core.
   MonotonicTime last_response;  // When anything of this term was last heard.
   Round acked_round;            // The newest heartbeat round it has answered.
+  Round matched_round;          // The newest round that had begun when match() last moved.
   Index sent_commit;            // The newest commit index it has been told.
   bool fetching = false;        // The owner has been asked for entries for it.
   CatchUp catch_up;             // Of a learner.
@@ -92,6 +100,7 @@ class Progress {
   bool heard_since_heartbeat_ = false;
   Index match_;
   Index next_;
+  Index lost_through_;
   Index snapshot_;  // In kSnapshot: the index that the peer will have.
   Inflight inflight_;
 };

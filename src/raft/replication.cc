@@ -138,7 +138,7 @@ void Core::TellCommit(NodeId peer, Progress& progress) {
   if (progress.state() != Progress::State::kReplicate || progress.sent_commit >= commit) return;
   VISITED(kCommitTold);
   progress.sent_commit = commit;
-  Send(peer, Heartbeat{.commit = commit});
+  Send(peer, Heartbeat{.commit = commit, .acknowledged = AcknowledgedBy(progress)});
 }
 
 void Core::On(const Message& message, const AppendReply& reply) {
@@ -163,7 +163,15 @@ void Core::On(const Message& message, const AppendReply& reply) {
     if (!MUTATED(kMatchFromStaleReply)) ++stats_.malformed;
     return;
   }
+  const Index lost_through = progress.lost_through();
   const bool moved = progress.OnAccepted(reply.match);
+  if (moved) progress.matched_round = rounds_.last();
+  if (lost_through != Index() && progress.lost_through() == Index()) {
+    output_.losses.push_back({.node = message.from,
+                              .ends_at = reply.match,
+                              .acknowledged = lost_through,
+                              .healed = true});
+  }
   progress.catch_up.OnProgress(progress.match(), log_.last().index, now_,
                                options_.election_timeout);
   MaybeSendTimeoutNow(message.from, progress);

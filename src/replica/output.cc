@@ -45,6 +45,13 @@ void Replica::Process(raft::Output output) {
   }
   for (const raft::ProposalResult& result : output.proposals) OnProposed(result);
   if (!output.committed.empty()) Apply(output.committed);
+  if (callbacks_.on_entries_lost) {
+    for (const raft::EntriesLost& loss : output.losses) {
+      // An old log may not have this node among its members.
+      callbacks_.on_entries_lost(
+          loss.node == core_->id() ? options_.name : NameOf(*core_->membership(), loss.node), loss);
+    }
+  }
   if (output.standing.has_value()) OnStanding(*output.standing);
   for (const raft::ReadResult& result : output.reads) {
     reads_.OnAnswer(result);
@@ -130,7 +137,9 @@ void Replica::OnStanding(const raft::Standing& standing) {
   administration_.Unblock();
   ScheduleTurn();
   const bool follows = standing.role == raft::Role::kFollower && standing.leader != raft::NodeId();
-  const bool serving = !failed_ && (standing.can_serve || follows);
+  // Others must not be sent to a node that has less than it once had.
+  const bool whole = !standing.lacks_acknowledged;
+  const bool serving = !failed_ && whole && (standing.can_serve || follows);
   if (serving_.exchange(serving) != serving && callbacks_.on_serving_changed) {
     callbacks_.on_serving_changed(serving);
   }
@@ -193,12 +202,14 @@ void Replica::PublishStatus() {
   status_.is_member = membership.Contains(core_->id());
   status_.is_learner = status_.is_member && !settled_membership_->IsVoter(core_->id());
   status_.leader = NameOf(membership, core_->leader());
+  status_.lost_through = core_->lost_through().index;
   status_.peers.clear();
   for (const auto& [id, progress] : core_->progress()) {
     status_.peers.push_back(
         {.name = NameOf(membership, id),
          .match = progress.match(),
          .lag_entries = core_->log().last().index - progress.match(),
+         .lost_through = progress.lost_through(),
          .alive = now - progress.last_response < options_.raft.election_timeout});
   }
   Counters& counters = status_.counters;

@@ -67,6 +67,10 @@ class Replica final : public PeersHandler, public Cluster {
     absl::AnyInvocable<void(bool serving)> on_serving_changed;
     // Who leads, as far as this node knows: empty when nobody does. May be null.
     absl::AnyInvocable<void(const std::string& leader, Term term)> on_leader_changed;
+    // `node`, this one or a peer of this leader, lacks what it had acknowledged, or has it again.
+    // May be null.
+    absl::AnyInvocable<void(const std::string& node, const raft::EntriesLost& loss)>
+        on_entries_lost;
     // The cluster of the log, once it is known. May be null.
     absl::AnyInvocable<void(const std::string& cluster_id)> on_cluster_id;
     // OnAlarm is to be called at `at`, or soon after. A later call takes the place of an earlier

@@ -18,6 +18,8 @@ struct PeerProgress {
   Index match;
   // Entries of the leader's log that are not known to be there.
   uint64_t lag_entries = 0;
+  // It lacks entries that it had acknowledged, and is sent them again: the last of them. Else 0.
+  Index lost_through;
   // Something was heard of it within the last election timeout.
   bool alive = false;
 };
@@ -58,6 +60,8 @@ struct Status {
   Index last_index;
   Index commit_index;
   Index applied_index;
+  // This node lacks entries that it had acknowledged: the last of them. Else 0.
+  Index lost_through;
   std::vector<PeerProgress> peers;  // While leading.
   Counters counters;
 };

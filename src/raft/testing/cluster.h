@@ -24,6 +24,7 @@ struct Node {
   NodeId id;
   Options options;
   Disk disk;
+  Disk copy;                          // As it once was.
   std::deque<PersistRequest> writes;  // Not synced.
   bool disk_held = false;             // Writes wait for Persist().
   int clock_percent = 100;            // How fast its clock runs.

@@ -89,7 +89,7 @@ void Invariants::CheckLeader(const Core& core, Life& life) {
   }
   for (const auto& [peer, progress] : core.progress()) {
     Index& match = life.match[peer];
-    if (progress.match() < match) {
+    if (progress.match() < match && progress.lost_through() < match) {
       Fail("monotonic match: {}: that of {} fell from {}", core.id(), peer, match);
     }
     match = progress.match();

@@ -119,6 +119,8 @@ class Runner {
   void Crash(const Words& words) { cluster_.Crash(At(words)); }
   void Restart(const Words& words) { cluster_.Restart(At(words)); }
   void Wipe(const Words& words);
+  void Copy(const Words& words) { At(words).copy = At(words).disk; }
+  void PutBack(const Words& words) { At(words).disk = At(words).copy; }
   void Snapshot(const Words& words) { cluster_.TakeSnapshot(At(words)); }
   void Compact(const Words& words) { cluster_.Compact(At(words), Index(Number(words.at(2)))); }
   void SnapshotFailed(const Words& words);
@@ -130,6 +132,7 @@ class Runner {
   std::string Membership(const Words& words);
   std::string ReadState(const Words& words);
   std::string Peer(const Words& words);
+  std::string Lost(const Words& words);
   std::string Sent(const Words& words);
   std::string LastOf(const Words& words);
 
@@ -168,6 +171,7 @@ void Runner::Execute(const Words& words) {
       {"wipe", &Runner::Wipe},           {"snapshot", &Runner::Snapshot},
       {"compact", &Runner::Compact},     {"snapshot-failed", &Runner::SnapshotFailed},
       {"show", &Runner::Show},           {"expect", &Runner::Expect},
+      {"copy", &Runner::Copy},           {"put-back", &Runner::PutBack},
   };
   const auto command = kCommands.find(words.at(0));
   if (command == kCommands.end()) return Fail("no such command: " + words[0]);
@@ -446,6 +450,16 @@ std::string Runner::Peer(const Words& words) {
   return fmt::format("{} match {}", StateName(peer->second.state()), peer->second.match());
 }
 
+// `expect lost N M 7`: that M lacks what it had acknowledged up to 7, as N knows; 0: it does not.
+std::string Runner::Lost(const Words& words) {
+  const Core& core = Up(words, 2);
+  const NodeId node(Number(words.at(3)));
+  if (node == core.id()) return fmt::format("{}", core.lost_through().index);
+  const auto peer = core.progress().find(node);
+  if (peer == core.progress().end()) return "none";
+  return fmt::format("{}", peer->second.lost_through());
+}
+
 // `expect sent A->B Kind`, `... nothing`: what is in flight there, by kind.
 std::string Runner::Sent(const Words& words) {
   std::vector<std::string> kinds;
@@ -507,6 +521,7 @@ void Runner::Expect(const Words& words) {
       {"members", {3, &Runner::Membership}},
       {"read", {4, &Runner::ReadState}},
       {"peer", {4, &Runner::Peer}},
+      {"lost", {4, &Runner::Lost}},
       {"sent", {3, &Runner::Sent}},
       {"last-change", {3, &Runner::LastOf}},
       {"last-transfer", {3, &Runner::LastOf}},

@@ -26,6 +26,7 @@
 //   disk N hold|go               writes wait for `persist N [COUNT]`, or not
 //   persist N [COUNT]
 //   crash N / restart N / wipe N (then it is N0+10 under the old name)
+//   copy N / put-back N          keeps a copy of its disk / is down, and has that one again
 //   snapshot N / compact N INDEX / snapshot-failed N M
 //   show network|N
 //   expect ...                   see kExpectations in script.cc; prints nothing when it holds
