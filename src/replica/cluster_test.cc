@@ -538,5 +538,41 @@ TEST(LeaseCluster, AMessageSaysNoMoreThanTheLeaderShows) {
   EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
 }
 
+// Goal:   a follower that was put back to an older copy of its disk does not serve before it has
+//         again what it had acknowledged, and both say what is missing.
+// Method: its disk hangs, so that it cannot acknowledge anything anew.
+TEST_F(ClusterTest, AFollowerWithAnOlderDiskDoesNotServe) {
+  Write("n1", "before");
+  ExpectEverywhere("before");
+  cluster.Kill("n3");
+  std::unique_ptr<CrashFileSystem> copy = cluster.files("n3").Clone();
+  cluster.Restart("n3");
+  Write("n1", "after");
+  ExpectEverywhere("after");
+  const Index had = cluster.replica("n3").status().last_index;
+  cluster.Run(seconds(1));
+  cluster.Kill("n3");
+  cluster.PutBack("n3", std::move(copy));
+  cluster.Restart("n3");
+  cluster.life("n3").disk_stalls = true;
+  const auto of_leader = [&] {
+    for (const PeerProgress& peer : cluster.replica("n1").status().peers) {
+      if (peer.name == "n3") return peer.lost_through;
+    }
+    return Index();
+  };
+  cluster.RunUntil([&] { return of_leader() == had; }, "the leader to find what is lost");
+  EXPECT_EQ(cluster.replica("n3").status().lost_through, had);
+  EXPECT_FALSE(cluster.replica("n3").status().serving);
+  EXPECT_FALSE(cluster.life("n3").serving);
+  cluster.Run(seconds(1));
+  EXPECT_FALSE(cluster.life("n3").serving) << "nothing of it is durable yet";
+  cluster.life("n3").disk_stalls = false;
+  cluster.RunUntil([&] { return cluster.life("n3").serving && of_leader() == Index(); }, "the end");
+  EXPECT_EQ(cluster.replica("n3").status().lost_through, Index());
+  ExpectEverywhere("after");
+  EXPECT_EQ(cluster.Leader(), "n1");
+}
+
 }  // namespace
 }  // namespace mokv::replica

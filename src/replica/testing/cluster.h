@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/check.h"
 #include "replica/testing/node_life.h"
 
 namespace mokv::replica::testing {
@@ -81,6 +82,11 @@ class ReplicaCluster {
   // lost.
   void Kill(const std::string& name, Random* power_loss = nullptr);
   void Restart(const std::string& name);
+  // Of one that is down: its disk is this older copy of it.
+  void PutBack(const std::string& name, std::unique_ptr<CrashFileSystem> older) {
+    MOKV_CHECK(!IsUp(name));
+    places_.at(name).files = std::move(older);
+  }
   // Another, empty disk under the old name.
   void Wipe(const std::string& name);
   // What one sends to the other is lost, in both directions; the connections stay.
