@@ -52,6 +52,9 @@ std::optional<Index> Core::NoteOwnLoss(Position acknowledged) {
   if (acknowledged.index <= commit_ || log_.Holds(acknowledged)) return std::nullopt;
   const Index ends_at = std::min(log_.last().index, acknowledged.index - 1);
   VISITED(kOwnLossFound);
+  // Its vote in this term may be gone as well, and a late request of a rival find it free. Whoever
+  // it was for, this term has its leader.
+  if (vote_ == NodeId()) SetTermAndVote(term_, leader_);
   if (IsBehind(lost_through_, acknowledged)) {
     if (lost_through_ == Position()) {
       output_.losses.push_back(

@@ -84,6 +84,36 @@ TEST(Progress, IgnoresTheAnswerToAnEarlierProbe) {
   EXPECT_EQ(progress.next(), Index(5));
 }
 
+// A rejection of what is acknowledged is an old one, or the peer has lost it: only a heartbeat's
+// answer tells, and it must not be asked over and over meanwhile.
+TEST(Progress, DoesNotAskAgainWhereItHasAcknowledged) {
+  Progress progress(Index(5), At(0));
+  progress.OnAccepted(Index(4));
+  progress.BecomeProbe();
+  progress.OnSent(Index(4), 0);
+  EXPECT_FALSE(progress.OnRejected(Index(4), Index(1)));
+  EXPECT_FALSE(progress.CanSend(kLimits));
+  progress.OnHeartbeatReply();
+  EXPECT_TRUE(progress.CanSend(kLimits));
+}
+
+TEST(Progress, CountsNothingOfWhatWasLostUntilItIsConfirmedAnew) {
+  Progress progress(Index(10), At(0));
+  progress.OnAccepted(Index(9));
+  progress.OnLost(Index(3));
+  EXPECT_EQ(progress.state(), Progress::State::kProbe);
+  EXPECT_EQ(progress.match(), Index(0));
+  EXPECT_EQ(progress.next(), Index(4));
+  EXPECT_EQ(progress.lost_through(), Index(9));
+  EXPECT_TRUE(progress.OnAccepted(Index(6)));
+  EXPECT_EQ(progress.acknowledged(), Index(9));
+  progress.OnLost(Index(2));  // Once more, on the way.
+  EXPECT_EQ(progress.lost_through(), Index(9));
+  progress.OnAccepted(Index(9));
+  EXPECT_EQ(progress.lost_through(), Index(0));
+  EXPECT_EQ(progress.acknowledged(), Index(9));
+}
+
 TEST(Progress, NoticesSilenceByHeartbeats) {
   Progress progress(Index(5), At(0));
   progress.OnAccepted(Index(4));
