@@ -70,15 +70,25 @@ NodeStates AskAllNodes(CtlClient& client) {
   return states;
 }
 
+std::string HealthText(const api::StatusResponse& node) {
+  std::string text = node.serving() ? "serving" : "not serving";
+  for (const std::string& condition : node.conditions()) text += "; " + condition;
+  return text;
+}
+
 std::string StatusJson(const api::StatusResponse& node, uint64_t lag, uint64_t round_trip_us) {
+  std::string conditions;
+  for (const std::string& condition : node.conditions()) {
+    conditions += (conditions.empty() ? "" : ",") + JsonString(condition);
+  }
   return fmt::format(
       R"({{"name":{},"address":{},"role":{},"term":{},"applied_index":{},"lag":{},"keys":{},)"
       R"("store_bytes":{},"resident_bytes":{},"revision":{},"version":{},"health":"{}",)"
-      R"("cluster_id":{},"rtt_us":{}}})",
+      R"("conditions":[{}],"cluster_id":{},"rtt_us":{}}})",
       JsonString(node.id()), JsonString(node.rpc_addr()), JsonString(node.role()), node.term(),
       node.applied_index(), lag, node.keys(), node.store_bytes(), node.resident_bytes(),
       node.revision(), JsonString(node.version()), node.serving() ? "serving" : "not serving",
-      JsonString(node.cluster_id()), round_trip_us);
+      conditions, JsonString(node.cluster_id()), round_trip_us);
 }
 
 }  // namespace
@@ -204,8 +214,7 @@ int CtlStatus(const CtlConnection& connection, CtlFormat format) {
     rows.push_back({name, node.rpc_addr(), node.role(), std::to_string(node.term()),
                     std::to_string(node.applied_index()), std::to_string(lag),
                     std::to_string(node.keys()), FormatBytes(node.resident_bytes()),
-                    FormatRoundTrip(round_trip_us), node.version(),
-                    node.serving() ? "serving" : "not serving"});
+                    FormatRoundTrip(round_trip_us), node.version(), HealthText(node)});
   }
   for (const NodeStates::Failed& node : states.failed) {
     if (node.name.empty()) continue;

@@ -14,6 +14,7 @@
 #include "net/listener.h"
 #include "net/worker.h"
 #include "node/authorizer_setup.h"
+#include "node/conditions.h"
 #include "node/gossip.h"
 #include "node/identity.h"
 #include "node/log_thread.h"
@@ -49,6 +50,8 @@ static_assert(kIoThreadsMax + kOtherReadingThreadsMax <= store::Epochs::kReading
 
 // Calls in progress get this long to finish when the node stops.
 constexpr Duration kDrainGrace = std::chrono::seconds(10);
+// How often conditions are looked for, to be logged.
+constexpr Duration kConditionLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
 constexpr Duration kTickInterval = std::chrono::milliseconds(50);
 // A request that passes the engine's limit is RESOURCE_EXHAUSTED by the transport; values just over
@@ -110,6 +113,9 @@ class Node::Impl {
   absl::Status StartHttp();
   absl::Status RecoverLog();
   absl::Status RecoverLogOnReplicaThread();
+  ConditionInputs GatherConditions() const;
+  // Not OK, with what to do, if the condition of this name is there.
+  absl::Status CheckCondition(const std::string& name) const;
   void SetAlarm(MonotonicTime at);
   void KeepClusterId(const std::string& cluster_id);
   void Tick();
@@ -158,6 +164,12 @@ class Node::Impl {
   std::unique_ptr<net::Worker> background_thread_;
   std::unique_ptr<net::Worker> request_log_thread_;
   std::unique_ptr<telemetry::HttpServer> http_;
+  // Replica thread only.
+  ConditionLog condition_log_;
+  MonotonicTime next_condition_look_;
+
+  mutable Mutex mutex_;
+  std::string fenced_ ABSL_GUARDED_BY(mutex_);  // Why; empty: it is not.
 };
 
 absl::Status Node::Impl::Start() {
@@ -322,6 +334,10 @@ void Node::Impl::OnForeignNode(const GossipNode& node) {
           replica_->cluster_id(), found->name, node.rpc_address, found->cluster_id,
           config_.data_dir);
       LogError("this node is fenced", {{"reason", reason}});
+      {
+        const MutexLock lock(mutex_);
+        fenced_ = reason;
+      }
       replica_->Fence(reason);
     });
   });
@@ -345,6 +361,15 @@ absl::Status Node::Impl::MakeServer() {
                                        .version = std::string(Version()),
                                        .object_is_any = object_is_any,
                                        .serving = [this] { return health_.serving(); },
+                                       .conditions =
+                                           [this] {
+                                             std::vector<std::string> whats;
+                                             for (Condition& condition :
+                                                  FindConditions(GatherConditions())) {
+                                               whats.push_back(std::move(condition.what));
+                                             }
+                                             return whats;
+                                           },
                                        .gossip = [this] { return gossip_->View(); }});
   kv_->Register(*server_);
   cluster_->Register(*server_);
@@ -386,6 +411,10 @@ absl::Status Node::Impl::StartHttp() {
                                         return absl::UnavailableError(
                                             "no leader, or the node is starting or stopping");
                                       }});
+  for (const std::string& name : ConditionNames()) {
+    options.readiness_checks.push_back(
+        {.name = name, .check = [this, name] { return CheckCondition(name); }, .only_tells = true});
+  }
   MOKV_ASSIGN_OR_RETURN(http_, telemetry::HttpServer::Start(std::move(options), &metrics_));
   return absl::OkStatus();
 }
@@ -463,8 +492,36 @@ void Node::Impl::KeepClusterId(const std::string& cluster_id) {
   });
 }
 
+ConditionInputs Node::Impl::GatherConditions() const {
+  ConditionInputs inputs{.node_name = config_.node_name,
+                         .status = replica_->status(),
+                         .memory_bytes = store_.memory_bytes(),
+                         .memory_bytes_max = config_.max_memory_bytes};
+  if (const wal::Log* log = open_log_; log != nullptr) {
+    inputs.out_of_space = log->stats().out_of_space;
+  }
+  const std::map<std::string, uint64_t> refused = peers_->stats().refused;
+  inputs.met_as_another_instance = refused.contains("not-me");
+  const MutexLock lock(mutex_);
+  inputs.fenced = fenced_;
+  return inputs;
+}
+
+absl::Status Node::Impl::CheckCondition(const std::string& name) const {
+  for (const Condition& condition : FindConditions(GatherConditions())) {
+    if (condition.name == name) return absl::UnavailableError(condition.text);
+  }
+  return absl::OkStatus();
+}
+
 void Node::Impl::Tick() {
   replica_->Tick();
+  // Not at once: a new cluster's first entry is just being written.
+  if (const MonotonicTime now = clock_.Now(); now >= next_condition_look_) {
+    const bool is_first = next_condition_look_ == MonotonicTime();
+    next_condition_look_ = now + kConditionLookInterval;
+    if (!is_first) condition_log_.Update(FindConditions(GatherConditions()));
+  }
   tick_timer_->Start(kTickInterval, [this] { Tick(); });
 }
 

@@ -66,6 +66,7 @@ absl::Status Greeter::OnFrame(Connection& connection, const proto::Frame& frame,
   if (refused || hello.identify()) {
     End(connection);
   } else {
+    told_.erase(hello.from_name());
     callbacks_.welcome(Release(connection), RemoteOf(hello));
   }
   return absl::OkStatus();
@@ -73,7 +74,12 @@ absl::Status Greeter::OnFrame(Connection& connection, const proto::Frame& frame,
 
 void Greeter::LogRefusal(const Connection& connection, const proto::Hello& hello,
                          const proto::HelloReply& reply) {
+  // The same again and again is news once.
+  const auto told = told_.find(hello.from_name());
+  if (told != told_.end() && told->second == reply.refusal_text()) return;
   if (!context_.log_limit.Allows(context_.clock.Now())) return;
+  if (told_.size() >= kToldMax) told_.clear();
+  told_[hello.from_name()] = reply.refusal_text();
   LogWarn("refused a connection of a node",
           {{"address", connection.address()},
            {"name", std::string_view(hello.from_name()).substr(0, kTextBytesMax)},

@@ -57,6 +57,9 @@ class Greeter final : private Connection::Owner {
   Context& context_;
   Callbacks callbacks_;
   std::map<Connection*, Guest> guests_;
+  // Names come from whoever connects; those of a cluster are few.
+  static constexpr size_t kToldMax = 64;
+  std::map<std::string, std::string> told_;  // Why it was refused, as it was logged, by name.
 };
 
 }  // namespace mokv::peer

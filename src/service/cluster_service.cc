@@ -67,6 +67,7 @@ void ClusterService::Status(rpc::UnaryCall& call) {
   response.set_resident_bytes(telemetry::ResidentBytes());
   response.set_version(options_.version);
   response.set_serving(options_.serving());
+  for (const std::string& condition : options_.conditions()) response.add_conditions(condition);
   call.response() += response.SerializeAsString();
   call.Finish();
 }

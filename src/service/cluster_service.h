@@ -36,6 +36,8 @@ class ClusterService {
     bool object_is_any = false;
     // Whether health says SERVING; thread-safe.
     std::function<bool()> serving;
+    // What is not well with this node, in a few words each; thread-safe.
+    std::function<std::vector<std::string>()> conditions;
     // Who gossips; thread-safe.
     std::function<std::vector<GossipMember>()> gossip;
   };

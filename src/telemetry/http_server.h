@@ -27,6 +27,8 @@ namespace mokv::telemetry {
 struct ReadinessCheck {
   std::string name;
   std::function<absl::Status()> check;
+  // A failure is shown, and makes nobody send requests elsewhere.
+  bool only_tells = false;
 };
 
 struct HttpServerOptions {

@@ -124,6 +124,15 @@ class RestartTest(unittest.TestCase):
                 self.assertIn("another data directory", refused.error)
                 self.assertIn(f"member remove {wiped.name}", refused.error)
                 self.assertFalse(wiped.is_ready())
+                # Whoever asks it hears what to do, and its log says so once.
+                wait_for(
+                    lambda: f"member remove {wiped.name} first" in wiped.http("/readyz?verbose")[1],
+                    "the wiped node to know what is wrong",
+                )
+                status = wait_for(wiped.status, "the wiped node to answer")
+                self.assertIn("another instance is the member", status.conditions)
+                refusals = [line for line in wiped.log().splitlines() if "refused a conn" in line]
+                self.assertLessEqual(len(refusals), 2, refusals)
                 # Its vote is not there: with the other one gone there is no quorum.
                 other.kill()
                 wait_for(lambda: not leader.is_ready(), "the quorum to be missed")
@@ -139,6 +148,8 @@ class RestartTest(unittest.TestCase):
                 self.assertEqual(added.status, 0, added)
                 nodes.wait_until_voters(3)
                 wiped.wait_until_ready()
+                status = wait_for(wiped.status, "the node to answer")
+                self.assertEqual(list(status.conditions), [])
             self.assertIn("k", nodes.check_equal())
 
     # Goal:   a new disk with a new name is just one more member; the lost one is removed.

@@ -93,6 +93,29 @@ class CtlTest(unittest.TestCase):
         self.assertNotEqual(error, "")
 
 
+class ConditionTest(unittest.TestCase):
+    # Goal: what is not well stands where people look: status, readiness, and the log, there once.
+    def test_a_node_at_its_memory_limit(self):
+        with Node(max_memory_bytes="1MiB") as node, node.client() as client:
+            with self.assertRaises(harness.grpc.RpcError) as refused:
+                for i in range(100):
+                    put(client, f"key-{i}", b"v" * 100_000)
+            self.assertEqual(refused.exception.code(), harness.grpc.StatusCode.RESOURCE_EXHAUSTED)
+            self.assertIn(b"serving; memory limit", run(node, "status")[1])
+            self.assertIn(b'"conditions":["memory limit"]', run(node, "status", "-o", "json")[1])
+            code, body = node.http("/readyz?verbose")
+            self.assertEqual(code, 200)
+            self.assertIn("[!]memory: ", body)
+            self.assertIn("[+]space ok", body)
+            wait_for(lambda: "memory limit" in node.log(), "the log to tell")
+
+    def test_a_node_that_nobody_has_added(self):
+        node = Node(bootstrap=False)
+        with node.launch():
+            wait_for(lambda: "waits to be added" in node.log(), "the log to tell")
+            self.assertIn(b"not serving; waits to be added", run(node, "status")[1])
+
+
 class StreamsTest(unittest.TestCase):
     # Goal:   files and sockets never get the numbers of standard streams.
     # Method: the node is started without any, and what has these numbers is looked at.

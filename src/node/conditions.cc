@@ -1,0 +1,77 @@
+#include "node/conditions.h"
+
+#include <algorithm>
+
+#include "base/logging.h"
+
+namespace mokv {
+namespace {
+
+constexpr std::string_view kFenced = "fenced";
+constexpr std::string_view kMember = "member";
+constexpr std::string_view kLog = "acknowledged-entries";
+constexpr std::string_view kSpace = "space";
+constexpr std::string_view kMemory = "memory";
+
+bool Has(const std::vector<Condition>& conditions, const std::string& name) {
+  return std::any_of(conditions.begin(), conditions.end(),
+                     [&](const Condition& condition) { return condition.name == name; });
+}
+
+}  // namespace
+
+std::vector<std::string> ConditionNames() {
+  return {std::string(kFenced), std::string(kMember), std::string(kLog), std::string(kSpace),
+          std::string(kMemory)};
+}
+
+std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
+  std::vector<Condition> found;
+  const auto add = [&](std::string_view name, std::string what, std::string text) {
+    found.push_back({std::string(name), std::move(what), std::move(text)});
+  };
+  if (!inputs.fenced.empty()) add(kFenced, "fenced", inputs.fenced);
+  if (inputs.status.is_member) {
+    // As it should be.
+  } else if (inputs.met_as_another_instance) {
+    add(kMember, "another instance is the member",
+        fmt::format("another instance of {0} is the member, with another data directory: mokvctl "
+                    "member remove {0} first, then this one is added",
+                    inputs.node_name));
+  } else {
+    add(kMember, "waits to be added",
+        fmt::format("waits to be added to a cluster: by start-join-addrs, or with mokvctl member "
+                    "add {} HOST:PORT",
+                    inputs.node_name));
+  }
+  if (inputs.status.lost_through != Index()) {
+    add(kLog, "lacks acknowledged entries",
+        fmt::format("lacks entries up to {} that it had acknowledged: was an older copy of its "
+                    "data directory put back? It serves once it has them again",
+                    inputs.status.lost_through));
+  }
+  if (inputs.out_of_space) {
+    add(kSpace, "no space",
+        "there is no space for the log: writes are refused until there is; make room in data-dir");
+  }
+  if (inputs.memory_bytes_max > 0 && inputs.memory_bytes >= inputs.memory_bytes_max) {
+    add(kMemory, "memory limit",
+        fmt::format("the store has {} bytes, max-memory-bytes is {}: writes that may grow it are "
+                    "refused; delete keys, or raise the limit",
+                    inputs.memory_bytes, inputs.memory_bytes_max));
+  }
+  return found;
+}
+
+void ConditionLog::Update(const std::vector<Condition>& now) {
+  for (const Condition& condition : now) {
+    if (Has(told_, condition.name)) continue;
+    LogWarn(condition.what, {{"check", condition.name}, {"reason", condition.text}});
+  }
+  for (const Condition& condition : told_) {
+    if (!Has(now, condition.name)) LogInfo("is over: " + condition.what);
+  }
+  told_ = now;
+}
+
+}  // namespace mokv

@@ -1,0 +1,48 @@
+// Conditions: what keeps a node from being well although it lives, each with what to do about it.
+// The same words go to `mokvctl status`, `/readyz?verbose` and the log.
+//
+// Threads: pure functions of values; Conditions is a value, ConditionLog confined to one thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "replica/status.h"
+
+namespace mokv {
+
+struct Condition {
+  std::string name;  // Of a check: `space`, `memory`, ...
+  std::string what;  // In two or three words, for a table.
+  std::string text;  // With what to do.
+
+  bool operator==(const Condition&) const = default;
+};
+
+struct ConditionInputs {
+  std::string node_name;
+  replica::Status status;
+  std::string fenced;  // Why; empty: it is not.
+  bool out_of_space = false;
+  uint64_t memory_bytes = 0;
+  uint64_t memory_bytes_max = 0;  // 0: no limit.
+  // Members that took this node for an earlier one of its name, with another data directory.
+  bool met_as_another_instance = false;
+};
+
+// The names of all checks, in the order in which they are shown.
+std::vector<std::string> ConditionNames();
+// Those that are so.
+std::vector<Condition> FindConditions(const ConditionInputs& inputs);
+
+// Logs a condition once when it begins, and once when it has ended.
+class ConditionLog {
+ public:
+  void Update(const std::vector<Condition>& now);
+
+ private:
+  std::vector<Condition> told_;
+};
+
+}  // namespace mokv

@@ -1,0 +1,63 @@
+#include "node/conditions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mokv {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class ConditionsTest : public ::testing::Test {
+ protected:
+  ConditionsTest() {
+    inputs.node_name = "n1";
+    inputs.status.is_member = true;
+  }
+  std::vector<std::string> Whats() const {
+    std::vector<std::string> whats;
+    for (const Condition& condition : FindConditions(inputs)) whats.push_back(condition.what);
+    return whats;
+  }
+
+  ConditionInputs inputs;
+};
+
+TEST_F(ConditionsTest, AWellNodeHasNone) {
+  inputs.memory_bytes = 1'000;
+  EXPECT_THAT(Whats(), IsEmpty());
+  inputs.memory_bytes_max = 1'001;
+  EXPECT_THAT(Whats(), IsEmpty());
+}
+
+TEST_F(ConditionsTest, EachIsNamed) {
+  inputs.fenced = "because";
+  inputs.status.lost_through = Index(7);
+  inputs.out_of_space = true;
+  inputs.memory_bytes = inputs.memory_bytes_max = 1;
+  EXPECT_THAT(Whats(),
+              ElementsAre("fenced", "lacks acknowledged entries", "no space", "memory limit"));
+}
+
+TEST_F(ConditionsTest, WhoIsNoMemberHearsWhatToDo) {
+  inputs.status.is_member = false;
+  EXPECT_THAT(Whats(), ElementsAre("waits to be added"));
+  inputs.met_as_another_instance = true;
+  EXPECT_THAT(FindConditions(inputs).front().text, HasSubstr("mokvctl member remove n1 first"));
+}
+
+TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
+  inputs.fenced = "because";
+  inputs.status.is_member = false;
+  inputs.status.lost_through = Index(7);
+  inputs.out_of_space = true;
+  inputs.memory_bytes = inputs.memory_bytes_max = 1;
+  std::vector<std::string> names;
+  for (const Condition& condition : FindConditions(inputs)) names.push_back(condition.name);
+  EXPECT_EQ(names, ConditionNames());
+}
+
+}  // namespace
+}  // namespace mokv
