@@ -16,6 +16,7 @@
 #pragma once
 
 #include <absl/functional/any_invocable.h>
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 
 #include <atomic>
@@ -196,6 +197,9 @@ class Replica final : public PeersHandler, public Cluster {
   void RouteWrites();
   void ProposeWaiting();
   void ForwardWaiting(raft::NodeId leader);
+  // Those of `waiting_writes_` for which `which` holds, in their order; they are yet to be
+  // answered.
+  std::vector<Write> TakeWaiting(absl::FunctionRef<bool(const Write&)> which);
   void RefuseWaitingOfPeers();
   void OnProposed(const raft::ProposalResult& result);
   void AcceptForwarded(ConnectionId connection, ForwardId id, MonotonicTime give_up_at,

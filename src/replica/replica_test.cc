@@ -236,6 +236,35 @@ TEST(Replica, EmptyLogWithoutBootstrapServesNothing) {
   EXPECT_TRUE(life.replica->CanReadNow({.linearizable = false}));
 }
 
+// Goal: who is refused may propose again from within its answer, and that write has its own time.
+TEST(Replica, AnswersOfExpiredWritesMayProposeAgain) {
+  CrashFileSystem files;
+  NodeLife life(files, std::nullopt);
+  life.RunAll();
+  constexpr int kWrites = 3;
+  constexpr Duration kWait = std::chrono::seconds(5);
+  std::vector<int> refused;
+  std::vector<testing::WriteOutcome> again;
+  for (int i = 0; i < kWrites; ++i) {
+    life.replica->Propose(
+        {.command = store::SetCommand{"k", "v", {}}, .give_up_at = life.own_clock.now + kWait},
+        [&, i](const WriteResult& result) {
+          EXPECT_EQ(result.fate, WriteResult::Fate::kNotDone);
+          refused.push_back(i);
+          again.push_back(life.Propose(store::SetCommand{"k", "v", {}}, kWait));
+        });
+  }
+  life.RunAll();
+  life.own_clock.now = life.own_clock.now + kWait;
+  life.replica->Tick();
+  EXPECT_EQ(refused, (std::vector<int>{0, 1, 2}));
+  life.RunAll();
+  for (const auto& write : again) EXPECT_FALSE(write->has_value());
+  life.own_clock.now = life.own_clock.now + kWait;
+  life.replica->Tick();
+  for (const auto& write : again) EXPECT_TRUE(write->has_value());
+}
+
 TEST(Replica, ReadsWaitForTheirRevisionOrTheirTime) {
   CrashFileSystem files;
   NodeLife life(files, "cluster-1");

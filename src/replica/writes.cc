@@ -4,6 +4,7 @@
 // While it waits it is certainly not done, and so may wait again when it was refused for the
 // moment.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -101,12 +102,20 @@ void Replica::OnProposed(const raft::ProposalResult& result) {
   }
 }
 
+// Who is answered may come back with the next write: nobody is while the list is being walked.
+std::vector<Write> Replica::TakeWaiting(absl::FunctionRef<bool(const Write&)> which) {
+  const auto taken = std::stable_partition(waiting_writes_.begin(), waiting_writes_.end(),
+                                           [&](const Write& write) { return !which(write); });
+  std::vector<Write> out(std::make_move_iterator(taken),
+                         std::make_move_iterator(waiting_writes_.end()));
+  waiting_writes_.erase(taken, waiting_writes_.end());
+  return out;
+}
+
 void Replica::RefuseWaitingOfPeers() {
-  std::erase_if(waiting_writes_, [this](Write& write) {
-    if (!write.from_peer) return false;
+  for (Write& write : TakeWaiting([](const Write& waiting) { return waiting.from_peer; })) {
     NotDone(write, Unavailable("this node does not lead; nothing was written"));
-    return true;
-  });
+  }
 }
 
 void Replica::ForwardWaiting(raft::NodeId leader) {
@@ -227,12 +236,10 @@ void Replica::TellIfIdle() {
 }
 
 void Replica::ExpireWrites(MonotonicTime now) {
-  std::erase_if(waiting_writes_, [&](Write& write) {
-    if (write.give_up_at > now) return false;
+  for (Write& write : TakeWaiting([&](const Write& w) { return w.give_up_at <= now; })) {
     NotDone(write, !started_ ? Unavailable("the node is starting; nothing was written")
                              : Unavailable("no leader; nothing was written"));
-    return true;
-  });
+  }
   // While this node leads, its answer is still the most likely thing to come.
   const bool leads = core_ != nullptr && core_->can_serve();
   if (!leads && pending_writes_.size() > 0) {
