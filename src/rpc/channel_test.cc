@@ -94,6 +94,21 @@ TEST_F(ChannelTest, ResetCallsEndAsHttp2Says) {
   EXPECT_EQ(reset(NGHTTP2_INTERNAL_ERROR), absl::StatusCode::kInternal);
 }
 
+// Goal:   a server that reads no more does not keep a caller beyond its deadline.
+// Method: it allows any amount, and a request that no socket's buffers hold is on its way; neither
+//         its end nor its reset can leave.
+TEST_F(ChannelTest, DeadlinePassesWhileTheServerDoesNotRead) {
+  Channel channel(pool_.thread(0), To(server_.port()));
+  const std::string request(size_t{64} << 20, 'x');
+  auto call = BeginCall(channel, "/t.T/Echo", request, milliseconds(500));
+  net::RawSocket socket = server_.Accept();
+  const std::string window = std::string("\0\x04", 2) + Number(0x7fffffff);
+  socket.Send(Frame(NGHTTP2_SETTINGS, 0, 0, window));
+  socket.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(0x7fffffff - 65535)));
+  ASSERT_EQ(call.wait_for(seconds(30)), std::future_status::ready);
+  EXPECT_EQ(call.get().status.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 // Goal:   a deadline holds from the call on, not from the connection on.
 // Method: the system takes the connection, but nobody speaks TLS there.
 TEST_F(ChannelTest, DeadlinePassesWhileConnecting) {

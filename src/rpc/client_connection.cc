@@ -41,6 +41,8 @@ class ClientCalls {
 };
 
 void ClientCall::Finish(const absl::Status& status) {
+  if (finished) return;
+  finished = true;
   timer.reset();
   if (unary_done) {
     unary_done(status, status.ok() ? std::string_view(message) : std::string_view());
@@ -167,11 +169,8 @@ void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
   call->timer.reset();
   if (call->deadline != MonotonicTime::Max()) {
     call->timer = std::make_unique<net::Timer>(thread_);
-    call->timer->Start(std::max(call->deadline - now, Duration(0)), [this, stream] {
-      const auto found = calls_->by_stream.find(stream);
-      if (found == calls_->by_stream.end()) return;
-      FailCall(*found->second, absl::DeadlineExceededError("deadline exceeded"));
-    });
+    call->timer->Start(std::max(call->deadline - now, Duration(0)),
+                       [this, stream] { ExpireCall(stream); });
   }
   calls_->by_stream.emplace(stream, std::move(call));
   ScheduleFlush();
@@ -188,6 +187,18 @@ void ClientConnection::FailCall(ClientCall& call, absl::Status status) {
   call.failure = std::move(status);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, call.stream, NGHTTP2_CANCEL);
   ScheduleFlush();
+}
+
+// The caller is told at once. The server is told by the reset, which may have to wait for a long
+// time: for a server that does not read.
+void ClientConnection::ExpireCall(int32_t stream) {
+  const auto found = calls_->by_stream.find(stream);
+  if (found == calls_->by_stream.end()) return;
+  ClientCall& call = *found->second;
+  FailCall(call, absl::DeadlineExceededError("deadline exceeded"));
+  thread_.DeleteSoon(std::move(call.timer));  // It is what runs this.
+  const absl::Status failure = call.failure;
+  call.Finish(failure);  // The last thing: whoever is told may end the channel.
 }
 
 void ClientConnection::OnHeader(ClientCall& call, std::string_view name, std::string_view value) {

@@ -39,7 +39,9 @@ struct ClientCall {
   std::string message;
   absl::Status failure;  // Ours, which overrules the server's.
   std::unique_ptr<net::Timer> timer;
+  bool finished = false;  // Its status has been told.
 
+  // Tells the status, the first time.
   void Finish(const absl::Status& status);
 };
 
@@ -81,6 +83,7 @@ class ClientConnection final : private net::Transport::Handler {
   void OnStreamClose(ClientCall& call, uint32_t http2_error);
   absl::Status FinalStatus(const ClientCall& call, uint32_t http2_error) const;
   void FailCall(ClientCall& call, absl::Status status);
+  void ExpireCall(int32_t stream);
   void EndAll(const absl::Status& reason);
   void ScheduleFlush();
   void Flush();
