@@ -33,6 +33,7 @@ void ServerCall::Reset() {
   source_waits = false;
   trailers_submitted = false;
   http_status = {};
+  taken_bytes = 0;
   status = absl::OkStatus();
   deadline_message = {};
   deadline_id = 0;

@@ -68,8 +68,9 @@ class ServerCall {
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
 
-  // When its client last sent or took a byte.
+  // When its client last sent something, or took kProgressBytes or all that there was.
   MonotonicTime progress;
+  size_t taken_bytes = 0;  // Since then.
 
   // List of the connection's open calls.
   ServerCall* previous = nullptr;

@@ -465,7 +465,12 @@ ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t
     }
   }
   // Most unary answers leave at once; for them the time is not worth asking.
-  if (taken < left || call.source != nullptr) call.progress = SystemClock().Now();
+  if (taken == left && call.source == nullptr) return static_cast<ssize_t>(taken);
+  call.taken_bytes += taken;
+  if (taken == left || call.taken_bytes >= kProgressBytes) {
+    call.progress = SystemClock().Now();
+    call.taken_bytes = 0;
+  }
   return static_cast<ssize_t>(taken);
 }
 

@@ -75,6 +75,10 @@ class ServerConnection final : private net::Transport::Handler {
 
   struct Callbacks;  // nghttp2's callbacks, which are plain functions.
 
+  // What a client must take of an answer to count as reading it: the largest frame that every
+  // client takes. One that takes a byte now and then would hold the answer, and what it is made
+  // from, for ever.
+  static constexpr size_t kProgressBytes = size_t{16} << 10;
   // Finished calls kept for reuse.
   static constexpr size_t kSpareCallsMax = 64;
   // Bytes handed to the socket at a time, and in one turn.

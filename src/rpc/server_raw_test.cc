@@ -373,6 +373,18 @@ TEST_F(ServerStallTest, EndsConnectionsThatDoNotRead) {
   EXPECT_GT(server_.stats().streams_stalled, 0u);
 }
 
+// Goal:   a client that takes a byte now and then does not hold an answer for ever.
+TEST_F(ServerStallTest, EndsCallsWhoseClientTakesOneByteAtATime) {
+  RawClient client(port());
+  client.Send(Frame(NGHTTP2_SETTINGS, 0, 0, std::string("\0\x04", 2) + Number(0)));
+  client.SendHeaders(1, GrpcHeaders("/t.T/Large"));
+  client.SendData(1, Message(""));
+  EXPECT_TRUE(Until([&] {
+    client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Number(1)));
+    return server_.stats().streams_stalled > 0;
+  }));
+}
+
 // Goal:   frames that the server owes a client which does not read are bounded.
 // Method: calls far over the limit, which is never acknowledged: each is owed a reset.
 TEST_F(ServerRawTest, EndsAFloodOfCallsWhoseResetsNobodyReads) {
