@@ -92,6 +92,16 @@ TEST_F(ClusterTest, ALeaderThatIsCutOffAnswersNoRead) {
   EXPECT_FALSE(Holds("n2", "stuck"));
 }
 
+// Goal: who has a leader is not told that there is none.
+TEST_F(ClusterTest, AReadThatRunsOutOfTimeHearsWhatItWaitedFor) {
+  Write("n1", "k");
+  cluster.CutOneWay("n2", "n1");
+  const StatusOutcome read = cluster.life("n2").Read({}, std::chrono::milliseconds(300));
+  cluster.Run(std::chrono::milliseconds(400));
+  ASSERT_TRUE(read->has_value());
+  EXPECT_EQ(**read, absl::UnavailableError("the leader, n1, has not confirmed the read in time"));
+}
+
 // Goal: what a leader appended and never got to others is proposed again by itself when somebody
 // else's entry takes its place, if there is still time.
 TEST_F(ClusterTest, AWriteThatWasSupersededGoesToTheNewLeader) {

@@ -159,6 +159,17 @@ void Replica::WaitForRead(const ReadRequirement& requirement, MonotonicTime give
   Enqueue(WaitingRead{requirement, give_up_at, std::move(ready)});
 }
 
+absl::Status Replica::WhyReadsWait() const {
+  if (!started_) return Unavailable("the node is starting, or waits to be added to a cluster");
+  const Status now = status();
+  if (now.leader.empty()) return Unavailable("no leader");
+  if (now.applied_index < now.commit_index) {
+    return Unavailable("this node has applied entry {} and waits to apply {}, which is committed",
+                       now.applied_index, now.commit_index);
+  }
+  return Unavailable("the leader, {}, has not confirmed the read in time", now.leader);
+}
+
 void Replica::Request(AdminRequest request, MonotonicTime give_up_at, AdminDone done) {
   if (!accepting_) return done(Unavailable("the node is stopping"), false);
   if (!open_) return done(Unavailable("the node is starting; nothing was changed"), false);
@@ -333,11 +344,10 @@ void Replica::Tick() {
   for (WaitingRead& read : reads_.TakeExpired(now)) {
     --reads_waiting_;
     const Revision wanted = read.requirement.min_revision;
-    read.ready(!started_ ? Unavailable("the node is starting, or waits to be added to a cluster")
-               : wanted > store_.revision()
+    read.ready(started_ && wanted > store_.revision()
                    ? Unavailable("revision {} has not been applied on this node, which is at {}",
                                  wanted, store_.revision())
-                   : Unavailable("no leader"));
+                   : WhyReadsWait());
   }
   const bool has_leader = core_ != nullptr && (core_->role() == raft::Role::kLeader ||
                                                core_->leader() != raft::NodeId());

@@ -115,6 +115,8 @@ class Replica final : public PeersHandler, public Cluster {
   bool CanReadNow(const ReadRequirement& requirement) const;
   // Calls `ready` when it may, or with the reason why it did not come to that by `give_up_at`.
   void WaitForRead(const ReadRequirement& requirement, MonotonicTime give_up_at, ReadReady ready);
+  // UNAVAILABLE: what a linearizable read that has run out of time has waited for. Thread-safe.
+  absl::Status WhyReadsWait() const;
 
   ClusterView View() const override;
   void Request(AdminRequest request, MonotonicTime give_up_at, AdminDone done) override;

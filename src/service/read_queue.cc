@@ -56,7 +56,9 @@ void ReadQueue::Expire() {
     });
     batch = batch->second.empty() ? asked_.erase(batch) : std::next(batch);
   }
-  for (Read& read : expired) read.ready(absl::UnavailableError("no leader"));
+  if (expired.empty()) return;
+  const absl::Status why = replica_.WhyReadsWait();
+  for (Read& read : expired) read.ready(why);
 }
 
 }  // namespace mokv::service
