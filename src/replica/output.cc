@@ -150,7 +150,7 @@ void Replica::OnMembership() {
   const std::shared_ptr<const raft::Membership> membership = core_->membership();
   std::string before;
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(shown_mutex_);
     before = membership_->cluster_id();
     membership_ = membership;
   }
@@ -196,7 +196,7 @@ void Replica::PublishStatus() {
   const MonotonicTime now = clock_.Now();
   const raft::Membership& membership = *core_->membership();
   const raft::Stats& stats = core_->stats();
-  const MutexLock lock(mutex_);
+  const MutexLock lock(shown_mutex_);
   settled_membership_ = core_->log().SettledMembership(core_->commit());
   status_.role = core_->role();
   status_.is_member = membership.Contains(core_->id());
@@ -228,7 +228,7 @@ void Replica::PublishStatus() {
 Status Replica::status() const {
   Status status;
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(shown_mutex_);
     status = status_;
   }
   status.serving = serving_;
@@ -243,12 +243,12 @@ Status Replica::status() const {
 }
 
 std::string Replica::cluster_id() const {
-  const MutexLock lock(mutex_);
+  const MutexLock lock(shown_mutex_);
   return membership_->cluster_id();
 }
 
 ClusterView Replica::View() const {
-  const MutexLock lock(mutex_);
+  const MutexLock lock(shown_mutex_);
   ClusterView view{
       .cluster_id = membership_->cluster_id(), .term = Term(term_), .leader = status_.leader};
   for (const auto& [id, member] : membership_->members()) {

@@ -94,7 +94,7 @@ void Replica::BeginCluster(const std::string& cluster_id) {
 void Replica::Enqueue(Event event) {
   bool post = false;
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(inbox_mutex_);
     inbox_.push_back(std::move(event));
     post = !std::exchange(turn_posted_, true);
   }
@@ -103,7 +103,7 @@ void Replica::Enqueue(Event event) {
 
 void Replica::ScheduleTurn() {
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(inbox_mutex_);
     if (std::exchange(turn_posted_, true)) return;
   }
   executors_.replica.Post([this] { Turn(); });
@@ -232,7 +232,7 @@ void Replica::Step(raft::Event event) {
 
 void Replica::TakeInbox() {
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(inbox_mutex_);
     batch_.swap(inbox_);
     turn_posted_ = false;
   }

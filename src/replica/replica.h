@@ -224,15 +224,20 @@ class Replica final : public PeersHandler, public Cluster {
   wal::Log* log_ = nullptr;
   Peers* peers_ = nullptr;
 
-  mutable Mutex mutex_;
-  std::vector<Event> inbox_ ABSL_GUARDED_BY(mutex_);
-  bool turn_posted_ ABSL_GUARDED_BY(mutex_) = false;
-  Status status_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const raft::Membership> membership_ ABSL_GUARDED_BY(mutex_) =
+  Mutex inbox_mutex_;
+  std::vector<Event> inbox_ ABSL_GUARDED_BY(inbox_mutex_);
+  bool turn_posted_ ABSL_GUARDED_BY(inbox_mutex_) = false;
+
+  // Another one: who looks at the cluster, as anybody with a certificate may, must not stand in the
+  // way of writes.
+  mutable Mutex shown_mutex_;
+  Status status_ ABSL_GUARDED_BY(shown_mutex_);
+  std::shared_ptr<const raft::Membership> membership_ ABSL_GUARDED_BY(shown_mutex_) =
       std::make_shared<const raft::Membership>();
   // Who votes as far as others are told: a change that is not committed may yet come to nothing, or
   // need the very nodes that it takes the vote from.
-  std::shared_ptr<const raft::Membership> settled_membership_ ABSL_GUARDED_BY(mutex_) = membership_;
+  std::shared_ptr<const raft::Membership> settled_membership_ ABSL_GUARDED_BY(shown_mutex_) =
+      membership_;
 
   // Below: replica thread only.
   std::vector<Event> batch_;
