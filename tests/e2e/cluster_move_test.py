@@ -3,12 +3,14 @@ directory. And copies of a data directory, which are no members."""
 
 import pathlib
 import shutil
+import subprocess
 import unittest
 
 import cluster
 import harness
+from cluster import Cluster
 from gossip import GossipCluster, get, put
-from harness import free_port, wait_for
+from harness import Node, free_port, wait_for
 
 # A node that was killed has to be found failed before its new address is believed.
 MOVE_SECONDS_MAX = 90
@@ -115,6 +117,41 @@ class MoveTest(unittest.TestCase):
             for node in (first, second):
                 node.wait_until_ready(MOVE_SECONDS_MAX)
             self.check_moved(nodes)
+
+
+class NameTest(unittest.TestCase):
+    # Goal:   a node whose name nobody knows yet starts, and joins once it is known; as pods are.
+    # Method: /etc/hosts of the nodes is a file of the test's, in a mount namespace of their own.
+    def test_a_name_that_resolves_late(self):
+        hosts = harness.scratch_directory("hosts") / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n")
+        prefix = ["unshare", "--mount", "sh", "-c",
+                  f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+        if subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no mount namespaces here")
+        with Cluster(1) as nodes:
+            first = nodes.nodes[0]
+            late = nodes.new_node("node-2")
+            first.kill()
+            for node in (first, late):
+                node.prefix = prefix
+            late.settings["start-join-addrs"] = [first.settings["bind-addr"]]
+            late.settings["advertise-addr"] = f"{harness.OTHER_NAME}:{serf_port(late)}"
+            first.launch().wait_until_ready()
+            nodes.nodes.append(late)
+            late.launch().wait_until_alive()
+            wait_for(lambda: "does not resolve yet" in late.log(), "the node to say so")
+            with open(hosts, "a") as file:
+                file.write(f"127.0.0.1 {harness.OTHER_NAME}\n")
+            late.wait_until_ready(MOVE_SECONDS_MAX)
+            nodes.wait_until_voters(2)
+            self.assertEqual(late.stop(), 0)
+
+    def test_a_name_that_never_resolves_stops_no_node(self):
+        node = Node(advertise_addr=f"{harness.OTHER_NAME}:{harness.free_port()}")
+        with node:
+            self.assertIn("does not resolve yet", node.log())
+            self.assertEqual(node.stop(), 0)
 
 
 class CloneTest(unittest.TestCase):

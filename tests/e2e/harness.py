@@ -32,7 +32,9 @@ START_SECONDS_MAX = 30  # Generous: a loaded machine, a build with sanitizers.
 STOP_SECONDS_MAX = 30
 CALL_SECONDS_MAX = 30
 
-OTHER_HOST = "127.0.0.2"  # Where a test may listen in a node's stead; certificates name it, too.
+# Certificates name these, too: where a test may listen in a node's stead, and a name that no machine
+# has unless the test says so.
+OTHER_HOST, OTHER_NAME = "127.0.0.2", "mokv-test-late"
 
 _scratch = tempfile.mkdtemp(prefix="mokv-e2e-")
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
@@ -159,7 +161,7 @@ def make_certificates():
     directory = scratch_directory("certs")
     subprocess.run(
         [MOKVCTL, "cert", "init"],
-        env=clean_environment(directory, CERT_DIR=str(directory), CERT_HOSTS=OTHER_HOST),
+        env=clean_environment(directory, CERT_DIR=str(directory), CERT_HOSTS=f"{OTHER_HOST},{OTHER_NAME}"),
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -253,6 +255,7 @@ class Node:
             self.settings[name.replace("_", "-")] = value
         self.process = None
         self.starts = 0
+        self.prefix = []  # Of the command.
         self.output = None  # Where standard output and error go instead of to `log_file`.
 
     def __enter__(self):
@@ -287,7 +290,7 @@ class Node:
         self.starts += 1
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [MOKV, "--config-file", str(self.config_file), *flags],
+                [*self.prefix, MOKV, "--config-file", str(self.config_file), *flags],
                 env=clean_environment(self.directory, **(environment or {})),
                 stdin=subprocess.DEVNULL,
                 stdout=self.output or log,

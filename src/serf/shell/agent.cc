@@ -53,10 +53,7 @@ absl::Status Agent::SetTags(Tags tags) {
     return InvalidArgument("tags take {} bytes, and a packet has room for {}", bytes,
                            kMetaBytesSendMax);
   }
-  impl_->Post([tags = std::move(tags)](Impl& impl) {
-    impl.core().SetTags(impl.Now(), tags).IgnoreError();  // Checked above.
-    impl.Flush();
-  });
+  impl_->Post([tags = std::move(tags)](Impl& impl) { impl.SetTags(tags); });
   return absl::OkStatus();
 }
 

@@ -37,8 +37,9 @@ class Agent {
     std::string node_name;
     // Host must be an address, not a name. Port 0: a free one, for UDP and TCP; see port().
     net::HostPort bind_address;
-    // What others are told; empty host: the bound one. A name is resolved once, at Start. Must be
-    // set when the bound address is a wildcard.
+    // What others are told; empty host: the bound one. A name is resolved once; one that nobody
+    // knows yet is asked for every second, and until then the agent says and answers nothing. Must
+    // be set when the bound address is a wildcard.
     net::HostPort advertise_address;
     Tags tags;
     // Raw keys of 16, 24 or 32 bytes; the first encrypts. None: no encryption.

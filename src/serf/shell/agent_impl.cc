@@ -30,6 +30,7 @@ Agent::Impl::Impl(net::IoThread& thread, Agent::Options options, Callbacks callb
       published_(std::make_shared<std::vector<Member>>()) {
   timer_.emplace(thread);
   remember_timer_.emplace(thread);
+  resolve_timer_.emplace(thread);
   resolver_.emplace(thread.context());
 }
 
@@ -45,15 +46,15 @@ absl::Status Agent::Impl::Open() {
   MOKV_RETURN_IF_ERROR(OpenSockets(bound));
   bound.port = streams_port_;
   MOKV_ASSIGN_OR_RETURN(const Endpoint advertised, Advertised(bound));
-  serf::Options core_options{.name = options_.node_name,
-                             .advertise = advertised,
-                             .tags = options_.tags,
-                             .timing = options_.timing,
-                             .compress = options_.compress,
-                             .keys = options_.encryption_keys,
-                             .members_max = options_.members_max};
-  ReadRemembered(&core_options);
-  MOKV_ASSIGN_OR_RETURN(core_, Core::Create(std::move(core_options), random_, Now()));
+  core_options_ = serf::Options{.name = options_.node_name,
+                                .advertise = advertised,
+                                .tags = options_.tags,
+                                .timing = options_.timing,
+                                .compress = options_.compress,
+                                .keys = options_.encryption_keys,
+                                .members_max = options_.members_max};
+  ReadRemembered(&core_options_);
+  MOKV_ASSIGN_OR_RETURN(core_, Core::Create(core_options_, random_, Now()));
   Publish();
   return absl::OkStatus();
 }
@@ -74,7 +75,7 @@ absl::Status Agent::Impl::OpenSockets(const Endpoint& bind) {
   }
 }
 
-absl::StatusOr<Endpoint> Agent::Impl::Advertised(const Endpoint& bound) const {
+absl::StatusOr<Endpoint> Agent::Impl::Advertised(const Endpoint& bound) {
   if (options_.advertise_address.host.empty()) {
     if (IsValidAddress(bound.addr)) return bound;
     return InvalidArgument("{} stands for all addresses; others need one that they can reach",
@@ -82,7 +83,13 @@ absl::StatusOr<Endpoint> Agent::Impl::Advertised(const Endpoint& bound) const {
   }
   net::HostPort wanted = options_.advertise_address;
   if (wanted.port == 0) wanted.port = bound.port;
-  return Resolve(wanted);
+  const absl::StatusOr<Endpoint> resolved = Resolve(wanted);
+  if (resolved.ok()) return resolved;
+  options_.advertise_address.port = wanted.port;
+  advertised_ = false;
+  LogWarn("the address to advertise does not resolve yet; gossip waits for it",
+          {{"address", wanted.ToString()}, {"reason", MessageOf(resolved.status())}});
+  return Endpoint{ToBytes(asio::ip::address_v4::loopback()), wanted.port};
 }
 
 void Agent::Impl::ReadRemembered(serf::Options* options) {
@@ -124,6 +131,7 @@ Stats Agent::Impl::stats() const {
 
 void Agent::Impl::Start() {
   MOKV_CHECK(!started_);
+  if (!advertised_) return WaitForAdvertised();
   started_ = true;
   datagrams_->Start([this](const Endpoint& from,
                            std::string_view packet) { core_->OnPacket(Now(), from, packet); },
@@ -139,12 +147,13 @@ void Agent::Impl::Start() {
     if (address.ok() && peer.name != options_.node_name) peers.push_back(std::move(*address));
   }
   if (!peers.empty()) Join(std::move(peers), /*remembered=*/true, nullptr);
+  for (auto& join : std::exchange(held_joins_, {})) join();
   Flush();
 }
 
 void Agent::Impl::Leave(absl::AnyInvocable<void()> done) {
   for (const JoinTaskPtr& task : std::set(join_tasks_)) EndJoin(task);
-  if (left_) {
+  if (left_ || !advertised_) {  // Nobody has heard of it.
     if (done) done();
     return;
   }
@@ -159,6 +168,8 @@ void Agent::Impl::Stop() {
   stopped_ = true;
   timer_.reset();
   remember_timer_.reset();
+  resolve_timer_.reset();
+  held_joins_.clear();
   resolver_.reset();
   for (const JoinTaskPtr& task : join_tasks_) task->timer.reset();
   join_tasks_.clear();

@@ -41,6 +41,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   void Query(const QueryRequest& request, QueryCallbacks callbacks);
   void Stop();
   Core& core() { return *core_; }
+  void SetTags(const Tags& tags);
   MonotonicTime Now() const { return clock_.Now(); }
   // After anything was asked of the core: carries out what it wants, and sets the timer.
   void Flush();
@@ -60,8 +61,11 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   using JoinTaskPtr = std::shared_ptr<JoinTask>;
 
   absl::Status OpenSockets(const Endpoint& bind);
-  absl::StatusOr<Endpoint> Advertised(const Endpoint& bound) const;
+  // What others are told; while its name is not known to anybody, a placeholder.
+  absl::StatusOr<Endpoint> Advertised(const Endpoint& bound);
   void ReadRemembered(serf::Options* options);
+  void WaitForAdvertised();
+  void AdvertiseAt(const Endpoint& endpoint);
 
   void Handle(Event& event);
   void On(const MemberEvent& event);
@@ -89,6 +93,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   std::unique_ptr<Datagrams> datagrams_;
   std::unique_ptr<Streams> streams_;
   uint16_t streams_port_ = 0;
+  serf::Options core_options_;
   std::unique_ptr<Core> core_;
   Remembered remembered_;
   uint64_t unsent_ = 0;
@@ -97,8 +102,10 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   std::optional<net::Timer> timer_;
   MonotonicTime timer_at_ = MonotonicTime::Max();
   std::optional<net::Timer> remember_timer_;
+  std::optional<net::Timer> resolve_timer_;
   bool remember_pending_ = false;
   bool left_ = false;
+  bool advertised_ = true;  // False: nothing is said or answered before the name resolves.
   bool started_ = false;
   bool stopped_ = false;
   bool flushing_ = false;
@@ -106,6 +113,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
 
   std::optional<asio::ip::tcp::resolver> resolver_;
   std::set<JoinTaskPtr> join_tasks_;
+  std::vector<absl::AnyInvocable<void()>> held_joins_;  // Until this node can say where it is.
   std::vector<absl::AnyInvocable<void()>> leave_done_;
   std::map<QueryKey, QueryCallbacks> queries_;
 

@@ -182,6 +182,18 @@ TEST(Agent, RejoinsWhomItRemembers) {
   EXPECT_TRUE(again.Sees("a", MemberStatus::kAlive));
 }
 
+// Goal: a name that nobody knows yet stops neither the start nor the end, and is not gossiped.
+TEST(Agent, WaitsForItsNameToMeanSomething) {
+  TestNode a("a");
+  Agent::Options options;
+  options.advertise_address = {"nobody-knows-this.invalid", 0};
+  TestNode b("b", options);
+  b.agent().Join({a.address()});
+  EXPECT_TRUE(b.agent().SetTags({{"k", "v"}}).ok());
+  b.LeaveAndStop();
+  EXPECT_EQ(a.agent().members()->size(), 1u);
+}
+
 TEST(Agent, EventsAndQueriesPass) {
   TestNode a("a");
   TestNode b("b");

@@ -18,6 +18,13 @@ constexpr Duration kPauseMax = std::chrono::seconds(15);
 void Agent::Impl::Join(std::vector<net::HostPort> addresses, bool remembered,
                        absl::AnyInvocable<void()> done) {
   if (left_ || !leave_done_.empty()) return;
+  if (!advertised_) {
+    held_joins_.push_back(
+        [this, addresses = std::move(addresses), remembered, done = std::move(done)]() mutable {
+          Join(std::move(addresses), remembered, std::move(done));
+        });
+    return;
+  }
   auto task = std::make_shared<JoinTask>(JoinTask{.addresses = std::move(addresses),
                                                   .remembered = remembered,
                                                   .done = std::move(done),

@@ -1,0 +1,51 @@
+// Agent: waits for the name that others are told to mean something. A machine may get its name only
+// once it is ready, as pods do, so the process must not wait with everything else.
+#include <utility>
+
+#include "base/check.h"
+#include "base/logging.h"
+#include "serf/shell/agent_impl.h"
+#include "serf/shell/socket_address.h"
+
+namespace mokv::serf {
+namespace {
+
+constexpr Duration kResolveInterval = std::chrono::seconds(1);
+
+}  // namespace
+
+void Agent::Impl::WaitForAdvertised() {
+  const net::HostPort& wanted = options_.advertise_address;
+  resolver_->async_resolve(
+      wanted.host, std::to_string(wanted.port),
+      [self = shared_from_this()](const asio::error_code&,
+                                  const asio::ip::tcp::resolver::results_type& found) {
+        if (self->stopped_) return;
+        for (const auto& entry : found) {
+          const Endpoint at{ToBytes(entry.endpoint().address()), entry.endpoint().port()};
+          if (IsValidAddress(at.addr)) return self->AdvertiseAt(at);
+        }
+        self->resolve_timer_->Start(kResolveInterval,
+                                    [impl = self.get()] { impl->WaitForAdvertised(); });
+      });
+}
+
+void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
+  LogInfo("the address to advertise resolves now",
+          {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
+  core_options_.advertise = endpoint;
+  // The one before has said nothing to anybody.
+  auto core = Core::Create(core_options_, random_, Now());
+  MOKV_CHECK(core.ok());  // As the one before, which differs in a valid address.
+  core_ = *std::move(core);
+  advertised_ = true;
+  Start();
+}
+
+void Agent::Impl::SetTags(const Tags& tags) {
+  core_options_.tags = tags;
+  core_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.
+  Flush();
+}
+
+}  // namespace mokv::serf
