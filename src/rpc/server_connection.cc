@@ -27,7 +27,7 @@ constexpr uint64_t kResetsPerSecond = 2'000;
 // clients end a request with one; nobody needs more.
 constexpr int64_t kEmptyDataBurst = 1'000;
 constexpr int64_t kEmptyDataPerSecond = 100;
-// Requests whose headers are over the limit: a mistake is answered some times, a flood is not. A
+// Header blocks that are over the limit: a mistake is answered some times, a flood is not. A
 // header block can name one large header thousands of times in a few bytes; it is decoded up to so
 // many times the limit.
 constexpr int64_t kLongHeadsBurst = 20;
@@ -90,6 +90,7 @@ struct ServerConnection::Callbacks {
   }
 
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Self(user).block_bytes_ = 0;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (Self(user).going_away_) {
       // The client has been told, or will be, that this call was not looked at: so it must not be.
@@ -104,13 +105,13 @@ struct ServerConnection::Callbacks {
   static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
                       void* user) {
+    // Trailers too, and headers of calls that are not taken any more: they cost as much.
+    if (!Self(user).CountHeader(name_size + value_size)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
-      const size_t before = call->head.bytes;
       call->head.Take({reinterpret_cast<const char*>(name), name_size},
                       {reinterpret_cast<const char*>(value), value_size},
                       Self(user).thread_.shared());
-      if (!Self(user).MayGoOn(before, call->head.bytes)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return 0;
   }
@@ -260,11 +261,13 @@ void ServerConnection::OnEmptyData() {
   if (!empty_data_.Allows(turn_time_)) flood_ = "DATA frames without data";
 }
 
-bool ServerConnection::MayGoOn(size_t before, size_t now) {
+bool ServerConnection::CountHeader(size_t name_and_value_bytes) {
   const size_t limit = thread_.shared().options.header_bytes_max;
-  if (now <= limit) return true;
+  const size_t before = block_bytes_;
+  block_bytes_ += name_and_value_bytes + kHeaderOverheadBytes;
+  if (block_bytes_ <= limit) return true;
   if (before <= limit && !long_heads_.Allows(turn_time_)) flood_ = "headers over the limit";
-  if (now > kDecodedHeadFactor * limit) flood_ = "headers far over the limit";
+  if (block_bytes_ > kDecodedHeadFactor * limit) flood_ = "headers far over the limit";
   return flood_.empty();
 }
 

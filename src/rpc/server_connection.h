@@ -101,9 +101,9 @@ class ServerConnection final : private net::Transport::Handler {
   // Whole answer without a gRPC status, for clients that do not speak gRPC.
   void SubmitHttpError(ServerCall& call);
   void OnEmptyData();
-  // A header has brought a request from `before` to `now` bytes of headers. False: it has passed
-  // the limit so often, or so far, that the connection ends.
-  bool MayGoOn(size_t before, size_t now);
+  // One more header of the block in progress. False: blocks have passed the limit so often, or this
+  // one so far, that the connection ends.
+  bool CountHeader(size_t name_and_value_bytes);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
   ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
@@ -119,6 +119,7 @@ class ServerConnection final : private net::Transport::Handler {
   OpenedStreams opened_;
   FloodGuard empty_data_;
   FloodGuard long_heads_;
+  size_t block_bytes_ = 0;  // Of the header block in progress, of a request or its trailers.
   // Of what, once there is one: nghttp2's callback then returns an error, and the connection ends.
   std::string_view flood_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.

@@ -62,6 +62,25 @@ TEST_F(ServerFloodTest, AHeaderThatIsNamedThousandsOfTimesEndsTheConnection) {
   ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+// Goal: trailers, which nobody reads, cost no more than headers do.
+TEST_F(ServerFloodTest, TrailersThatNameOneHeaderThousandsOfTimesEndTheConnection) {
+  RawClient client(listener_->port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
+  client.Send(Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+                    NewLargeHeader() + SameAgain(4'000)));
+  ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+TEST_F(ServerFloodTest, ShortTrailersAreNoFlood) {
+  RawClient client(listener_->port());
+  for (uint32_t stream = 1; stream < 60; stream += 2) {
+    client.SendHeaders(stream, GrpcHeaders("/t.T/Echo"));
+    client.SendData(stream, Message("x"), /*end=*/false);
+    client.SendHeaders(stream, {{"x", "y"}}, /*end=*/true);
+    ASSERT_EQ(client.Wait(stream).grpc_status(), "0") << stream;
+  }
+}
+
 // Goal: who sends too much by mistake hears so; who goes on does not.
 TEST_F(ServerFloodTest, HeadersOverTheLimitAreAnsweredSomeTimes) {
   RawClient client(listener_->port());

@@ -7,9 +7,6 @@
 namespace mokv::rpc {
 namespace {
 
-// What HTTP/2 adds to the bytes of a header (RFC 9113, 6.5.2).
-constexpr size_t kHeaderOverheadBytes = 32;
-
 // Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
 bool IsTransportHeader(std::string_view name) {
   return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
