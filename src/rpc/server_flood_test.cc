@@ -13,6 +13,12 @@ namespace {
 
 using net::Until;
 
+// A stream that has nothing to say.
+class Silent final : public MessageSource {
+ public:
+  Next Produce(std::string*) override { return Next::kWait; }
+};
+
 class ServerFloodTest : public testing::Test {
  protected:
   ServerFloodTest() : server_(pool_, {}, nullptr) {
@@ -20,6 +26,8 @@ class ServerFloodTest : public testing::Test {
       call.response() += call.request();
       call.Finish();
     });
+    server_.AddServerStream("/t.T/Silent",
+                            [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
     listener_ = net::BindLoopback(pool_, server_.protocol());
     pool_.Start();
     listener_->Start();
@@ -131,6 +139,23 @@ TEST_F(ServerFloodTest, ASmallerStreamNumberEndsTheConnection) {
   EXPECT_EQ(client.Call(5, "/t.T/Echo", "x").grpc_status(), "0");
   client.SendHeaders(3, GrpcHeaders("/t.T/Echo"), true);
   ExpectEnd(client, NGHTTP2_PROTOCOL_ERROR);
+}
+
+TEST_F(ServerFloodTest, DataBehindTheEndOfARequestEndsTheConnection) {
+  RawClient client(listener_->port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Silent"));
+  client.SendData(1, Message(""));
+  client.SendData(1, "more");
+  ExpectEnd(client, NGHTTP2_STREAM_CLOSED);
+}
+
+// Goal: what may have been on its way when the stream ended does no harm.
+TEST_F(ServerFloodTest, WindowsAndResetsOfAStreamThatIsOverAreIgnored) {
+  RawClient client(listener_->port());
+  EXPECT_EQ(client.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
+  client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Number(1)));
+  client.SendReset(1);
+  EXPECT_EQ(client.Call(3, "/t.T/Echo", "x").grpc_status(), "0");
 }
 
 // Goal: who does not speak gRPC gets a whole answer of HTTP, once its request is there.
