@@ -22,6 +22,26 @@ namespace {
 
 // Shared by all transports of a thread: bytes are handed over before the next read.
 constexpr size_t kReadBufferBytes = size_t{64} << 10;
+
+// RFC 8446, 6.2: alerts about a certificate, or about what the two cannot agree on.
+bool IsAlertOfHandshake(int reason) {
+  switch (reason) {
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+      return true;
+    default:
+      return false;
+  }
+}
 char* ReadBuffer() {
   static thread_local const std::unique_ptr<std::array<char, kReadBufferBytes>> buffer =
       std::make_unique<std::array<char, kReadBufferBytes>>();
@@ -336,7 +356,9 @@ absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {
   if (ssl_error == SSL_ERROR_SYSCALL) {
     return Unavailable("{}: the other side closed the connection", doing);
   }
-  refused_by_tls_ = ERR_GET_REASON(ERR_peek_error()) != SSL_R_UNEXPECTED_EOF_WHILE_READING;
+  const int reason = ERR_GET_REASON(ERR_peek_error());
+  refused_by_tls_ = reason != SSL_R_UNEXPECTED_EOF_WHILE_READING;
+  handshake_was_refused_ = IsAlertOfHandshake(reason);
   return Unavailable("{}: {}", doing, TakeOpenSslError());
 }
 

@@ -89,6 +89,10 @@ class Transport final : private Poller::Target {
   // Whether it broke because one side does not speak TLS as the other does, or does not believe the
   // other's certificate: it would break again.
   bool refused_by_tls() const { return refused_by_tls_; }
+  // Whether the other side has sent an alert that only its handshake can cause: so it has looked at
+  // nothing that was sent here. Other errors, such as a record that was damaged on its way, say
+  // nothing of what was sent before.
+  bool handshake_was_refused() const { return handshake_was_refused_; }
 
  private:
   static constexpr size_t kReadBytesPerTurnMax = size_t{512} << 10;
@@ -126,6 +130,7 @@ class Transport final : private Poller::Target {
   bool ready_ = false;
   bool watching_writes_ = false;
   bool refused_by_tls_ = false;
+  bool handshake_was_refused_ = false;
   bool read_wants_write_ = false;  // TLS cannot read on before the socket takes bytes again.
   std::shared_ptr<void> kept_;
   // Outlives the transport in posted tasks, which must not touch it once it is gone.

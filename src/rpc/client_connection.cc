@@ -273,7 +273,6 @@ void ClientConnection::OnStreamClose(ClientCall& call, uint32_t http2_error) {
 }
 
 void ClientConnection::OnBytes(std::string_view bytes) {
-  heard_ = true;
   const std::shared_ptr<bool> alive = alive_;
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
@@ -325,9 +324,8 @@ void ClientConnection::Abort(const absl::Status& reason) { EndAll(reason); }
 
 void ClientConnection::EndAll(const absl::Status& reason) {
   ended_ = true;
-  // TLS 1.3 lets a client speak before the server has accepted its certificate. A server's first
-  // bytes are its settings: a refusal without them came before anything was looked at.
-  const bool refused = transport_->refused_by_tls() && !heard_;
+  // TLS 1.3 lets a client speak before the server has accepted its certificate.
+  const bool refused = transport_->handshake_was_refused();
   transport_->Close();
   auto calls = std::move(calls_->by_stream);
   calls_->by_stream.clear();

@@ -97,7 +97,6 @@ class ClientConnection final : private net::Transport::Handler {
   std::string authority_;
   std::string output_;
   bool going_away_ = false;
-  bool heard_ = false;  // Anything from the server.
   bool ended_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool flush_scheduled_ = false;
