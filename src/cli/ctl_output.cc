@@ -54,8 +54,14 @@ bool OutputIsTerminal() { return isatty(STDOUT_FILENO) == 1; }
 std::string Escaped(std::string_view bytes, std::string_view kept) {
   const bool is_text = IsUtf8(bytes);
   std::string out;
-  for (const char c : bytes) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const char c = bytes[i];
     const auto byte = static_cast<unsigned char>(c);
+    // U+0080 to U+009F are control characters as well.
+    if (is_text && byte == 0xc2 && static_cast<unsigned char>(bytes[i + 1]) < 0xa0) {
+      out += fmt::format("\\xc2\\x{:02x}", static_cast<unsigned char>(bytes[++i]));
+      continue;
+    }
     if (kept.find(c) != std::string_view::npos) {
       out += c;
     } else if (c == '\\') {

@@ -83,13 +83,12 @@ void LetTheLastWin(CLI::App& app) {
   }
 }
 
-// CLI11 misses a command before it wonders about a word that is none.
-std::optional<std::string> UnknownCommand(const CLI::App& app, const CLI::ParseError& error) {
+// CLI11 misses a command before it wonders about a word that is none: the first such word, which
+// may be an option; what follows an unknown option may be its value.
+std::optional<std::string> UnknownWord(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_name() != "RequiredError") return std::nullopt;
-  for (const std::string& word : app.remaining(/*recurse=*/true)) {
-    if (!word.starts_with('-')) return word;
-  }
-  return std::nullopt;
+  const std::vector<std::string> words = app.remaining(/*recurse=*/true);
+  return words.empty() ? std::nullopt : std::optional(words.front());
 }
 
 void AddKeyCommands(CLI::App& app, CommandLine& line) {
@@ -222,9 +221,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (const std::optional<std::string> word = UnknownCommand(app, error)) {
-      std::fprintf(stderr, "mokvctl: there is no command '%s'; see mokvctl --help\n",
-                   word->c_str());
+    if (const std::optional<std::string> word = UnknownWord(app, error)) {
+      std::fprintf(stderr, "mokvctl: there is no %s '%s'; see mokvctl --help\n",
+                   word->starts_with('-') ? "option" : "command", word->c_str());
       return mokv::kCtlUsage;
     }
     return app.exit(error) == 0 ? mokv::kCtlDone : mokv::kCtlUsage;

@@ -1,5 +1,9 @@
 #include "node/check_start.h"
 
+#include <sys/stat.h>
+
+#include <fstream>
+
 #include "base/file.h"
 #include "base/status.h"
 #include "net/io_pool.h"
@@ -8,6 +12,8 @@
 #include "node/gossip_keys.h"
 #include "node/identity.h"
 #include "node/tls_setup.h"
+#include "serf/shell/agent.h"
+#include "serf/shell/socket_address.h"
 
 namespace mokv {
 namespace {
@@ -30,9 +36,32 @@ absl::Status CheckDataDirectory(FileSystem& files, const Config& config) {
   return LoadOrMakeIdentity(files, config.data_dir, config.node_name).status();
 }
 
-bool IsRunning(FileSystem& files, const Config& config) {
-  const std::string path = config.data_dir + "/lock";
-  return files.ReadFile(path).ok() && !files.Lock(path).ok();
+// Whether a process holds the lock of data-dir. The kernel's list is read: trying the lock could
+// keep out a node that starts at this moment.
+bool IsRunning(const Config& config) {
+  struct stat lock {};
+  if (stat((config.data_dir + "/lock").c_str(), &lock) != 0) return false;
+  const std::string inode = fmt::format(":{} ", lock.st_ino);
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    if (line.find("FLOCK") != std::string::npos && line.find(inode) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Gossip takes its port for UDP and for TCP.
+absl::Status CheckGossipPort(net::IoPool& pool, const Config& config) {
+  serf::Agent::Options options;
+  options.node_name = config.node_name;
+  MOKV_ASSIGN_OR_RETURN(const serf::Endpoint bound, serf::Resolve(config.bind_addr));
+  MOKV_ASSIGN_OR_RETURN(options.bind_address, net::ParseHostPort(serf::ToText(bound)));
+  if (config.advertise_addr != config.bind_addr) options.advertise_address = config.advertise_addr;
+  const auto agent = serf::Agent::Create(pool.thread(0), std::move(options), {});
+  if (agent.ok()) return absl::OkStatus();
+  return absl::Status(agent.status().code(),
+                      fmt::format("bind-addr: {}", MessageOf(agent.status())));
 }
 
 }  // namespace
@@ -44,12 +73,12 @@ absl::Status CheckStart(const Config& config) {
   MOKV_RETURN_IF_ERROR(LoadGossipKeys(config).status());
   MOKV_RETURN_IF_ERROR(CheckDataDirectory(files, config));
   // The node that runs with it has its ports.
-  if (IsRunning(files, config)) return absl::OkStatus();
+  if (IsRunning(config)) return absl::OkStatus();
   net::IoPool pool(1);
   const std::string& host = config.bind_addr.host;
   MOKV_RETURN_IF_ERROR(CheckPort(pool, "rpc-port", host, config.rpc_port));
   MOKV_RETURN_IF_ERROR(CheckPort(pool, "metrics-port", host, config.metrics_port));
-  return CheckPort(pool, "bind-addr", host, config.bind_addr.port);
+  return CheckGossipPort(pool, config);
 }
 
 }  // namespace mokv

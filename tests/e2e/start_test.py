@@ -181,7 +181,12 @@ class ConfigurationTest(StartTestCase):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        taken_udp = socket.socket(type=socket.SOCK_DGRAM)
+        self.addCleanup(taken_udp.close)
+        taken_udp.bind(("127.0.0.1", 0))
+        udp_port = taken_udp.getsockname()[1]
         for settings, words in (
+            ({"bind_addr": f"127.0.0.1:{udp_port}"}, ["bind-addr", str(udp_port)]),
             ({"server_tls_key_file": certs.path("peer-key.pem")}, ["peer-key.pem", "belong"]),
             ({"server_tls_key_file": str(locked)}, [str(locked)]),
             ({"server_tls_cert_file": str(no_pem)}, [str(no_pem)]),
@@ -205,6 +210,12 @@ class ConfigurationTest(StartTestCase):
         with harness.Node() as node:
             result = run("--config-file", str(node.config_file), "--check-config")
             self.assertEqual(result.returncode, 0, result.stderr)
+            lock = pathlib.Path(node.settings["data-dir"]) / "lock"
+            held_by = lock.read_text()
+            self.assertEqual(node.stop(), 0)
+        result = run("--config-file", str(node.config_file), "--check-config")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(lock.read_text(), held_by)  # Nothing was changed.
 
 
 class CertificateTest(StartTestCase):

@@ -42,6 +42,12 @@ void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
   Start();
 }
 
+absl::Status Agent::Impl::SetKeys(const std::vector<std::string>& keys) {
+  absl::Status status = core_->SetKeys(keys);
+  if (status.ok()) core_options_.keys = keys;
+  return status;
+}
+
 void Agent::Impl::SetTags(const Tags& tags) {
   core_options_.tags = tags;
   core_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.

@@ -104,7 +104,7 @@ void Agent::ForceLeave(std::string name, bool prune, absl::AnyInvocable<void(abs
 
 void Agent::SetKeys(std::vector<std::string> keys, absl::AnyInvocable<void(absl::Status)> done) {
   impl_->Post([keys = std::move(keys), done = std::move(done)](Impl& impl) mutable {
-    absl::Status status = impl.core().SetKeys(keys);
+    absl::Status status = impl.SetKeys(keys);
     if (done) done(std::move(status));
   });
 }

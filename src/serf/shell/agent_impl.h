@@ -42,6 +42,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   void Stop();
   Core& core() { return *core_; }
   void SetTags(const Tags& tags);
+  absl::Status SetKeys(const std::vector<std::string>& keys);
   MonotonicTime Now() const { return clock_.Now(); }
   // After anything was asked of the core: carries out what it wants, and sets the timer.
   void Flush();
