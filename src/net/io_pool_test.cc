@@ -1,11 +1,15 @@
 #include "net/io_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <future>
 
+#include "net/poller.h"
 #include "net/worker.h"
 
 namespace mokv::net {
@@ -59,6 +63,41 @@ TEST(IoPool, EndsItsTurnsHoweverBusyItIs) {
   EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   told = true;
   pool.Stop();
+}
+
+// Goal: what must come after all that has arrived (see Replica::TickIfDue) can be made to.
+TEST(IoPool, HandlesReadySocketsBeforeASecondPost) {
+  struct Reader final : Poller::Target {
+    void OnReady(uint32_t) override {
+      ready = true;
+      poller->Remove(fd, this);
+    }
+    Poller* poller = nullptr;
+    int fd = -1;
+    bool ready = false;
+  };
+  std::array<int, 2> ends{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+  Reader reader;
+  std::promise<bool> read_by_then;
+  IoPool pool(1);
+  IoThread& thread = pool.thread(0);
+  pool.Start();
+  thread.Post([&] {
+    reader.poller = &thread.poller();
+    reader.fd = ends[0];
+    thread.poller().Add(ends[0], EPOLLIN, &reader);
+    // Later, so that this thread's own wait has begun: what is tested is a socket that becomes
+    // ready while a task runs.
+    thread.Post([&] {
+      ASSERT_EQ(write(ends[1], "x", 1), 1);
+      thread.Post([&] { thread.Post([&] { read_by_then.set_value(reader.ready); }); });
+    });
+  });
+  EXPECT_TRUE(read_by_then.get_future().get());
+  pool.Stop();
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(Timer, CancelledTimerDoesNotRun) {
