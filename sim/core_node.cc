@@ -156,8 +156,10 @@ void CoreNode::Submit(const ClientRequest& request) {
   }
   ++(core_->role() == raft::Role::kLeader ? shared_.coverage.reads_leader
                                           : shared_.coverage.reads_follower);
-  // As the product's I/O threads do it: the lease is compared with the clock at the look-up.
-  if (request.by_lease && shared_.host.Now(place_) < lease_until_) {
+  // As the product's I/O threads do it: the lease is compared with the clock at the look-up, and
+  // nothing that is committed may be missing in what is looked at.
+  const bool whole = machine_.applied() >= core_->commit();
+  if (request.by_lease && shared_.host.Now(place_) < lease_until_ && whole) {
     ++shared_.coverage.reads_by_lease;
     return AnswerRead(request);
   }
@@ -219,6 +221,10 @@ void CoreNode::Process(raft::Output output) {
       snapshot_wanted_ = false;
       TakeSnapshot(UINT64_MAX);
     });
+  }
+  if (output.more_committed) {
+    ++shared_.coverage.applied_in_parts;
+    shared_.host.After(place_, Duration(0), [] {});  // Another turn.
   }
   while (snapshots_.size() > kSnapshotsKept) snapshots_.erase(snapshots_.begin());
   shared_.rules.OnTurn(*core_, shared_.host.Now(place_), std::exchange(ticked_, false),

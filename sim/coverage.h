@@ -77,6 +77,7 @@ inline constexpr size_t kFaultKinds = std::size(kFaultNames);
   X(writes_kept, "disk writes that survived a crash unanswered")     \
   X(entries_lost, "entries lost in a crash")                         \
   X(committed, "entries committed")                                  \
+  X(applied_in_parts, "committed entries left for another turn")     \
   X(joint_committed, "joint configurations committed")               \
   X(snapshots_taken, "snapshots taken")                              \
   X(compactions, "logs cut")                                         \

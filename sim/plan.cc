@@ -91,6 +91,8 @@ Plan DrawPlan(uint64_t seed) {
   plan.voters =
       std::min<size_t>(plan.places, dice.OneIn(4) ? 1 + dice.Below(7) : 3 + dice.Below(3));
   plan.node.options = DrawOptions(dice);
+  // With dice of its own: it came later, and the seeds that are kept go on meaning what they meant.
+  if (Dice(seed, /*stream=*/2).OneIn(4)) plan.node.options.apply_entries_max = 1;
   const bool priorities = dice.OneIn(4);
   for (size_t i = 0; i < plan.places; ++i) {
     plan.rates_permille.push_back(DrawRate(dice, plan.node.options));

@@ -105,7 +105,7 @@ class Cluster {
       Core& to = *cores_[message.to.value() - 1];
       to.Step(now_, Receive{std::move(message)});
     }
-    return output.persist.has_value() || !output.messages.empty();
+    return output.persist.has_value() || !output.messages.empty() || output.more_committed;
   }
 
   SeededRandom random_{1};

@@ -31,6 +31,7 @@ ClusterOptions DrawOptions(Random& random) {
   options.life.heartbeat_interval = milliseconds(20);
   options.life.persist_stall_max = milliseconds(below(3) == 0 ? 60'000 : 150);
   options.life.segment_bytes = uint64_t{2048} << below(4);
+  if (below(4) == 0) options.life.apply_entries_max = 1;
   options.life.seed = random.Next();
   options.tick = kTick;
   options.own_clocks = true;

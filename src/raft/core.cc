@@ -399,8 +399,11 @@ HardState Core::HardStateToPersist() const {
 void Core::TakeCommitted() {
   if (applied_ == commit_) return;
   MOKV_CHECK_LT(applied_, commit_);
-  output_.committed = log_.Slice(applied_.next(), commit_, UINT64_MAX);
-  applied_ = commit_;
+  MOKV_CHECK_GT(options_.apply_entries_max, 0U);
+  const Index through = std::min(commit_, applied_ + options_.apply_entries_max);
+  output_.committed = log_.Slice(applied_.next(), through, options_.apply_bytes_max);
+  applied_ = output_.committed.back().index;
+  output_.more_committed = applied_ < commit_;
   log_.Trim(std::min(applied_, durability_.stable()), options_.cache_bytes_max);
 }
 

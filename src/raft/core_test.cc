@@ -36,8 +36,11 @@ class CoreTest : public ::testing::Test {
     for (Output output = core_->TakeOutput();; output = core_->TakeOutput()) {
       for (Message& message : output.messages) messages.push_back(std::move(message));
       for (const Entry& entry : output.committed) applied_.push_back(entry.index);
-      if (!output.persist.has_value()) return messages;
-      core_->Step(now_, Persisted{output.persist->ticket});
+      if (output.persist.has_value()) {
+        core_->Step(now_, Persisted{output.persist->ticket});
+      } else if (!output.more_committed) {
+        return messages;
+      }
     }
   }
   template <typename Body>

@@ -42,6 +42,10 @@ struct Options {
   uint64_t uncommitted_bytes_max = uint64_t{64} << 20;
   // Durable and applied entries kept in memory for peers that are a little behind.
   uint64_t cache_bytes_max = uint64_t{16} << 20;
+  // What one TakeOutput gives out for application, at least one entry: a few milliseconds of work,
+  // so that a node that is far behind goes on hearing and answering its peers.
+  uint64_t apply_entries_max = 8192;
+  uint64_t apply_bytes_max = uint64_t{16} << 20;
 
   size_t reads_max = 65'536;
   // Heartbeat rounds for reads, and read requests of a follower, that may be under way at once.

@@ -105,6 +105,8 @@ struct Output {
   // In log order, each exactly once in a core's life. May be ahead of this node's own disk: a
   // quorum of others has them. So a snapshot must not cover more than this node's log has durably.
   std::vector<Entry> committed;
+  // More is committed than Options lets one output hold: the next TakeOutput, soon, has it.
+  bool more_committed = false;
   std::vector<ProposalResult> proposals;
   std::vector<ReadResult> reads;
   std::vector<ChangeResult> changes;

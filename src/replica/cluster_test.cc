@@ -161,6 +161,42 @@ TEST_F(ClusterTest, ADeadLeaderIsReplacedAtOnce) {
   EXPECT_LT(cluster.clock().now - killed, milliseconds(100));
 }
 
+// Goal: a node that was busy for longer than an election timeout, applying much or asleep, hears
+// what its leader has sent meanwhile before it takes it for dead.
+TEST_F(ClusterTest, ANodeThatWasBusyListensBeforeItStands) {
+  bool stood = false;
+  cluster.set_on_send([&](const std::string& name, const std::vector<raft::Message>& messages) {
+    for (const raft::Message& message : messages) {
+      stood |= name == "n3" && std::holds_alternative<raft::PreVoteRequest>(message.body);
+    }
+  });
+  const MonotonicTime end = cluster.clock().now + seconds(2);
+  while (cluster.clock().now < end) {
+    cluster.Advance(milliseconds(10));
+    do {
+      for (const char* other : {"n1", "n2"}) {
+        cluster.life(other).RingAlarm();
+        cluster.life(other).RunAll();
+      }
+    } while (cluster.DeliverAny(0, /*deaf=*/{"n3"}));
+  }
+  testing::NodeLife& busy = cluster.life("n3");
+  busy.RingAlarm();
+  // As its thread does it: what was posted; once more, what that has posted; then the sockets.
+  for (int turn = 0; turn < 2; ++turn) {
+    for (size_t i = busy.replica_thread.pending(); i > 0; --i) busy.replica_thread.RunOne();
+  }
+  while (cluster.DeliverAny(0, /*deaf=*/{"n1", "n2"})) {
+  }
+  busy.RunAll();
+  EXPECT_FALSE(stood);
+  EXPECT_TRUE(busy.serving);
+  // Where nothing has come, it does.
+  cluster.Isolate("n3");
+  cluster.Run(seconds(2));
+  EXPECT_TRUE(stood);
+}
+
 TEST_F(ClusterTest, EverybodyRestartsAtOnce) {
   Write("n2", "k");
   for (const char* name : {"n1", "n2", "n3"}) cluster.Kill(name);

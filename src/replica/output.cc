@@ -65,6 +65,7 @@ void Replica::Process(raft::Output output) {
   for (const raft::TransferResult& result : output.transfers) administration_.OnTransfer(result);
   for (const raft::EntriesWanted& wanted : output.entries_wanted) FetchEntries(wanted);
   if (!later.empty()) peers_->Send(later);
+  if (output.more_committed) ScheduleTurn();
   PublishStatus();
 }
 

@@ -252,7 +252,7 @@ void Replica::Turn() {
   TakeInbox();
   if (core_ == nullptr || failed_) return;
   const MonotonicTime now = clock_.Now();
-  if (now >= core_->NextDeadline()) core_->Step(now, raft::Tick{});
+  TickIfDue(now);
   RouteWrites();
   if (reads_.wants_to_ask() && !reads_blocked_) {
     const raft::RequestId question(++last_id_);
@@ -266,6 +266,24 @@ void Replica::Turn() {
   }
   Process(core_->TakeOutput());
   SetAlarm();
+}
+
+// Where this thread was busy, or stood still, what others sent meanwhile is still in the sockets.
+// Taken for silence it would make a follower stand against a leader that is well, and a leader
+// that is followed resign. So a tick that is late waits until the sockets have been read.
+void Replica::TickIfDue(MonotonicTime now) {
+  if (now < core_->NextDeadline()) return;
+  if (now - core_->NextDeadline() <= options_.raft.heartbeat_interval) {
+    core_->Step(now, raft::Tick{});
+  } else if (!std::exchange(tick_posted_, true)) {
+    // Twice: a task that was posted once may still come before them (net/io_pool.h).
+    executors_.replica.Post([this] { executors_.replica.Post([this] { TickBehindSockets(); }); });
+  }
+}
+
+void Replica::TickBehindSockets() {
+  tick_posted_ = false;
+  if (clock_.Now() >= core_->NextDeadline()) Step(raft::Tick{});
 }
 
 void Replica::Handle(Write write) {

@@ -168,6 +168,8 @@ class Replica final : public PeersHandler, public Cluster {
   void ScheduleTurn();
   void Turn();
   void TakeInbox();
+  void TickIfDue(MonotonicTime now);
+  void TickBehindSockets();
   void Handle(Write write);
   void Handle(WaitingRead read);
   void Handle(AdminCall call);
@@ -272,6 +274,7 @@ class Replica final : public PeersHandler, public Cluster {
   bool reads_blocked_ = false;
   Administration administration_;
   MonotonicTime alarm_at_ = MonotonicTime::Max();
+  bool tick_posted_ = false;  // See TickIfDue.
   raft::Standing standing_;
 
   // Written by the replica thread, read by any.

@@ -120,6 +120,7 @@ void Cluster::Process(Node& node, Output output) {
   for (const EntriesWanted& wanted : output.entries_wanted) {
     Step(node, EntriesFetched{.peer = wanted.peer, .entries = Fetch(node, wanted)});
   }
+  if (output.more_committed) Turn(node);
 }
 
 EntryBatch Cluster::Fetch(const Node& node, const EntriesWanted& wanted) const {
@@ -159,6 +160,7 @@ void Cluster::PrintOutput(const Node& node, const Output& output) {
   for (const Entry& entry : output.committed) {
     Print(fmt::format("{}: applies {}", node.id, EntryText(entry)));
   }
+  if (output.more_committed) Print(fmt::format("{}: has more to apply", node.id));
   for (const ProposalResult& result : output.proposals) {
     if (result.refusal != Refusal::kNone) {
       Print(fmt::format("{}: proposal refused: {}", node.id, RefusalName(result.refusal)));

@@ -192,6 +192,10 @@ void Runner::SetOption(const std::string& key, const std::string& value, Options
     options.inflight_bytes_max = number;
   } else if (key == "cache") {
     options.cache_bytes_max = number;
+  } else if (key == "apply-entries") {
+    options.apply_entries_max = number;
+  } else if (key == "apply-bytes") {
+    options.apply_bytes_max = number;
   } else if (key == "rounds") {
     options.read_rounds_max = number;
   } else if (key == "reads") {

@@ -44,6 +44,7 @@ struct LifeOptions {
   Duration election_timeout = std::chrono::milliseconds(500);
   Duration heartbeat_interval = std::chrono::milliseconds(50);
   Duration persist_stall_max = std::chrono::seconds(5);
+  uint64_t apply_entries_max = raft::Options().apply_entries_max;
   uint64_t segment_bytes = 64 << 10;
   uint64_t seed = 1;
 };
@@ -69,6 +70,7 @@ class NodeLife {
     options.raft.heartbeat_interval = life.heartbeat_interval;
     options.raft.persist_stall_max = life.persist_stall_max;
     options.raft.lease_reads = life.lease_reads;
+    options.raft.apply_entries_max = life.apply_entries_max;
     replica = std::make_unique<Replica>(Replica::Executors{replica_thread, background}, this->clock,
                                         random, store, options, std::move(callbacks));
     wal::Log::Callbacks log_callbacks;
