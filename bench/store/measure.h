@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -177,6 +178,26 @@ void MeasureTakingViews(Contender& contender, const Setup& setup, Sample& sample
   sample["fresh_view"] = timer.Nanoseconds() / kFreshViews;
 }
 
+// What it costs to write while many views are held, each of another state.
+template <typename Contender>
+void MeasureManyViews(Contender& contender, const Setup& setup, Sample& sample) {
+  using View = typename Contender::View;
+  constexpr size_t kViews = 10'000;
+  constexpr size_t kWrites = 20'000;
+  const auto write = [&](size_t i) {
+    contender.Put(setup.keys.shuffled()[0], setup.keys.Value(i));
+    contender.Publish();
+  };
+  std::deque<View> views;
+  for (size_t i = 0; i < kViews; ++i) {
+    write(i);
+    views.emplace_back(contender);
+  }
+  const Timer timer(setup.clock);
+  for (size_t i = 0; i < kWrites; ++i) write(i);
+  sample["crowded_publish"] = timer.Nanoseconds() / kWrites;
+}
+
 // What it costs to write while a view is held, and whether its memory comes back.
 template <typename Contender>
 void MeasureHeldView(Contender& contender, const Setup& setup, Sample& sample) {
@@ -267,6 +288,7 @@ void MeasureFull(Contender& contender, const Setup& setup, Sample& sample) {
   sample["overwrite"] = Overwrite(contender, setup, overwrites, 1, 1);
   if constexpr (Contender::kHasViews) MeasureHeldView(contender, setup, sample);
   MeasureThreads(contender, setup, sample);
+  if constexpr (Contender::kHasViews) MeasureManyViews(contender, setup, sample);
 }
 
 template <typename Contender>

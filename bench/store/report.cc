@@ -27,6 +27,7 @@ constexpr Metric kMetrics[] = {
     {"bulk_bytes", "the same after a bulk load", 1, kBtreeMap},
     {"view", "take and drop a view, ns", 1, kProduct},
     {"fresh_view", "write, publish, take and drop, ns", 1, kProduct},
+    {"crowded_publish", "write, publish, beside 10k views, ns", 1, kProduct},
     {"free_write", "10k overwrites, no view, ns each", 1, kProduct},
     {"held_write", "10k overwrites under a view, ns each", 1, kProduct},
     {"held_bytes", "what the view holds then, bytes a write", 1, kProduct},

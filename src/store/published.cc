@@ -48,18 +48,55 @@ void Published::Publish(Revision revision, const Stats& stats, const Digest& dig
   MOKV_CHECK_LE(last.revision, revision);
   newest_.store(&next);
   RaiseRevision(revision);
-  if (IsPinned(last)) {
-    older_.push_back(&last);
-  } else {
+  if (!IsPinned(last)) {
     spare_.push_back(&last);
+    return;
   }
+  // Its last pin may go just now: then it is, or will be, on the list of the fallen.
+  last.place = State::Place::kOlder;
+  last.next_older = newest_older_;
+  last.next_newer = nullptr;
+  if (newest_older_ != nullptr) newest_older_->next_newer = &last;
+  newest_older_ = &last;
 }
 
 State* Published::NewestHolder() const {
-  for (size_t i = older_.size(); i-- > 0;) {
-    if (IsPinned(*older_[i])) return older_[i];
+  for (State* state = newest_older_; state != nullptr; state = state->next_older) {
+    if (state->place == State::Place::kOlder && IsPinned(*state)) return state;
   }
   return nullptr;
+}
+
+// Sequentially consistent, as above: of a reader that drops the last pin and finds `fallen` still
+// set, and the writer that takes the state from the list, at least the writer sees that there is no
+// pin. A state may come here that is in use again; it is told by its place and its pins.
+void Published::Unpin(State& state) const {
+  if (state.pins.fetch_sub(1) != 1 || state.fallen.exchange(true)) return;
+  state.next_fallen = fallen_.load(std::memory_order_relaxed);
+  while (!fallen_.compare_exchange_weak(state.next_fallen, &state)) {
+  }
+}
+
+void Published::TakeFallen() {
+  if (fallen_.load(std::memory_order_relaxed) == nullptr) return;
+  for (State* state = fallen_.exchange(nullptr); state != nullptr;) {
+    State* const next = state->next_fallen;
+    state->fallen.store(false);
+    if (state->place == State::Place::kOlder && !IsPinned(*state)) {
+      state->place = State::Place::kReleasing;
+      releasing_.push(state);
+    }
+    state = next;
+  }
+}
+
+void Published::Retire(State& state) {
+  if (state.next_older != nullptr) state.next_older->next_newer = state.next_newer;
+  if (state.next_newer != nullptr) state.next_newer->next_older = state.next_older;
+  if (newest_older_ == &state) newest_older_ = state.next_older;
+  state.place = State::Place::kNewestOrSpare;
+  state.held.shrink_to_fit();
+  spare_.push_back(&state);
 }
 
 }  // namespace mokv::store

@@ -5,6 +5,8 @@
 // being unlinked. An older version belongs to the newest pinned state that sees it, and moves to
 // the next older one that does when that one's last view goes (ZFS keeps its dead blocks this way).
 //
+// Cost:    of a publication, whatever many views there are: who drops a state's last pin puts the
+//          state on a list, so that the writer need not look at the others.
 // Threads: revision, PinNewest and Unpin are thread-safe and never wait; the rest is the writer's.
 // Bounds:  as many states as there are pinned ones, and two. They are used again and freed only
 //          with this object, so that a late look at one is harmless.
@@ -14,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <queue>
 #include <vector>
 
 #include "base/ids.h"
@@ -34,7 +37,17 @@ struct State {
   Digest digest;
   // Views that hold it. Others may count themselves for a moment.
   std::atomic<uint64_t> pins{0};
-  // Older versions that are there for this state. Writer only.
+  // On the list of those whose last pin has gone. Whoever sets `fallen` writes `next_fallen`.
+  std::atomic<bool> fallen{false};
+  State* next_fallen = nullptr;
+
+  // Writer only.
+  enum class Place : uint8_t { kNewestOrSpare, kOlder, kReleasing };
+  Place place = Place::kNewestOrSpare;
+  // Among those in the places kOlder and kReleasing.
+  State* next_older = nullptr;
+  State* next_newer = nullptr;
+  // Older versions that are there for this state.
   std::vector<const Item*> held;
 };
 
@@ -45,7 +58,7 @@ class Published {
   Revision revision() const { return Revision(revision_.load(std::memory_order_acquire)); }
 
   State& PinNewest() const;
-  static void Unpin(State& state) { state.pins.fetch_sub(1, std::memory_order_release); }
+  void Unpin(State& state) const;
 
   void Publish(Revision revision, const Stats& stats, const Digest& digest);
   // The newest pinned state before the newest; null when there is none.
@@ -56,43 +69,46 @@ class Published {
   void ReleaseUnpinned(size_t budget, Release&& release);
 
  private:
+  struct IsNewer {
+    bool operator()(const State* a, const State* b) const { return a->revision > b->revision; }
+  };
+
   void RaiseRevision(Revision revision) const;
   static bool IsPinned(const State& state) { return state.pins.load() != 0; }
   State& TakeSpare();
+  void TakeFallen();
+  void Retire(State& state);
 
   // In a cache line of its own: every look-up reads it.
   alignas(Heap::kCacheLineBytes) mutable std::atomic<uint64_t> revision_{0};
   std::atomic<State*> newest_{nullptr};
+  mutable std::atomic<State*> fallen_{nullptr};
   // Writer only.
-  std::vector<State*> older_;  // Ascending revisions; pinned, or not released yet.
+  State* newest_older_ = nullptr;
+  // Nobody pins them; the oldest first, so that a version is passed on once, to one that stays.
+  std::priority_queue<State*, std::vector<State*>, IsNewer> releasing_;
   std::vector<State*> spare_;
   std::vector<std::unique_ptr<State>> all_;
 };
 
 template <typename Release>
 void Published::ReleaseUnpinned(size_t budget, Release&& release) {
-  size_t kept = 0;
-  for (size_t i = 0; i < older_.size(); ++i) {
-    State& state = *older_[i];
-    State* const next_older = kept == 0 ? nullptr : older_[kept - 1];
-    while (budget > 0 && !IsPinned(state) && !state.held.empty()) {
+  TakeFallen();
+  while (!releasing_.empty()) {
+    State& state = *releasing_.top();
+    State* const next = state.next_older;
+    for (; !state.held.empty(); state.held.pop_back()) {
+      if (budget-- == 0) return;
       const Item* item = state.held.back();
-      state.held.pop_back();
-      --budget;
-      if (next_older != nullptr && item->mod_revision() <= next_older->revision) {
-        next_older->held.push_back(item);
+      if (next != nullptr && item->mod_revision() <= next->revision) {
+        next->held.push_back(item);
       } else {
         release(*item);
       }
     }
-    if (!IsPinned(state) && state.held.empty()) {
-      state.held.shrink_to_fit();
-      spare_.push_back(&state);
-    } else {
-      older_[kept++] = &state;
-    }
+    releasing_.pop();
+    Retire(state);
   }
-  older_.resize(kept);
 }
 
 }  // namespace mokv::store

@@ -138,7 +138,7 @@ class PinnedView final : public View {
  public:
   explicit PinnedView(std::shared_ptr<const StateMachine> machine)
       : machine_(std::move(machine)), state_(machine_->published().PinNewest()) {}
-  ~PinnedView() override { Published::Unpin(state_); }
+  ~PinnedView() override { machine_->published().Unpin(state_); }
 
   Revision revision() const override { return state_.revision; }
   const Stats& stats() const override { return state_.stats; }

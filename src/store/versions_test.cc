@@ -4,8 +4,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "base/status.h"
 #include "store/store.h"
 
@@ -102,6 +104,37 @@ TEST(Versions, ViewKeepsOneVersionOfWhatChanged) {
   EXPECT_GT(SettledBytes(store), before + 100 * 100);
   view.reset();
   EXPECT_LT(SettledBytes(store), before + 100 * 40);
+}
+
+// Goal: however many views there are, and in whichever order they go, each keeps its state and
+//       nothing is kept for one that has gone.
+TEST(Versions, ManyViewsGoInAnyOrder) {
+  constexpr size_t kViews = 2'000;
+  constexpr size_t kKeys = 50;
+  Store store;
+  const uint64_t empty = SettledBytes(store);
+  SeededRandom random(5);
+  std::vector<std::pair<std::shared_ptr<const View>, std::string>> views;
+  const auto drop_one = [&] {
+    std::swap(views[random.Next() % views.size()], views.back());
+    EXPECT_EQ(Text(*views.back().first, "last"), views.back().second);
+    views.pop_back();
+  };
+  for (size_t i = 0; i < kViews; ++i) {
+    Set(store, fmt::format("key-{}", random.Next() % kKeys), "another");
+    Set(store, "last", fmt::to_string(i));
+    store.Publish();
+    views.emplace_back(store.TakeView(), fmt::to_string(i));
+    if (random.Next() % 3 == 0) drop_one();
+  }
+  while (!views.empty()) {
+    drop_one();
+    if (random.Next() % 10 == 0) store.Publish();
+  }
+  for (size_t i = 0; i < kKeys; ++i) Delete(store, fmt::format("key-{}", i));
+  Delete(store, "last");
+  store.Publish();
+  EXPECT_LE(SettledBytes(store), empty + 64);
 }
 
 TEST(Versions, MemoryComesBackAfterDeletingEverything) {
