@@ -136,8 +136,13 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
     return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
                            TakeOpenSslError());
   }
-  // Nobody is there to type a pass phrase: an encrypted key is one that cannot be used.
-  SSL_CTX_set_default_passwd_cb(context_, [](char*, int, int, void*) { return 0; });
+  // Nobody is there to type a passphrase.
+  bool is_locked = false;
+  SSL_CTX_set_default_passwd_cb_userdata(context_, &is_locked);
+  SSL_CTX_set_default_passwd_cb(context_, [](char*, int, int, void* asked) {
+    *static_cast<bool*>(asked) = true;
+    return 0;
+  });
   if (FILE* key = std::fopen(files.key_file.c_str(), "re"); key == nullptr) {
     return InvalidArgument("cannot read key {}: {}", files.key_file, std::strerror(errno));
   } else {
@@ -158,8 +163,16 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
       return InvalidArgument("key {} does not belong to certificate {}", files.key_file,
                              files.certificate_file);
     }
-    return InvalidArgument("cannot use key {}: {}", files.key_file, TakeOpenSslError());
+    const std::string error = TakeOpenSslError();
+    if (is_locked) {
+      return InvalidArgument(
+          "key {} is locked with a passphrase; give one without (openssl pkey -in LOCKED -out KEY)",
+          files.key_file);
+    }
+    return InvalidArgument("cannot use key {}: {}", files.key_file, error);
   }
+  SSL_CTX_set_default_passwd_cb_userdata(context_, nullptr);
+  SSL_CTX_set_default_passwd_cb(context_, nullptr);
   if (SSL_CTX_load_verify_file(context_, files.ca_file.c_str()) != 1) {
     return InvalidArgument("cannot use CA {}: {}", files.ca_file, TakeOpenSslError());
   }

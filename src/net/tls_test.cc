@@ -75,7 +75,7 @@ TEST_F(TlsTest, RefusesAnEncryptedKeyWithoutAsking) {
   files_.EncryptKey("node", "locked");
   TlsFiles files = files_.Files("node", "ca");
   files.key_file = files_.Path("locked-key.pem");
-  EXPECT_THAT(ErrorOf(files), HasSubstr("cannot use key " + files.key_file));
+  EXPECT_THAT(ErrorOf(files), HasSubstr("key " + files.key_file + " is locked with a passphrase"));
 }
 
 TEST_F(TlsTest, RefusesCertificatesOutOfTheirTime) {

@@ -1,7 +1,10 @@
 #include "node/check_start.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
 
 #include "base/file.h"
@@ -28,8 +31,24 @@ absl::Status CheckPort(net::IoPool& pool, std::string_view setting, const std::s
                       fmt::format("{} {}: {}", setting, port, MessageOf(listener.status())));
 }
 
+// The start makes what is missing of the path, in the last directory that is there.
+absl::Status CheckCanHold(const std::filesystem::path& directory) {
+  std::filesystem::path nearest = std::filesystem::absolute(directory);
+  struct stat found {};
+  while (stat(nearest.c_str(), &found) != 0) {
+    if (errno != ENOENT) return ErrnoStatus(errno, fmt::format("data-dir {}", directory.string()));
+    nearest = nearest.parent_path();
+  }
+  const bool is_directory = S_ISDIR(found.st_mode);
+  if (is_directory && access(nearest.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  return ErrnoStatus(
+      is_directory ? errno : ENOTDIR,
+      fmt::format("data-dir {}: cannot write to {}", directory.string(), nearest.string()));
+}
+
 // What is there must belong to this node; what is not there is made by the start.
 absl::Status CheckDataDirectory(FileSystem& files, const Config& config) {
+  MOKV_RETURN_IF_ERROR(CheckCanHold(config.data_dir));
   if (absl::IsNotFound(files.ReadFile(config.data_dir + "/identity").status())) {
     return absl::OkStatus();
   }

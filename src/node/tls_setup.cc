@@ -6,6 +6,18 @@
 
 namespace mokv {
 
+namespace {
+
+// The files' names say which of them is meant; these, in which settings they stand.
+template <typename T>
+absl::StatusOr<T> Naming(std::string_view settings, absl::StatusOr<T> result) {
+  if (result.ok()) return result;
+  return absl::Status(result.status().code(),
+                      fmt::format("{}: {}", settings, MessageOf(result.status())));
+}
+
+}  // namespace
+
 absl::StatusOr<TlsSetup> SetUpTls(const Config& config) {
   TlsSetup setup{.peer_allowed_names = config.peer_allowed_names};
   if (config.insecure) return setup;
@@ -15,7 +27,9 @@ absl::StatusOr<TlsSetup> SetUpTls(const Config& config) {
   if (!config.peer_tls_cert_file.empty()) {
     const net::TlsFiles peer{config.peer_tls_cert_file, config.peer_tls_key_file,
                              config.peer_tls_ca_file};
-    MOKV_ASSIGN_OR_RETURN(setup.peer, net::TlsContext::ForClient(peer, {std::string(peer::kAlpn)}));
+    MOKV_ASSIGN_OR_RETURN(
+        setup.peer,
+        Naming("peer-tls-*-file", net::TlsContext::ForClient(peer, {std::string(peer::kAlpn)})));
     own_certificates.push_back(config.peer_tls_cert_file);
     MOKV_ASSIGN_OR_RETURN(const std::string name,
                           net::CertificateCommonName(config.peer_tls_cert_file));
@@ -27,8 +41,9 @@ absl::StatusOr<TlsSetup> SetUpTls(const Config& config) {
           {{"file", config.peer_tls_cert_file}, {"name", name}});
     }
   }
-  MOKV_ASSIGN_OR_RETURN(setup.server,
-                        net::TlsContext::ForServer(server, {"h2", std::string(peer::kAlpn)}));
+  MOKV_ASSIGN_OR_RETURN(
+      setup.server, Naming("server-tls-*-file",
+                           net::TlsContext::ForServer(server, {"h2", std::string(peer::kAlpn)})));
   MOKV_RETURN_IF_ERROR(net::CheckSignedByCa(config.server_tls_ca_file, own_certificates));
   return setup;
 }

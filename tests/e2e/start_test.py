@@ -185,12 +185,15 @@ class ConfigurationTest(StartTestCase):
         self.addCleanup(taken_udp.close)
         taken_udp.bind(("127.0.0.1", 0))
         udp_port = taken_udp.getsockname()[1]
+        a_file = str(short_policy)
         for settings, words in (
+            ({"data_dir": a_file}, ["data-dir", a_file]),
+            ({"data_dir": a_file + "/data"}, ["data-dir", a_file]),
             ({"bind_addr": f"127.0.0.1:{udp_port}"}, ["bind-addr", str(udp_port)]),
             ({"server_tls_key_file": certs.path("peer-key.pem")}, ["peer-key.pem", "belong"]),
-            ({"server_tls_key_file": str(locked)}, [str(locked)]),
-            ({"server_tls_cert_file": str(no_pem)}, [str(no_pem)]),
-            ({"peer_tls_ca_file": str(no_pem)}, [str(no_pem)]),
+            ({"server_tls_key_file": str(locked)}, ["server-tls", str(locked), "passphrase"]),
+            ({"server_tls_cert_file": str(no_pem)}, ["server-tls", str(no_pem)]),
+            ({"peer_tls_ca_file": str(no_pem)}, ["peer-tls", str(no_pem)]),
             ({"acl_policy_file": str(short_policy)}, [f"{short_policy}:2"]),
             ({"serf_keyring_file": str(no_keys)}, ["serf-keyring-file", str(no_keys)]),
             ({"rpc_port": port}, ["rpc-port", str(port)]),
