@@ -1,6 +1,8 @@
 """Nodes that come back at other addresses: an address is a hint, a member is its name and its data
 directory. And copies of a data directory, which are no members."""
 
+import base64
+import json
 import pathlib
 import shutil
 import subprocess
@@ -119,8 +121,14 @@ class MoveTest(unittest.TestCase):
             self.check_moved(nodes)
 
 
+def keyring(key):
+    """The text of a keyring file with this key alone."""
+    return json.dumps([base64.b64encode(key.ljust(16, b"-")).decode()])
+
+
 class NameTest(unittest.TestCase):
-    # Goal:   a node whose name nobody knows yet starts, and joins once it is known; as pods are.
+    # Goal:   a node whose name nobody knows yet starts, and joins once it is known, as pods do; with
+    #         the gossip keys that are valid by then.
     # Method: /etc/hosts of the nodes is a file of the test's, in a mount namespace of their own.
     def test_a_name_that_resolves_late(self):
         hosts = harness.scratch_directory("hosts") / "hosts"
@@ -135,12 +143,19 @@ class NameTest(unittest.TestCase):
             first.kill()
             for node in (first, late):
                 node.prefix = prefix
+            keys = {}
+            for node, key in ((first, b"new"), (late, b"old")):
+                keys[node] = harness.scratch_directory("keys") / "keyring.json"
+                keys[node].write_text(keyring(key))
+                node.settings["serf-keyring-file"] = str(keys[node])
             late.settings["start-join-addrs"] = [first.settings["bind-addr"]]
             late.settings["advertise-addr"] = f"{harness.OTHER_NAME}:{serf_port(late)}"
             first.launch().wait_until_ready()
             nodes.nodes.append(late)
             late.launch().wait_until_alive()
             wait_for(lambda: "does not resolve yet" in late.log(), "the node to say so")
+            keys[late].write_text(keyring(b"new"))
+            wait_for(lambda: "keys of serf-keyring-file are used now" in late.log(), "the new key")
             with open(hosts, "a") as file:
                 file.write(f"127.0.0.1 {harness.OTHER_NAME}\n")
             late.wait_until_ready(MOVE_SECONDS_MAX)
@@ -150,7 +165,7 @@ class NameTest(unittest.TestCase):
     def test_a_name_that_never_resolves_stops_no_node(self):
         node = Node(advertise_addr=f"{harness.OTHER_NAME}:{harness.free_port()}")
         with node:
-            self.assertIn("does not resolve yet", node.log())
+            wait_for(lambda: "advertise-addr does not resolve yet" in node.log(), "it to say so")
             self.assertEqual(node.stop(), 0)
 
 

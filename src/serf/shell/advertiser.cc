@@ -11,6 +11,8 @@ namespace mokv::serf {
 namespace {
 
 constexpr Duration kResolveInterval = std::chrono::seconds(1);
+// Look-ups in vain between two warnings.
+constexpr uint64_t kWarnEvery = 60;
 
 }  // namespace
 
@@ -18,12 +20,17 @@ void Agent::Impl::WaitForAdvertised() {
   const net::HostPort& wanted = options_.advertise_address;
   resolver_->async_resolve(
       wanted.host, std::to_string(wanted.port),
-      [self = shared_from_this()](const asio::error_code&,
+      [self = shared_from_this()](const asio::error_code& error,
                                   const asio::ip::tcp::resolver::results_type& found) {
         if (self->stopped_) return;
         for (const auto& entry : found) {
           const Endpoint at{ToBytes(entry.endpoint().address()), entry.endpoint().port()};
           if (IsValidAddress(at.addr)) return self->AdvertiseAt(at);
+        }
+        if (self->resolved_in_vain_++ % kWarnEvery == 0) {
+          LogWarn("advertise-addr does not resolve yet; gossip waits for it",
+                  {{"address", self->options_.advertise_address.ToString()},
+                   {"reason", error ? error.message() : "it is no address of a machine"}});
         }
         self->resolve_timer_->Start(kResolveInterval,
                                     [impl = self.get()] { impl->WaitForAdvertised(); });
@@ -31,8 +38,10 @@ void Agent::Impl::WaitForAdvertised() {
 }
 
 void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
-  LogInfo("the address to advertise resolves now",
-          {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
+  if (resolved_in_vain_ > 0) {
+    LogInfo("advertise-addr resolves now",
+            {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
+  }
   core_options_.advertise = endpoint;
   // The one before has said nothing to anybody.
   auto core = Core::Create(core_options_, random_, Now());

@@ -83,12 +83,12 @@ absl::StatusOr<Endpoint> Agent::Impl::Advertised(const Endpoint& bound) {
   }
   net::HostPort wanted = options_.advertise_address;
   if (wanted.port == 0) wanted.port = bound.port;
-  const absl::StatusOr<Endpoint> resolved = Resolve(wanted);
-  if (resolved.ok()) return resolved;
+  asio::error_code error;
+  const asio::ip::address address = asio::ip::make_address(wanted.host, error);
+  if (!error) return Endpoint{ToBytes(address), wanted.port};
+  // A name: to be looked up once the agent runs, since that may take its time.
   options_.advertise_address.port = wanted.port;
   advertised_ = false;
-  LogWarn("the address to advertise does not resolve yet; gossip waits for it",
-          {{"address", wanted.ToString()}, {"reason", MessageOf(resolved.status())}});
   return Endpoint{ToBytes(asio::ip::address_v4::loopback()), wanted.port};
 }
 

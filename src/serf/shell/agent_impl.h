@@ -107,6 +107,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   bool remember_pending_ = false;
   bool left_ = false;
   bool advertised_ = true;  // False: nothing is said or answered before the name resolves.
+  uint64_t resolved_in_vain_ = 0;
   bool started_ = false;
   bool stopped_ = false;
   bool flushing_ = false;
