@@ -1,5 +1,5 @@
-"""Disks that hang or fail: heartbeats do not wait for a disk, a leader without one hands over, and
-nothing is acknowledged that is not on a quorum of disks.
+"""Disks that hang, fail or are full: heartbeats do not wait for a disk, a leader without one hands
+over, nothing is acknowledged that is not on a quorum of disks, and a full one is told to people.
 
 DISK_SHIM is the library of disk_shim.c.
 """
@@ -14,7 +14,7 @@ import grpc
 import cluster
 import harness
 import history
-from cluster import Cluster, no_election, random_for
+from cluster import Cluster, mokvctl, no_election, random_for
 from harness import kv_pb2, wait_for
 from history import Load
 
@@ -37,6 +37,9 @@ class Disk:
 
     def fail(self):
         (self.directory / "fail").touch()
+
+    def fill(self):
+        (self.directory / "full").touch()
 
     def work(self):
         for control in self.directory.iterdir():
@@ -147,6 +150,46 @@ class DiskTest(unittest.TestCase):
             self.disks[victim].work()
             victim.launch().wait_until_ready()
             self.nodes.check_equal()
+
+
+class FullDiskTest(unittest.TestCase):
+    # Goal:   a node whose disk is full refuses writes, says so where people look, once in the log,
+    #         goes on reading, and is well again when there is room.
+    def test_a_full_disk_is_told_and_forgotten(self):
+        node = harness.Node()
+        disk = Disk(node)
+        with node.launch(environment=node.environment), node.client() as client:
+            wait_for(node._is_ready, "the node to be ready")
+            harness.put(client, "kept", b"before")
+            disk.fill()
+            self.write_until_full(client)
+            self.assertEqual(harness.get(client, "kept").value, b"before")
+            self.assertIn("serving; no space", mokvctl([node], "status").out)
+            code, body = node.http("/readyz?verbose")
+            self.assertEqual(code, 200)
+            self.assertIn("[!]space: ", body)
+            wait_for(lambda: "make room in data-dir" in node.log(), "the log to tell")
+            self.write_until_full(client)
+            self.assertEqual(node.log().count("make room in data-dir"), 1)
+            disk.work()
+            wait_for(lambda: "[+]space ok" in node.http("/readyz?verbose")[1], "room is seen")
+            wait_for(lambda: self.write(client) is None, "writes to be taken again")
+            self.assertNotIn("no space", mokvctl([node], "status").out)
+
+    def write(self, client):
+        """Why it was refused; None when it is done."""
+        try:
+            harness.put(client, "k", b"v" * 1_000_000)
+        except grpc.RpcError as error:
+            self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+            return error.details()
+
+    def write_until_full(self, client):
+        # Before that a write may come before the next segment is ready, and is refused for it.
+        for _ in range(1000):  # 1 GB: several segments.
+            if "no space left for the log" in (self.write(client) or ""):
+                return
+        self.fail("a full disk refuses nothing")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-// A disk that hangs or fails when the test says so; loaded into a node with LD_PRELOAD.
+// A disk that hangs, fails or is full when the test says so; loaded into a node with LD_PRELOAD.
 //
 // In the directory MOKV_DISK_CONTROL: while a file `hang` exists, fdatasync, fsync and pwrite wait;
-// while a file `fail` exists, fdatasync and fsync return EIO and pwrite does as it is told.
+// while a file `fail` exists, fdatasync and fsync return EIO and pwrite does as it is told; while a
+// file `full` exists, no file can be given more space.
 //
 // Threads: any.
 #define _GNU_SOURCE
@@ -45,6 +46,16 @@ static int Sync(const char* name, int fd) {
 
 int fdatasync(int fd) { return Sync("fdatasync", fd); }
 int fsync(int fd) { return Sync("fsync", fd); }
+
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+  if (Told("full")) {
+    errno = ENOSPC;
+    return -1;
+  }
+  int (*real)(int, int, off_t, off_t) =
+      (int (*)(int, int, off_t, off_t))dlsym(RTLD_NEXT, "fallocate");
+  return real(fd, mode, offset, length);
+}
 
 ssize_t pwrite(int fd, const void* bytes, size_t count, off_t offset) {
   WaitWhileHanging();
