@@ -436,7 +436,8 @@ void ServerConnection::SubmitHttpError(ServerCall& call) {
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = Callbacks::ReadData;
-  nghttp2_submit_response(session_, call.stream, headers, std::size(headers), &provider);
+  nghttp2_submit_response(session_, call.stream, headers, std::size(headers),
+                          call.head.is_head ? nullptr : &provider);
   MarkDirty();
 }
 

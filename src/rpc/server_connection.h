@@ -13,6 +13,7 @@
 #include "net/transport.h"
 #include "rpc/flood_guard.h"
 #include "rpc/keepalive.h"
+#include "rpc/opened_streams.h"
 #include "rpc/server_call.h"
 #include "rpc/server_thread.h"
 
@@ -53,26 +54,6 @@ class ServerConnection final : private net::Transport::Handler {
   void Close();
 
  private:
-  // Numbers of streams that the client has opened, as far as they tell which it has skipped.
-  class OpenedStreams {
-   public:
-    // False: it skipped this one before.
-    bool Take(int32_t stream) {
-      if (stream <= last_) return stream < skipped_begin_ || stream >= skipped_end_;
-      if (stream > last_ + 2) {
-        skipped_begin_ = last_ + 2;
-        skipped_end_ = stream;
-      }
-      last_ = stream;
-      return true;
-    }
-
-   private:
-    int32_t last_ = -1;
-    int32_t skipped_begin_ = 0;  // The newest gap.
-    int32_t skipped_end_ = 0;
-  };
-
   struct Callbacks;  // nghttp2's callbacks, which are plain functions.
 
   // What a client must take of an answer to count as reading it: the largest frame that every

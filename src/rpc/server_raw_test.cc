@@ -91,19 +91,26 @@ TEST_F(ServerRawTest, AnswersWhatIsNotGrpcInHttp) {
   Headers get = GrpcHeaders("/t.T/Echo");
   get[0].second = "GET";
   client.SendHeaders(1, get, true);
-  EXPECT_EQ(client.Wait(1).headers[":status"], "405");
+  const RawAnswer refused = client.Wait(1);
+  EXPECT_EQ(refused.headers.at(":status"), "405");
+  EXPECT_EQ(refused.data, "not a POST\n");
+  get[0].second = "HEAD";
+  client.SendHeaders(3, get, true);
+  const RawAnswer head = client.Wait(3);
+  EXPECT_EQ(head.headers.at(":status"), "405");
+  EXPECT_EQ(head.data, "") << "RFC 9110, 9.3.2";
   for (const char* type : {"text/html", "application/grpc-web"}) {
     Headers other = GrpcHeaders("/t.T/Echo");
     other[5].second = type;
-    const uint32_t stream = *type == 't' ? 3 : 5;
+    const uint32_t stream = *type == 't' ? 5 : 7;
     client.SendHeaders(stream, other, true);
     EXPECT_EQ(client.Wait(stream).headers[":status"], "415") << type;
   }
   Headers with_codec = GrpcHeaders("/t.T/Echo");
   with_codec[5].second = "application/grpc+proto";
-  client.SendHeaders(7, with_codec);
-  client.SendData(7, Message("x"));
-  EXPECT_EQ(client.Wait(7).grpc_status(), "0");
+  client.SendHeaders(9, with_codec);
+  client.SendData(9, Message("x"));
+  EXPECT_EQ(client.Wait(9).grpc_status(), "0");
 }
 
 TEST_F(ServerRawTest, AnswersBrokenRequestsAndGoesOn) {

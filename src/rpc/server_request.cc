@@ -31,6 +31,7 @@ void RequestHead::Take(std::string_view name, std::string_view value, const Serv
     if (method == nullptr) path = value;
   } else if (name == ":method") {
     is_post = value == "POST";
+    is_head = value == "HEAD";
   } else if (name == "content-type") {
     is_grpc = IsGrpc(value);
   } else if (name == "grpc-timeout") {
@@ -45,6 +46,7 @@ void RequestHead::Reset() {
   method = nullptr;
   path.clear();
   is_post = false;
+  is_head = false;
   is_grpc = false;
   bad_timeout = false;
   timeout.reset();

@@ -27,6 +27,7 @@ struct RequestHead {
   const Method* method = nullptr;
   std::string path;  // Only of an unknown method.
   bool is_post = false;
+  bool is_head = false;  // Wants an answer without content.
   bool is_grpc = false;
   bool bad_timeout = false;
   std::optional<Duration> timeout;
