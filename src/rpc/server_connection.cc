@@ -47,6 +47,7 @@ constexpr int32_t kStreamMax = INT32_MAX;
 const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
 const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");
 const nghttp2_nv kPlainText = StaticHeader("content-type", "text/plain");
+const nghttp2_nv kAllow = StaticHeader("allow", "POST");
 // What ends a connection whose session cannot go on: GOAWAY, last stream 0, ENHANCE_YOUR_CALM.
 constexpr std::string_view kGoAwayForFlood("\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
 
@@ -432,11 +433,13 @@ void ServerConnection::Fail(ServerCall& call, absl::Status status) {
 void ServerConnection::SubmitHttpError(ServerCall& call) {
   call.state = ServerCall::State::kAnswering;
   call.response = fmt::format("{}\n", MessageOf(call.status));
-  const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText};
+  const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText, kAllow};
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = Callbacks::ReadData;
-  nghttp2_submit_response(session_, call.stream, headers, std::size(headers),
+  // RFC 9110, 15.5.6: a refused method has the allowed one beside it.
+  const size_t count = std::size(headers) - (call.head.is_post ? 1 : 0);
+  nghttp2_submit_response(session_, call.stream, headers, count,
                           call.head.is_head ? nullptr : &provider);
   MarkDirty();
 }

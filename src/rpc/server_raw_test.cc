@@ -93,6 +93,7 @@ TEST_F(ServerRawTest, AnswersWhatIsNotGrpcInHttp) {
   client.SendHeaders(1, get, true);
   const RawAnswer refused = client.Wait(1);
   EXPECT_EQ(refused.headers.at(":status"), "405");
+  EXPECT_EQ(refused.headers.at("allow"), "POST");
   EXPECT_EQ(refused.data, "not a POST\n");
   get[0].second = "HEAD";
   client.SendHeaders(3, get, true);
