@@ -28,8 +28,8 @@ class IoThread final : public Executor {
   ~IoThread() override;
 
   // Tasks posted by other threads run together, after one wake-up. Sockets are not starved by
-  // tasks: those that are ready when a task runs are handled, at the latest, between what it posts
-  // and what that posts in turn.
+  // tasks: those that are ready when a task runs (as many as Poller handles in a turn) are handled,
+  // at the latest, between what it posts and what that posts in turn.
   void Post(Task task) override;
 
   // Position in its pool; thread-safe.

@@ -66,6 +66,47 @@ std::string CommonNameOf(const X509& certificate) {
   return size > 0 ? std::string(name, static_cast<size_t>(size)) : "";
 }
 
+// Into `context`, which has the certificate already.
+absl::Status UseKey(SSL_CTX* context, const TlsFiles& files) {
+  if (FILE* key = std::fopen(files.key_file.c_str(), "re"); key == nullptr) {
+    return InvalidArgument("cannot read key {}: {}", files.key_file, std::strerror(errno));
+  } else {
+    std::fclose(key);
+  }
+  // Nobody is there to type a passphrase.
+  bool is_locked = false;
+  SSL_CTX_set_default_passwd_cb_userdata(context, &is_locked);
+  SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void* asked) {
+    *static_cast<bool*>(asked) = true;
+    return 0;
+  });
+  ERR_clear_error();
+  const bool used =
+      SSL_CTX_use_PrivateKey_file(context, files.key_file.c_str(), SSL_FILETYPE_PEM) == 1 &&
+      SSL_CTX_check_private_key(context) == 1;
+  SSL_CTX_set_default_passwd_cb(context, nullptr);
+  SSL_CTX_set_default_passwd_cb_userdata(context, nullptr);
+  if (used) return absl::OkStatus();
+  const unsigned long code = ERR_peek_error();
+  const int reason = ERR_GET_REASON(code);
+  const std::string error = TakeOpenSslError();
+  if (is_locked) {
+    return InvalidArgument(
+        "key {} is locked with a passphrase; give one without (openssl pkey -in LOCKED -out KEY)",
+        files.key_file);
+  }
+  // OpenSSL drops a certificate that a key does not fit, or keeps the two apart if they are of
+  // different kinds, and then misses the one or the other.
+  const bool misses_one =
+      ERR_GET_LIB(code) == ERR_LIB_SSL &&
+      (reason == SSL_R_NO_CERTIFICATE_ASSIGNED || reason == SSL_R_NO_PRIVATE_KEY_ASSIGNED);
+  if (misses_one || reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH) {
+    return InvalidArgument("key {} does not belong to certificate {}", files.key_file,
+                           files.certificate_file);
+  }
+  return InvalidArgument("cannot use key {}: {}", files.key_file, error);
+}
+
 // OpenSSL wants each name behind its length.
 std::string AlpnWireFormat(const std::vector<std::string>& protocols) {
   std::string wire;
@@ -136,43 +177,7 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
     return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
                            TakeOpenSslError());
   }
-  // Nobody is there to type a passphrase.
-  bool is_locked = false;
-  SSL_CTX_set_default_passwd_cb_userdata(context_, &is_locked);
-  SSL_CTX_set_default_passwd_cb(context_, [](char*, int, int, void* asked) {
-    *static_cast<bool*>(asked) = true;
-    return 0;
-  });
-  if (FILE* key = std::fopen(files.key_file.c_str(), "re"); key == nullptr) {
-    return InvalidArgument("cannot read key {}: {}", files.key_file, std::strerror(errno));
-  } else {
-    std::fclose(key);
-  }
-  ERR_clear_error();
-  if (SSL_CTX_use_PrivateKey_file(context_, files.key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(context_) != 1) {
-    const unsigned long code = ERR_peek_error();
-    const int reason = ERR_GET_REASON(code);
-    // OpenSSL drops a certificate that a key does not fit, or keeps the two apart if they are of
-    // different kinds, and then misses the one or the other.
-    const bool misses_one =
-        ERR_GET_LIB(code) == ERR_LIB_SSL &&
-        (reason == SSL_R_NO_CERTIFICATE_ASSIGNED || reason == SSL_R_NO_PRIVATE_KEY_ASSIGNED);
-    if (misses_one || reason == X509_R_KEY_VALUES_MISMATCH || reason == X509_R_KEY_TYPE_MISMATCH) {
-      ERR_clear_error();
-      return InvalidArgument("key {} does not belong to certificate {}", files.key_file,
-                             files.certificate_file);
-    }
-    const std::string error = TakeOpenSslError();
-    if (is_locked) {
-      return InvalidArgument(
-          "key {} is locked with a passphrase; give one without (openssl pkey -in LOCKED -out KEY)",
-          files.key_file);
-    }
-    return InvalidArgument("cannot use key {}: {}", files.key_file, error);
-  }
-  SSL_CTX_set_default_passwd_cb_userdata(context_, nullptr);
-  SSL_CTX_set_default_passwd_cb(context_, nullptr);
+  MOKV_RETURN_IF_ERROR(UseKey(context_, files));
   if (SSL_CTX_load_verify_file(context_, files.ca_file.c_str()) != 1) {
     return InvalidArgument("cannot use CA {}: {}", files.ca_file, TakeOpenSslError());
   }

@@ -35,15 +35,16 @@ absl::Status CheckPort(net::IoPool& pool, std::string_view setting, const std::s
 absl::Status CheckCanHold(const std::filesystem::path& directory) {
   std::filesystem::path nearest = std::filesystem::absolute(directory);
   struct stat found {};
-  while (stat(nearest.c_str(), &found) != 0) {
-    if (errno != ENOENT) return ErrnoStatus(errno, fmt::format("data-dir {}", directory.string()));
+  int error = 0;
+  while (stat(nearest.c_str(), &found) != 0 && (error = errno) == ENOENT) {
     nearest = nearest.parent_path();
+    error = 0;
   }
-  const bool is_directory = S_ISDIR(found.st_mode);
-  if (is_directory && access(nearest.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  if (error == 0 && !S_ISDIR(found.st_mode)) error = ENOTDIR;
+  if (error == 0 && access(nearest.c_str(), W_OK | X_OK) != 0) error = errno;
+  if (error == 0) return absl::OkStatus();
   return ErrnoStatus(
-      is_directory ? errno : ENOTDIR,
-      fmt::format("data-dir {}: cannot write to {}", directory.string(), nearest.string()));
+      error, fmt::format("data-dir {}: cannot write to {}", directory.string(), nearest.string()));
 }
 
 // What is there must belong to this node; what is not there is made by the start.

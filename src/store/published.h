@@ -5,8 +5,8 @@
 // being unlinked. An older version belongs to the newest pinned state that sees it, and moves to
 // the next older one that does when that one's last view goes (ZFS keeps its dead blocks this way).
 //
-// Cost:    of a publication, whatever many views there are: who drops a state's last pin puts the
-//          state on a list, so that the writer need not look at the others.
+// Cost:    a publication does not look at the states that views hold: whoever drops a state's last
+//          pin puts the state on a list, and the writer takes care of that list alone.
 // Threads: revision, PinNewest and Unpin are thread-safe and never wait; the rest is the writer's.
 // Bounds:  as many states as there are pinned ones, and two. They are used again and freed only
 //          with this object, so that a late look at one is harmless.

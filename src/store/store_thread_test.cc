@@ -9,25 +9,18 @@
 
 #include "base/random.h"
 #include "store/store.h"
+#include "store/testing/settled_bytes.h"
 
 namespace mokv::store {
 namespace {
+
+using testing::SettledBytes;
 
 constexpr uint64_t kSeed = 3;
 constexpr size_t kPairs = 500;
 constexpr int kRoundsMin = 300;
 
 std::string Key(size_t pair, char side) { return fmt::format("pair-{:04}-{}", pair, side); }
-
-// Until nothing more is given back.
-uint64_t SettledBytes(Store& store) {
-  uint64_t before = 0;
-  do {
-    before = store.memory_bytes();
-    store.Reclaim();
-  } while (store.memory_bytes() != before);
-  return before;
-}
 
 // Both sides of a pair are written in the same batch, so that no reader may see them differ.
 void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int readers) {
@@ -144,7 +137,7 @@ TEST(StoreThreads, OverwrittenKeysAreNeverMissing) {
 
 TEST(StoreThreads, ReadersSeeWholeBatches) {
   constexpr int kReaders = 3;
-  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  SCOPED_TRACE(::testing::Message() << "seed " << kSeed);
   Store store;
   const uint64_t empty = SettledBytes(store);
   std::atomic<int> satisfied = 0;
@@ -153,7 +146,7 @@ TEST(StoreThreads, ReadersSeeWholeBatches) {
     threads.emplace_back([&store, &satisfied, i] {
       Read(store, kSeed + 1 + static_cast<uint64_t>(i), satisfied);
       // A failed assertion returns early; the writer must not wait for it for ever.
-      if (testing::Test::HasFailure()) satisfied.store(kReaders);
+      if (::testing::Test::HasFailure()) satisfied.store(kReaders);
     });
   }
   WriteRounds(store, satisfied, kReaders);

@@ -10,9 +10,12 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "store/store.h"
+#include "store/testing/settled_bytes.h"
 
 namespace mokv::store {
 namespace {
+
+using testing::SettledBytes;
 
 void Set(Store& store, const std::string& key, const std::string& value) {
   store.Apply(SetCommand{key, value, {}});
@@ -23,16 +26,6 @@ void Delete(Store& store, const std::string& key) { store.Apply(DeleteCommand{ke
 std::string Text(const View& view, std::string_view key) {
   const Item* item = view.Find(key);
   return item == nullptr ? "(missing)" : std::string(item->value());
-}
-
-// Until nothing more is given back.
-uint64_t SettledBytes(Store& store) {
-  uint64_t before = 0;
-  do {
-    before = store.memory_bytes();
-    store.Reclaim();
-  } while (store.memory_bytes() != before);
-  return before;
 }
 
 // Goal:   each of several views keeps its own state, in whichever order they go.

@@ -13,18 +13,13 @@ import grpc
 
 import harness
 from harness import kv_pb2
+from http2_peer import (
+    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame,
+)  # fmt: skip
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # Longer than any time limit of the server for a connection that has not proved itself.
 CLOSED_SECONDS_MAX = 30
 SCANS = 200
-
-SETTINGS, HEADERS, RST_STREAM, PING, GOAWAY, CONTINUATION = 4, 1, 3, 6, 7, 9
-END_STREAM, END_HEADERS = 1, 4
-
-
-def frame(kind, payload=b"", flags=0, stream=0):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def literal(name, value):
