@@ -1,17 +1,16 @@
 // Rules: what the protocol demands of a node beyond safety (raft/testing/invariants.h), seen from
 // outside: from what it was sent, what it sends and what is on its disk.
 //
-//   stickiness      no vote or pre-vote within an election timeout of hearing from a leader
-//   (§4.2.3),
-//                   unless that leader hands over; with leases also not after a restart (§6.4.1)
-//   check-quorum    a leader that a quorum has not answered for an election timeout steps down
-//   (§6.2) transfer        TimeoutNow goes to a peer that has the whole log (§3.10) match what a
-//   leader takes for durable on a peer is on that peer's disk (§3.5) configuration   the one in
-//   effect is the newest in the log (§4.1) read            an answer sees everything committed when
-//   its request arrived (§6.4) acknowledged    what a client was told to be done is in every later
-//   leader's log, and in the state
-//                   at the end
-//   equality        nodes that have applied the same index are in the same state (figure 3)
+//   stickiness     no vote or pre-vote within an election timeout of hearing from a leader (§4.2.3),
+//                  unless that leader hands over; with leases also not after a restart (§6.4.1)
+//   check-quorum   a leader that a quorum has not answered for an election timeout steps down (§6.2)
+//   transfer       TimeoutNow goes to a peer that has the whole log (§3.10)
+//   match          what a leader takes for durable on a peer is on that peer's disk (§3.5)
+//   configuration  the one in effect is the newest in the log (§4.1)
+//   read           an answer sees everything committed when its request arrived (§6.4)
+//   acknowledged   what a client was told to be done is in every later leader's log, and in the
+//                  state at the end
+//   equality       nodes that have applied the same index are in the same state (figure 3)
 //
 // The text of a violation begins with the rule's name and a colon.
 //

@@ -2,8 +2,7 @@
 // `mokvctl cert` and `mokvctl keygen` do.
 //
 // Threads: thread-safe; two processes that fill one directory at the same time cannot overwrite
-// each
-//          other's files, but one of them may fail.
+//          each other's files, but one of them may fail.
 // Files:   PEM; private keys are unencrypted PKCS#8 (ECDSA on P-256) with mode 0600. A file appears
 //          whole or not at all, and one that is there is never changed or replaced.
 // Errors:  FailedPrecondition naming the file when what is there does not fit together (a key

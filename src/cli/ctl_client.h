@@ -3,8 +3,7 @@
 //
 // Threads: one caller; the calls block. Owner: main.
 // Errors:  the call's status. An endpoint that cannot be reached is skipped for the next one; a
-// call
-//          that may have been carried out is never sent again.
+//          call that may have been carried out is never sent again.
 #pragma once
 
 #include <absl/status/statusor.h>

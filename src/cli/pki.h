@@ -2,8 +2,7 @@
 //
 // Threads: a KeyPair is confined to one thread.
 // Errors:  Internal with OpenSSL's own words when it fails; FailedPrecondition and InvalidArgument
-// as
-//          each function says. OpenSSL's error queue is empty afterwards.
+//          as each function says. OpenSSL's error queue is empty afterwards.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,8 +1,7 @@
 // Node: one running process, put together from its configuration: the composition root.
 //
 // Threads: Start, Stop and the destructor are for one thread, usually main. docs/threads.md lists
-// the
-//          threads that a node starts.
+//          the threads that a node starts.
 // Errors:  Start says in one line what is wrong and with which setting or file; nothing is left
 //          running then.
 #pragma once

@@ -2,8 +2,7 @@
 //
 // Threads: plain functions.
 // Bounds:  what is decoded comes from outside: nothing in it is trusted that the core does not
-// check
-//          itself, and it cannot make more of itself in memory than kRecordsMax allows.
+//          check itself, and it cannot make more of itself in memory than kRecordsMax allows.
 #pragma once
 
 #include <absl/status/status.h>

@@ -77,8 +77,7 @@ TEST_F(PeerTlsTest, RefusesACertificateThatMayNotSpeak) {
 }
 
 // Goal: a node presents one certificate to whoever connects, clients and nodes alike; its name is
-// not
-//       one of those that may speak, and need not be. Host and authority prove it.
+//       not one of those that may speak, and need not be. Host and authority prove it.
 TEST_F(PeerTlsTest, TheNameOfAServerIsItsHost) {
   auto a = Start("a", "node", "node");
   auto b = Start("b", "client", "node");

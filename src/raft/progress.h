@@ -1,8 +1,7 @@
 // Progress: what the leader knows about one peer's log, and how much more it may send.
 //
-// kProbe:     where the logs agree is not known; one append at a time finds out (§5.3 of the
-// paper). kReplicate: the logs agree up to match(); appends follow each other without waiting
-// (§10.2.1),
+// kProbe:     where the logs agree is not known; one append at a time finds out (§5.3 of the paper).
+// kReplicate: the logs agree up to match(); appends follow each other without waiting (§10.2.1),
 //             bounded in number and bytes.
 // kSnapshot:  the peer needs what the log no longer has; nothing is sent until it has the snapshot.
 //

@@ -251,8 +251,7 @@ TEST_F(ClusterTest, AWriteWaitsThroughAChangeOfLeaders) {
 
 // Goal:   a write that reaches an old leader too late goes to the new one at once.
 // Method: it is on its way while leadership moves. No time passes, so that what is only tried again
-// at
-//         the next tick stays without an answer.
+//         at the next tick stays without an answer.
 TEST_F(ClusterTest, AWriteThatComesTooLateGoesToTheNewLeaderAtOnce) {
   cluster.Hold("n1", "n2");
   const WriteOutcome write = cluster.life("n2").Set("k");
@@ -484,8 +483,7 @@ TEST_F(ClusterTest, ACommandThatTheLeaderDoesNotKnowIsRefused) {
 }
 
 // Goal: how long another node says that it waits is not added to the clock unlooked at: past what
-// that
-//       can count, a change would be given up before it has begun.
+//       that can count, a change would be given up before it has begun.
 TEST_F(ClusterTest, AForwardThatWouldWaitForEverIsServed) {
   Forward forward{.id = ForwardId(1), .wait = Duration::max()};
   forward.body = AdminRequest{.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"};
@@ -547,8 +545,7 @@ TEST(LeaseCluster, TheLeaderReadsWithoutAskingWhileItsLeaseLasts) {
 }
 
 // Goal:   what others may learn from a leader's messages, nobody reads less than on the leader,
-// whose
-//         I/O threads look at the store in the middle of its turns.
+//         whose I/O threads look at the store in the middle of its turns.
 // Method: the acknowledgement that commits a write and a follower's question how far to read are
 //         handled in one turn.
 TEST(LeaseCluster, AMessageSaysNoMoreThanTheLeaderShows) {

@@ -68,8 +68,7 @@ TEST(PendingWrites, ALaterTermLeavesNoRoomBehindIt) {
 }
 
 // Goal: a leader that was deposed with much under way and leads again does not stand still over it.
-// (It
-//       once took the square of them: a quarter of a minute.)
+//       (It once took the square of them: a quarter of a minute.)
 TEST(PendingWrites, SettleManyOfAnEarlierLeadershipOneByOne) {
   PendingWrites pending;
   std::vector<Write> superseded;

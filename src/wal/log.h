@@ -13,8 +13,7 @@
 //           once; the node must stop. An fdatasync is never tried again (see ATC'20, "Can
 //           applications recover from fsync failures?").
 // No space: is not a failure. Space is there before it is needed, so Admit knows: what it admits
-// has
-//           its space on disk. Beyond that only a small reserve is used, by what is appended
+//           has its space on disk. Beyond that only a small reserve is used, by what is appended
 //           without asking: votes, cuts of the head, a leader's first entry. What finds no space at
 //           all waits in the queue, in order, until there is some. Tick tries again.
 // Format:   docs/log-format.md.

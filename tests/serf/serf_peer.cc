@@ -1,8 +1,7 @@
 // serf_peer: one serf::Agent as a program, for tests against real Serf agents.
 //
-//   serf_peer --name NAME [--bind HOST:PORT] [--tag NAME=VALUE]... [--join HOST:PORT]... [--key
-//   BASE64]
-//             [--keyring FILE] [--peers FILE] [--timing lan|wan|local|fast] [--plain]
+//   serf_peer --name NAME [--bind HOST:PORT] [--tag NAME=VALUE]... [--join HOST:PORT]...
+//             [--key BASE64] [--keyring FILE] [--peers FILE] [--timing lan|wan|local|fast] [--plain]
 //
 // Prints one JSON object a line: `ready`, and what it hears. Reads commands, one a line:
 //   members | stats | tags [NAME=VALUE]... | event NAME PAYLOAD | query NAME PAYLOAD | join
