@@ -97,7 +97,7 @@ class ProductStore {
   static constexpr bool kHasBulkLoad = true;
 
   void Put(std::string_view key, std::string_view value) {
-    commands_.push_back(store::SetCommand{std::string(key), std::string(value)});
+    commands_.push_back({store::Set{std::string(key), std::string(value)}});
   }
   // As the replica does: all that has been committed together.
   void Publish() {
@@ -127,15 +127,15 @@ class ProductStore {
 
   class Reader {
    public:
-    explicit Reader(const ProductStore& from) : reader_(from.store_->NewReader()) {}
+    explicit Reader(const ProductStore& from) : reader_(*from.store_) {}
     MaybeValue Find(std::string_view key) {
-      const store::Item* item = reader_->Find(key);
+      const store::Item* item = reader_.Find(key);
       return item == nullptr ? MaybeValue() : item->value();
     }
-    void Leave() { reader_->Leave(); }
+    void Leave() { reader_.Leave(); }
 
    private:
-    const std::unique_ptr<store::Reader> reader_;
+    store::Reader reader_;
   };
 
   class View {
@@ -143,10 +143,10 @@ class ProductStore {
     explicit View(const ProductStore& from) : view_(from.store_->TakeView()) {}
     template <typename Visit>
     void ForEachFrom(std::string_view from, const Visit& visit) const {
-      const std::unique_ptr<store::View::Cursor> cursor = view_->Seek(from);
-      while (const store::Item* item = cursor->item()) {
+      store::Cursor cursor = view_->Seek(from);
+      while (const store::Item* item = cursor.item()) {
         if (!visit(item->key(), item->value())) return;
-        cursor->Next();
+        cursor.Next();
       }
     }
 
@@ -156,7 +156,7 @@ class ProductStore {
 
  private:
   std::unique_ptr<store::Store> store_ = std::make_unique<store::Store>();
-  std::vector<store::Command> commands_;
+  std::vector<store::Transaction> commands_;
   std::vector<store::ApplyResult> results_;
 };
 

@@ -101,9 +101,9 @@ void Clients::ReadNoOlder(size_t client, const std::string& node, Duration wait)
   NodeLife& life = cluster_.life(node);
   const Revision known = told_to_[client];
   const auto look = [this, &life, known, node] {
-    if (life.store.revision() >= known) return;
+    if (life.machine.revision() >= known) return;
     Fail(fmt::format("read: {} is at revision {}, after {} was asked for", node,
-                     life.store.revision(), known));
+                     life.machine.revision(), known));
   };
   const replica::ReadRequirement requirement{.linearizable = false, .min_revision = known};
   if (life.replica->CanReadNow(requirement)) return look();
@@ -114,7 +114,7 @@ void Clients::ReadNoOlder(size_t client, const std::string& node, Duration wait)
 
 void Clients::Look(Id id) {
   Asked& asked = asking_.at(id);
-  const auto view = cluster_.store(asked.node).TakeView();
+  const auto view = cluster_.machine(asked.node).TakeView();
   if (view->revision() < asked.floor) {
     Fail(fmt::format("read: {} answers from revision {}, after {} was told; {}", asked.node,
                      view->revision(), asked.floor, lincheck::ToString(asked.operation)));
@@ -135,10 +135,10 @@ void Clients::Look(Id id) {
 void Clients::Write(Id id, Duration wait) {
   lincheck::Operation& operation = asking_.at(id).operation;
   if (operation.kind == Kind::kDelete) {
-    return Propose(id, store::DeleteCommand{operation.key, {}}, wait);
+    return Propose(id, store::Delete{operation.key, {}}, wait);
   }
   operation.value = NewValue(id);
-  Propose(id, store::SetCommand{operation.key, *operation.value, {}}, wait);
+  Propose(id, store::Set{operation.key, *operation.value, {}}, wait);
 }
 
 // By the revision of what the client saw last: values are unique, so that comparing revisions is
@@ -148,10 +148,10 @@ void Clients::Cas(Id id, Duration wait) {
   const Seen seen = newest_by_client_[SeenKey(asked.client, asked.operation.key)];
   if (seen.revision != Revision(0)) asked.operation.expected = seen.value;
   asked.operation.value = NewValue(id);
-  Propose(id, store::SetCommand{asked.operation.key, *asked.operation.value, seen.revision}, wait);
+  Propose(id, store::Set{asked.operation.key, *asked.operation.value, seen.revision}, wait);
 }
 
-void Clients::Propose(Id id, store::Command command, Duration wait) {
+void Clients::Propose(Id id, machine::Command command, Duration wait) {
   const Asked& asked = asking_.at(id);
   NodeLife& life = cluster_.life(asked.node);
   life.replica->Propose({.command = std::move(command), .give_up_at = life.clock.now + wait},
@@ -166,14 +166,14 @@ void Clients::Propose(Id id, store::Command command, Duration wait) {
                         });
 }
 
-void Clients::OnApplied(Id id, const store::ApplyResult& applied) {
+void Clients::OnApplied(Id id, const machine::Result& applied) {
   const Revision revision = applied.revision;
   told_revision_ = std::max(told_revision_, revision);
   const auto asked = asking_.find(id);
   if (asked == asking_.end()) return;
   Revision& known = told_to_[asked->second.client];
   known = std::max(known, revision);
-  if (applied.outcome != store::ApplyResult::Outcome::kApplied) return;
+  if (applied.outcome != machine::Result::Outcome::kApplied) return;
   const lincheck::Operation& operation = asked->second.operation;
   if (operation.kind == Kind::kDelete) return;
   Learn(revision, *operation.value);
@@ -183,7 +183,7 @@ void Clients::OnApplied(Id id, const store::ApplyResult& applied) {
 void Clients::OnAnswer(Id id, const replica::WriteResult& result) {
   switch (result.fate) {
     case Fate::kApplied: {
-      const bool held = result.applied.outcome == store::ApplyResult::Outcome::kApplied;
+      const bool held = result.applied.outcome == machine::Result::Outcome::kApplied;
       ++counts_[held ? "writes applied" : "conditions that failed"];
       return End(id, held ? Outcome::kDone : Outcome::kNotDone);
     }
@@ -238,7 +238,7 @@ void Clients::OnDeath(const std::string& node) {
 void Clients::CheckLeases() {
   for (const std::string& node : cluster_.names()) {
     if (!cluster_.IsUp(node) || !cluster_.replica(node).CanReadNow({})) continue;
-    const Revision revision = cluster_.store(node).revision();
+    const Revision revision = cluster_.machine(node).revision();
     if (revision >= told_revision_) continue;
     Fail(fmt::format("lease: {} would read at revision {} at once, after {} was told", node,
                      revision, told_revision_));
@@ -254,9 +254,9 @@ void Clients::CheckLog(NodeLife& life) {
     for (const Entry& entry : *entries) {
       next = entry.index.next();
       if (entry.type != EntryType::kCommand || entry.index > last) continue;
-      const auto command = store::DecodeCommand(entry.bytes());
+      const auto command = machine::DecodeCommand(entry.bytes());
       if (!command.ok()) return Fail(fmt::format("log: {}", command.status().ToString()));
-      if (const auto* set = std::get_if<store::SetCommand>(&*command)) ++found[set->value];
+      if (const auto* set = std::get_if<store::Set>(&command->operations.front())) ++found[set->value];
     }
   }
   for (const auto& [value, id] : values_) {

@@ -74,10 +74,10 @@ class Clients {
   void ReadNoOlder(size_t client, const std::string& node, Duration wait);
   void Write(Id id, Duration wait);
   void Cas(Id id, Duration wait);
-  void Propose(Id id, store::Command command, Duration wait);
+  void Propose(Id id, machine::Command command, Duration wait);
   void Look(Id id);
   void OnAnswer(Id id, const replica::WriteResult& result);
-  void OnApplied(Id id, const store::ApplyResult& applied);
+  void OnApplied(Id id, const machine::Result& applied);
   void End(Id id, lincheck::Outcome outcome, bool known = true);
   void Learn(Revision revision, const std::string& value);
   void Fail(std::string text);

@@ -111,7 +111,7 @@ class Verdict {
     for (const std::string& name : names) {
       const replica::Status status = cluster_.replica(name).status();
       if (status.applied_index != applied || status.last_index != applied) return false;
-      if (cluster_.store(name).digest() != cluster_.store(names[0]).digest()) return false;
+      if (cluster_.machine(name).digest() != cluster_.machine(names[0]).digest()) return false;
     }
     return true;
   }
@@ -164,7 +164,7 @@ class Verdict {
       text += fmt::format(
           "\n  {} {} term {} leader \"{}\" last {} commit {} applied {} revision {};", name,
           replica::RoleText(status), status.term, status.leader, status.last_index,
-          status.commit_index, status.applied_index, cluster_.store(name).revision());
+          status.commit_index, status.applied_index, cluster_.machine(name).revision());
       for (const replica::ClusterMember& member : cluster_.replica(name).View().members) {
         text += fmt::format(" {}{}", member.name, member.is_voter ? "" : "(learner)");
       }

@@ -11,6 +11,7 @@
 #include "base/logging.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "machine/machine.h"
 #include "net/listener.h"
 #include "net/worker.h"
 #include "node/authorizer_setup.h"
@@ -28,7 +29,6 @@
 #include "service/health_service.h"
 #include "service/kv_service.h"
 #include "store/epochs.h"
-#include "store/store.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
 #include "telemetry/request_log.h"
@@ -139,7 +139,7 @@ class Node::Impl {
   service::CallLog call_log_;
   service::HealthService health_;
   LogSyncTimes sync_times_;
-  store::Store store_;
+  machine::Machine machine_;
   SeededRandom random_;
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<wal::Log> log_;
@@ -203,7 +203,7 @@ absl::Status Node::Impl::Start() {
            {"metrics", net::HostPort{config_.bind_addr.host, http_->port()}.ToString()},
            {"tls", tls_.server != nullptr ? "mutual" : "off"},
            {"cluster", replica_->cluster_id()},
-           {"keys", store_.stats().keys}});
+           {"keys", machine_.stats().keys}});
   return absl::OkStatus();
 }
 
@@ -267,7 +267,7 @@ void Node::Impl::MakeReplica() {
   options.raft.heartbeat_interval = config_.heartbeat_interval;
   options.raft.lease_reads = config_.read_lease;
   replica_ = std::make_unique<replica::Replica>(
-      replica::Replica::Executors{replica_thread(), *background_thread_}, clock_, random_, store_,
+      replica::Replica::Executors{replica_thread(), *background_thread_}, clock_, random_, machine_,
       std::move(options), std::move(callbacks));
 }
 
@@ -316,7 +316,7 @@ void Node::Impl::OnForeignNode(const GossipNode& node) {
   // there first, is not the mistake.
   const auto may_be_a_mistake = [this] {
     return began_cluster_ && !config_.start_join_addrs.empty() &&
-           store_.revision() == Revision(0) && replica_->View().members.size() <= 1;
+           machine_.revision() == Revision(0) && replica_->View().members.size() <= 1;
   };
   if (!may_be_a_mistake()) return;
   if (meets_another_cluster_.exchange(true)) return;
@@ -350,11 +350,11 @@ absl::Status Node::Impl::MakeServer() {
   server_ = std::make_unique<rpc::Server>(io_, options, &call_log_);
   const bool object_is_any = config_.acl_object == AclObject::kAny;
   kv_ = std::make_unique<service::KvService>(
-      io_, store_, *replica_, authorizer_,
+      io_, machine_, *replica_, authorizer_,
       service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
                                   .object_is_any = object_is_any});
   cluster_ = std::make_unique<service::ClusterService>(
-      store_, *replica_, authorizer_,
+      machine_, *replica_, authorizer_,
       service::ClusterService::Options{.node_id = config_.node_name,
                                        .instance_id = identity_.instance_id,
                                        .rpc_address = rpc_address_,
@@ -393,7 +393,7 @@ absl::Status Node::Impl::MakeServer() {
 absl::Status Node::Impl::StartHttp() {
   RegisterNodeMetrics(metrics_, {.server = server_.get(),
                                  .listener = listener_.get(),
-                                 .store = &store_,
+                                 .machine = &machine_,
                                  .replica = replica_.get(),
                                  .peers = peers_.get(),
                                  .gossip = gossip_.get(),
@@ -495,7 +495,7 @@ void Node::Impl::KeepClusterId(const std::string& cluster_id) {
 ConditionInputs Node::Impl::GatherConditions() const {
   ConditionInputs inputs{.node_name = config_.node_name,
                          .status = replica_->status(),
-                         .memory_bytes = store_.memory_bytes(),
+                         .memory_bytes = machine_.memory_bytes(),
                          .memory_bytes_max = config_.max_memory_bytes};
   if (const wal::Log* log = open_log_; log != nullptr) {
     inputs.out_of_space = log->stats().out_of_space;

@@ -243,15 +243,15 @@ void WriteLog(telemetry::MetricsWriter& writer, const NodeParts& parts) {
 }
 
 void WriteStore(telemetry::MetricsWriter& writer, const NodeParts& parts) {
-  const store::Stats stats = parts.store->stats();
+  const store::Stats stats = parts.machine->stats();
   writer.Gauge("mokv_store_keys", "Keys in the store.", static_cast<double>(stats.keys));
   writer.Gauge("mokv_store_data_bytes", "Keys and values in the store.",
                static_cast<double>(stats.data_bytes));
   writer.Gauge("mokv_store_memory_bytes",
                "Memory that the store has allocated, older versions held by reads included.",
-               static_cast<double>(parts.store->memory_bytes()));
+               static_cast<double>(parts.machine->memory_bytes()));
   writer.Gauge("mokv_store_revision", "Revision of the store.",
-               static_cast<double>(parts.store->revision().value()));
+               static_cast<double>(parts.machine->revision().value()));
 }
 
 }  // namespace

@@ -4,13 +4,13 @@
 #include <atomic>
 #include <string>
 
+#include "machine/machine.h"
 #include "net/listener.h"
 #include "node/gossip.h"
 #include "peer/peer_network.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/call_log.h"
-#include "store/store.h"
 #include "telemetry/exposition.h"
 #include "telemetry/metrics.h"
 #include "telemetry/request_log.h"
@@ -25,7 +25,7 @@ using LogSyncTimes = telemetry::LatencyHistogram;
 struct NodeParts {
   const rpc::Server* server;
   const net::Listener* listener;
-  const store::Store* store;
+  const machine::Machine* machine;
   const replica::Replica* replica;
   const peer::PeerNetwork* peers;
   const Gossip* gossip;

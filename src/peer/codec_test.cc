@@ -295,7 +295,7 @@ TEST(ForwardCodec, ResultsOfEveryKindSurvive) {
   results[0].fate = Fate::kApplied;
   results[0].applied = {.revision = Revision(7), .deleted = 3};
   results[1].fate = Fate::kApplied;
-  results[1].applied = {.outcome = store::ApplyResult::Outcome::kConditionFailed,
+  results[1].applied = {.outcome = machine::Result::Outcome::kConditionFailed,
                         .revision = Revision(8),
                         .found_revision = Revision(2)};
   results[2].fate = Fate::kNotDone;

@@ -37,7 +37,7 @@ void Put(const replica::WriteResult& result, Result& out) {
   switch (result.fate) {
     case replica::WriteResult::Fate::kApplied:
       out.set_fate(Result::APPLIED);
-      out.set_outcome(result.applied.outcome == store::ApplyResult::Outcome::kApplied
+      out.set_outcome(result.applied.outcome == machine::Result::Outcome::kApplied
                           ? Result::APPLIED_OUTCOME
                           : Result::CONDITION_FAILED);
       out.set_revision(result.applied.revision.value());
@@ -76,9 +76,9 @@ absl::StatusOr<replica::WriteResult> Get(const Result& result) {
     return out;
   }
   if (result.outcome() == Result::APPLIED_OUTCOME) {
-    out.applied.outcome = store::ApplyResult::Outcome::kApplied;
+    out.applied.outcome = machine::Result::Outcome::kApplied;
   } else if (result.outcome() == Result::CONDITION_FAILED) {
-    out.applied.outcome = store::ApplyResult::Outcome::kConditionFailed;
+    out.applied.outcome = machine::Result::Outcome::kConditionFailed;
   } else {
     return absl::InvalidArgumentError("a write's result with an unknown outcome");
   }

@@ -28,7 +28,7 @@ class ClusterTest : public ::testing::Test {
   ClusterTest() { cluster.Form(); }
 
   bool Holds(const std::string& name, const std::string& key) {
-    return cluster.store(name).TakeView()->Find(key) != nullptr;
+    return cluster.machine(name).TakeView()->Find(key) != nullptr;
   }
   void Write(const std::string& name, const std::string& key) {
     const WriteOutcome outcome = cluster.life(name).Set(key);
@@ -48,7 +48,7 @@ TEST_F(ClusterTest, WritesReachEverybodyThroughAnybody) {
   Write("n2", "through a follower");
   ExpectEverywhere("through the leader");
   ExpectEverywhere("through a follower");
-  EXPECT_EQ(cluster.store("n1").digest(), cluster.store("n3").digest());
+  EXPECT_EQ(cluster.machine("n1").digest(), cluster.machine("n3").digest());
   EXPECT_EQ(cluster.replica("n2").status().counters.forwarded, 1u);
   EXPECT_EQ(cluster.replica("n1").status().counters.forwarded_here, 1u);
 }
@@ -57,7 +57,7 @@ TEST_F(ClusterTest, AFailedConditionIsToldToTheOneWhoAsked) {
   Write("n1", "k");
   const WriteOutcome outcome = cluster.life("n3").Set("k", Revision(77));
   cluster.RunUntil([&] { return outcome->has_value(); }, "it is answered");
-  EXPECT_EQ((*outcome)->applied.outcome, store::ApplyResult::Outcome::kConditionFailed);
+  EXPECT_EQ((*outcome)->applied.outcome, machine::Result::Outcome::kConditionFailed);
   EXPECT_EQ((*outcome)->applied.found_revision, Revision(1));
 }
 
@@ -108,8 +108,7 @@ TEST_F(ClusterTest, AReadThatRunsOutOfTimeHearsWhatItWaitedFor) {
 // else's entry takes its place, if there is still time.
 TEST_F(ClusterTest, AWriteThatWasSupersededGoesToTheNewLeader) {
   cluster.Isolate("n1");
-  const WriteOutcome waiting =
-      cluster.life("n1").Propose(store::SetCommand{"k", "v", {}}, seconds(60));
+  const WriteOutcome waiting = cluster.life("n1").Propose(store::Set{"k", "v", {}}, seconds(60));
   cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
                    "another leader");
   Write(cluster.Leader(), "other");
@@ -126,7 +125,7 @@ TEST_F(ClusterTest, AWriteThatWasSupersededGoesToTheNewLeader) {
 TEST_F(ClusterTest, AWriteThatNothingTookThePlaceOfIsAnswered) {
   cluster.Isolate("n1");
   for (int i = 0; i < 3; ++i) cluster.life("n1").Set("short", {});
-  const WriteOutcome last = cluster.life("n1").Propose(store::SetCommand{"k", "v", {}}, seconds(8));
+  const WriteOutcome last = cluster.life("n1").Propose(store::Set{"k", "v", {}}, seconds(8));
   cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
                    "another leader");
   cluster.Run(seconds(6));
@@ -227,8 +226,7 @@ TEST_F(ClusterTest, ABrokenConnectionLeavesAForwardedWriteUnknown) {
 TEST_F(ClusterTest, WithoutALeaderWritesWaitAndAreCertainlyNotDone) {
   cluster.Kill("n1");
   cluster.Kill("n3");
-  const WriteOutcome write =
-      cluster.life("n2").Propose(store::SetCommand{"k", "v", {}}, seconds(3));
+  const WriteOutcome write = cluster.life("n2").Propose(store::Set{"k", "v", {}}, seconds(3));
   cluster.Run(seconds(2));
   const StatusOutcome read = cluster.life("n2").Read({}, seconds(1));
   EXPECT_FALSE(write->has_value());
@@ -444,13 +442,13 @@ TEST_F(ClusterTest, AFollowerThatLagsReadsTheLogOfTheLeader) {
   cluster.Kill("n3");
   for (int i = 0; i < 400; ++i) {
     const WriteOutcome write = cluster.life("n1").Propose(
-        store::SetCommand{fmt::format("key-{}", i), std::string(60'000, 'x'), {}});
+        store::Set{fmt::format("key-{}", i), std::string(60'000, 'x'), {}});
     cluster.Settle();
     ASSERT_TRUE(IsApplied(write)) << i << " " << (*write)->reason;
   }
   cluster.Restart("n3");
   cluster.RunUntil([&] { return Holds("n3", "key-399"); }, "it has caught up");
-  EXPECT_EQ(cluster.store("n3").digest(), cluster.store("n1").digest());
+  EXPECT_EQ(cluster.machine("n3").digest(), cluster.machine("n1").digest());
 }
 
 // Goal: a restart that found everything applied already reads without waiting for something new.

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "replica/apply.h"
 #include "replica/replica.h"
 
 namespace mokv::replica {
@@ -94,7 +93,7 @@ void Replica::OnPersisted(wal::Ticket ticket) {
 void Replica::Apply(const std::vector<Entry>& committed) {
   results_.clear();
   // The others go on without this node; going on past it would make this one differ.
-  if (const absl::Status applied = ApplyEntries(store_, committed, results_); !applied.ok()) {
+  if (const absl::Status applied = machine_.Apply(committed, results_); !applied.ok()) {
     FailEverything("the node is stopping: its log cannot be applied");
     return callbacks_.on_fatal(applied);
   }
@@ -108,7 +107,7 @@ void Replica::Apply(const std::vector<Entry>& committed) {
          {.fate = WriteResult::Fate::kApplied, .applied = results_[i], .reason = {}}});
   }
   // Readers first: whoever has been told that a write is done must find it.
-  store_.Publish();
+  machine_.Publish();
   applied_index_.store(committed.back().index.value(), std::memory_order_release);
   counters_.proposals_applied += finished_.size();
   for (Finished& finished : std::exchange(finished_, {})) Answer(finished.write, finished.result);
@@ -163,7 +162,7 @@ void Replica::OnMembership() {
 
 void Replica::ReleaseReads() {
   if (reads_.size() == 0) return;
-  for (WaitingRead& read : reads_.TakeReady({Index(applied_index_.load()), store_.revision()})) {
+  for (WaitingRead& read : reads_.TakeReady({Index(applied_index_.load()), machine_.revision()})) {
     --reads_waiting_;
     read.ready(absl::OkStatus());
   }

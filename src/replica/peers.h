@@ -34,7 +34,7 @@ using ForwardId = StrongInt<struct ForwardIdTag>;
 // refuses it.
 struct ForwardedWrites {
   struct Write {
-    std::shared_ptr<const std::string> command;  // store::EncodeCommand.
+    std::shared_ptr<const std::string> command;  // machine::EncodeCommand.
     std::string subject;                         // Authorized where the client connected.
   };
   std::vector<Write> writes;

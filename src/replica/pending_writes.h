@@ -25,7 +25,7 @@ namespace mokv::replica {
 
 // A write on its way, from wherever it was asked for.
 struct Write {
-  std::shared_ptr<const std::string> command;  // store::EncodeCommand.
+  std::shared_ptr<const std::string> command;  // machine::EncodeCommand.
   std::string subject;
   // Who waits wants an answer by then, even if it is that the outcome is unknown.
   MonotonicTime give_up_at;

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "replica/apply.h"
 
 namespace mokv::replica {
 
@@ -21,16 +20,16 @@ absl::Status Recovery::OnEntry(const wal::EntryView& view) {
 }
 
 absl::Status Recovery::OnCommitted(Index index) {
-  std::vector<store::ApplyResult> results;  // Of interest to nobody any more.
+  std::vector<machine::Result> results;  // Of interest to nobody any more.
   while (applied_ < index) {
     const Index through = std::min(index, Index(applied_.value() + kPublishedAtOnce));
     const std::vector<Entry> entries = log_.Slice(applied_.next(), through, kBytesAtOnce);
-    MOKV_RETURN_IF_ERROR(ApplyEntries(store_, entries, results));
+    MOKV_RETURN_IF_ERROR(machine_.Apply(entries, results));
     applied_ = entries.back().index;
     results.clear();
     unpublished_ += entries.size();
     if (unpublished_ < kPublishedAtOnce) continue;
-    store_.Publish();
+    machine_.Publish();
     unpublished_ = 0;
   }
   log_.Trim(applied_, kCacheBytes);
@@ -45,7 +44,7 @@ absl::StatusOr<raft::Recovered> Recovery::Finish(const HardState& hard_state, In
                     log_.last().index);
   }
   MOKV_RETURN_IF_ERROR(OnCommitted(std::min(hard_state.commit, last_index)));
-  store_.Publish();
+  machine_.Publish();
   return raft::Recovered{.log = std::move(log_), .hard_state = hard_state, .applied = applied_};
 }
 

@@ -8,16 +8,16 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "machine/machine.h"
 #include "raft/core.h"
 #include "raft/log_view.h"
-#include "store/store.h"
 #include "wal/log.h"
 
 namespace mokv::replica {
 
 class Recovery {
  public:
-  explicit Recovery(store::Store& store) : store_(store) {}
+  explicit Recovery(machine::Machine& machine) : machine_(machine) {}
 
   // The log's callbacks of the same names. DATA_LOSS for an entry that this version does not know,
   // or a first one that is not a configuration.
@@ -34,7 +34,7 @@ class Recovery {
   static constexpr uint64_t kPublishedAtOnce = 1024;
   static constexpr uint64_t kBytesAtOnce = uint64_t{16} << 20;
 
-  store::Store& store_;
+  machine::Machine& machine_;
   raft::LogView log_;
   Index applied_;
   uint64_t unpublished_ = 0;  // Entries.

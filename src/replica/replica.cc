@@ -19,15 +19,15 @@ constexpr Duration kForwardWaitMax = std::chrono::minutes(10);
 
 }  // namespace
 
-Replica::Replica(Executors executors, const Clock& clock, Random& random, store::Store& store,
+Replica::Replica(Executors executors, const Clock& clock, Random& random, machine::Machine& machine,
                  Options options, Callbacks callbacks)
     : executors_(executors),
       clock_(clock),
       random_(random),
-      store_(store),
+      machine_(machine),
       options_(std::move(options)),
       callbacks_(std::move(callbacks)),
-      recovery_(std::make_unique<Recovery>(store)),
+      recovery_(std::make_unique<Recovery>(machine)),
       administration_([this] { ScheduleTurn(); }) {
   options_.raft.id = raft::NodeIdOf(options_.name, options_.instance_id);
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
@@ -113,7 +113,7 @@ void Replica::OnDurable(wal::Ticket ticket) { Enqueue(Durable{ticket}); }
 void Replica::OnLogFailure(absl::Status reason) { Enqueue(LogFailed{std::move(reason)}); }
 
 void Replica::Propose(WriteRequest request, WriteDone done) {
-  auto command = std::make_shared<const std::string>(store::EncodeCommand(request.command));
+  auto command = std::make_shared<const std::string>(machine::EncodeCommand(request.command));
   const uint64_t bytes = command->size();
   if (absl::Status status = Admit(request.command, bytes); !status.ok()) {
     proposals_refused_.fetch_add(1, std::memory_order_relaxed);
@@ -144,7 +144,7 @@ bool Replica::CanReadNow(const ReadRequirement& requirement) const {
     const uint64_t commit = commit_index_.load(std::memory_order_acquire);
     if (applied_index_.load(std::memory_order_acquire) < commit) return false;
   }
-  return requirement.min_revision <= store_.revision();
+  return requirement.min_revision <= machine_.revision();
 }
 
 void Replica::WaitForRead(const ReadRequirement& requirement, MonotonicTime give_up_at,
@@ -362,9 +362,9 @@ void Replica::Tick() {
   for (WaitingRead& read : reads_.TakeExpired(now)) {
     --reads_waiting_;
     const Revision wanted = read.requirement.min_revision;
-    read.ready(started_ && wanted > store_.revision()
+    read.ready(started_ && wanted > machine_.revision()
                    ? Unavailable("revision {} has not been applied on this node, which is at {}",
-                                 wanted, store_.revision())
+                                 wanted, machine_.revision())
                    : WhyReadsWait());
   }
   const bool has_leader = core_ != nullptr && (core_->role() == raft::Role::kLeader ||
@@ -372,7 +372,7 @@ void Replica::Tick() {
   administration_.Expire(now, has_leader);
   if (log_ != nullptr) log_->Tick();
   if (core_ == nullptr || failed_) return;
-  store_.Reclaim();
+  machine_.Reclaim();
   writes_blocked_ = false;
   reads_blocked_ = false;
   administration_.Unblock();

@@ -32,6 +32,8 @@
 #include "base/log_entry.h"
 #include "base/mutex.h"
 #include "base/random.h"
+#include "machine/command.h"
+#include "machine/machine.h"
 #include "raft/core.h"
 #include "replica/administration.h"
 #include "replica/cluster.h"
@@ -41,7 +43,6 @@
 #include "replica/reads.h"
 #include "replica/recovery.h"
 #include "replica/status.h"
-#include "store/store.h"
 #include "wal/log.h"
 
 namespace mokv::replica {
@@ -86,7 +87,7 @@ class Replica final : public PeersHandler, public Cluster {
     Executor& background;
   };
 
-  Replica(Executors executors, const Clock& clock, Random& random, store::Store& store,
+  Replica(Executors executors, const Clock& clock, Random& random, machine::Machine& machine,
           Options options, Callbacks callbacks);
   ~Replica() override;
   Replica(const Replica&) = delete;
@@ -104,7 +105,7 @@ class Replica final : public PeersHandler, public Cluster {
   void OnLogFailure(absl::Status reason);
 
   struct WriteRequest {
-    store::Command command;
+    machine::Command command;
     std::string subject;  // On whose behalf.
     // UNAVAILABLE by then while there is no leader.
     MonotonicTime give_up_at;
@@ -196,7 +197,7 @@ class Replica final : public PeersHandler, public Cluster {
   void PublishStatus();
 
   // --- writes.cc: where writes go and how they are answered.
-  absl::Status Admit(const store::Command& command, uint64_t bytes) const;
+  absl::Status Admit(const machine::Command& command, uint64_t bytes) const;
   absl::Status AdmitForwarded(const std::string& bytes) const;
   void RouteWrites();
   void ProposeWaiting();
@@ -220,7 +221,7 @@ class Replica final : public PeersHandler, public Cluster {
   Executors executors_;
   const Clock& clock_;
   Random& random_;
-  store::Store& store_;
+  machine::Machine& machine_;
   Options options_;
   Callbacks callbacks_;
   wal::Log* log_ = nullptr;
@@ -267,8 +268,8 @@ class Replica final : public PeersHandler, public Cluster {
     Write write;
     WriteResult result;
   };
-  std::vector<store::ApplyResult> results_;  // Of what is being applied.
-  std::vector<Finished> finished_;           // Answered once it is published.
+  std::vector<machine::Result> results_;  // Of what is being applied.
+  std::vector<Finished> finished_;        // Answered once it is published.
   Task when_idle_;
   Reads reads_;
   bool reads_blocked_ = false;

@@ -56,12 +56,12 @@ TEST(Replica, AnswersOnlyWhatIsDurableAndPublished) {
   while (life.replica_thread.RunOne()) {
   }
   EXPECT_FALSE(write->has_value()) << "answered before the log was durable";
-  EXPECT_EQ(life.store.revision(), Revision(0));
+  EXPECT_EQ(life.machine.revision(), Revision(0));
   life.RunAll();
   ASSERT_TRUE(write->has_value());
   EXPECT_EQ((*write)->fate, WriteResult::Fate::kApplied);
   EXPECT_EQ((*write)->applied.revision, Revision(1));
-  EXPECT_NE(life.store.TakeView()->Find("k"), nullptr);
+  EXPECT_NE(life.machine.TakeView()->Find("k"), nullptr);
 }
 
 TEST(Replica, QueuedWritesShareOneSync) {
@@ -79,8 +79,8 @@ TEST(Replica, QueuedWritesShareOneSync) {
 
 // Goal: a replay of many writes to one key needs the memory of one, not of all.
 TEST(Recovery, GivesBackWhatIsOverwritten) {
-  store::Store store;
-  Recovery recovery(store);
+  machine::Machine machine;
+  Recovery recovery(machine);
   const std::string first =
       raft::Membership("cluster-1",
                        {{.id = raft::NodeIdOf("n", "disk"), .name = "n", .instance_id = "disk"}})
@@ -89,14 +89,14 @@ TEST(Recovery, GivesBackWhatIsOverwritten) {
   constexpr uint64_t kWrites = 40'000;
   constexpr size_t kValueBytes = 1000;
   const std::string command =
-      store::EncodeCommand(store::SetCommand{"k", std::string(kValueBytes, 'v'), {}});
+      machine::EncodeCommand(store::Set{"k", std::string(kValueBytes, 'v'), {}});
   uint64_t most = 0;
   for (uint64_t i = 2; i < kWrites; ++i) {
     ASSERT_TRUE(recovery.OnEntry({Index(i), Term(1), EntryType::kCommand, command}).ok());
     if (i % 10 == 0) {
       ASSERT_TRUE(recovery.OnCommitted(Index(i)).ok());
     }
-    most = std::max(most, store.memory_bytes());
+    most = std::max(most, machine.memory_bytes());
   }
   EXPECT_GT(most, kValueBytes);  // It is counted on the way.
   EXPECT_LT(most, kWrites * kValueBytes / 8);
@@ -104,13 +104,13 @@ TEST(Recovery, GivesBackWhatIsOverwritten) {
 
 // Goal: what may still be replaced is not applied, and what replaces it is.
 TEST(Recovery, AppliesOnlyWhatIsCommitted) {
-  store::Store store;
-  Recovery recovery(store);
+  machine::Machine machine;
+  Recovery recovery(machine);
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
           .Encode();
-  const std::string old = store::EncodeCommand(store::SetCommand{"k", "old", {}});
-  const std::string kept = store::EncodeCommand(store::SetCommand{"k", "kept", {}});
+  const std::string old = machine::EncodeCommand(store::Set{"k", "old", {}});
+  const std::string kept = machine::EncodeCommand(store::Set{"k", "kept", {}});
   ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
   ASSERT_TRUE(recovery.OnCommitted(Index(1)).ok());
   ASSERT_TRUE(recovery.OnEntry({Index(2), Term(1), EntryType::kCommand, old}).ok());
@@ -124,12 +124,12 @@ TEST(Recovery, AppliesOnlyWhatIsCommitted) {
   ASSERT_TRUE(recovered.ok()) << recovered.status();
   EXPECT_EQ(recovered->applied, Index(2));
   EXPECT_EQ(recovered->log.last(), (EntryId{Index(3), Term(2)}));
-  EXPECT_EQ(store.TakeView()->Find("k")->value(), "kept");
+  EXPECT_EQ(machine.TakeView()->Find("k")->value(), "kept");
 }
 
 TEST(Recovery, StopsAtWhatItDoesNotKnow) {
-  store::Store store;
-  Recovery recovery(store);
+  machine::Machine machine;
+  Recovery recovery(machine);
   EXPECT_TRUE(absl::IsDataLoss(recovery.OnEntry({Index(1), Term(1), EntryType::kNoOp, {}})));
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
@@ -149,7 +149,7 @@ TEST(Replica, RefusesSetsAtTheMemoryLimit) {
   {
     NodeLife life(files, "cluster-1");
     life.RunAll();
-    empty_bytes = life.store.memory_bytes();
+    empty_bytes = life.machine.memory_bytes();
   }
   NodeLife life(files, std::nullopt, {.memory_bytes_max = empty_bytes + 1000});
   life.RunAll();
@@ -169,7 +169,7 @@ TEST(Replica, RefusesSetsAtTheMemoryLimit) {
   ASSERT_GT(keys.size(), 1u);
   ASSERT_LT(keys.size(), 100u);
   for (const std::string& key : keys) {
-    const auto deleted = life.Propose(store::DeleteCommand{key, {}});
+    const auto deleted = life.Propose(store::Delete{key, {}});
     life.RunAll();
     ASSERT_TRUE(deleted->has_value());
     EXPECT_EQ((*deleted)->applied.deleted, 1u);
@@ -214,7 +214,7 @@ TEST(Replica, RestartKeepsWhatWasAnsweredAndBeginsANewTerm) {
   EXPECT_TRUE(life.serving);
   EXPECT_GT(life.replica->status().term, first_term);
   EXPECT_EQ(life.replica->cluster_id(), "cluster-1");
-  const auto view = life.store.TakeView();
+  const auto view = life.machine.TakeView();
   ASSERT_NE(view->Find("k"), nullptr);
   EXPECT_EQ(view->Find("k")->version(), 2u);
   EXPECT_EQ(view->revision(), Revision(2));
@@ -247,11 +247,11 @@ TEST(Replica, AnswersOfExpiredWritesMayProposeAgain) {
   std::vector<testing::WriteOutcome> again;
   for (int i = 0; i < kWrites; ++i) {
     life.replica->Propose(
-        {.command = store::SetCommand{"k", "v", {}}, .give_up_at = life.own_clock.now + kWait},
+        {.command = store::Set{"k", "v", {}}, .give_up_at = life.own_clock.now + kWait},
         [&, i](const WriteResult& result) {
           EXPECT_EQ(result.fate, WriteResult::Fate::kNotDone);
           refused.push_back(i);
-          again.push_back(life.Propose(store::SetCommand{"k", "v", {}}, kWait));
+          again.push_back(life.Propose(store::Set{"k", "v", {}}, kWait));
         });
   }
   life.RunAll();
@@ -330,7 +330,7 @@ TEST(Replica, FullDiskRefusesWritesAndRecoversByItself) {
     EXPECT_GT(applied, 10u);
     EXPECT_FALSE(life.fatal.has_value());
     EXPECT_TRUE(life.replica->CanReadNow({}));
-    EXPECT_EQ(life.store.revision(), Revision(applied));
+    EXPECT_EQ(life.machine.revision(), Revision(applied));
   }
   files.Restart();
   NodeLife life(files, std::nullopt);
@@ -383,15 +383,15 @@ TEST(Replica, RefusesAtOnceBeforeItsStart) {
   ManualExecutor executor;
   const FakeClock clock;
   SeededRandom random(1);
-  store::Store store;
+  machine::Machine machine;
   Replica::Callbacks callbacks;
   callbacks.set_alarm = [](MonotonicTime) {};
   callbacks.on_fatal = [](const absl::Status&) {};
-  Replica replica({executor, executor}, clock, random, store, {.name = "n", .instance_id = "d"},
+  Replica replica({executor, executor}, clock, random, machine, {.name = "n", .instance_id = "d"},
                   std::move(callbacks));
   std::optional<WriteResult> write;
   std::optional<absl::Status> read;
-  replica.Propose({.command = store::DeleteCommand{"k"}},
+  replica.Propose({.command = store::Delete{"k"}},
                   [&](const WriteResult& result) { write = result; });
   replica.WaitForRead({.linearizable = false}, MonotonicTime::Max(),
                       [&](const absl::Status& status) { read = status; });

@@ -4,7 +4,7 @@
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 
-#include "store/store.h"
+#include "machine/machine.h"
 
 namespace mokv::replica {
 
@@ -15,7 +15,7 @@ struct WriteResult {
     kUnknown,  // May have been carried out, or may still be.
   };
   Fate fate = Fate::kNotDone;
-  store::ApplyResult applied;
+  machine::Result applied;
   absl::Status reason;  // Unless kApplied.
 };
 using WriteDone = absl::AnyInvocable<void(const WriteResult& result)>;

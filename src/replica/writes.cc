@@ -21,7 +21,7 @@ constexpr uint64_t kForwardBytesMax = uint64_t{4} << 20;
 
 // Limits that need no data are checked where a write is proposed: what is applied depends on the
 // log alone.
-absl::Status Replica::Admit(const store::Command& command, uint64_t bytes) const {
+absl::Status Replica::Admit(const machine::Command& command, uint64_t bytes) const {
   if (!accepting_) return Unavailable("the node is stopping; nothing was written");
   if (!open_) return Unavailable("the node is starting; nothing was written");
   if (const uint64_t pending = proposals_pending_.load();
@@ -34,9 +34,9 @@ absl::Status Replica::Admit(const store::Command& command, uint64_t bytes) const
     return ResourceExhausted("writes of {} bytes are waiting already; limit {}", waiting,
                              options_.proposals_bytes_max);
   }
-  if (const uint64_t used = store_.memory_bytes();
-      options_.memory_bytes_max > 0 && used >= options_.memory_bytes_max &&
-      std::holds_alternative<store::SetCommand>(command)) {
+  if (const uint64_t used = machine_.memory_bytes(); options_.memory_bytes_max > 0 &&
+                                                     used >= options_.memory_bytes_max &&
+                                                     machine::MayGrow(command)) {
     return ResourceExhausted(
         "the store has {} bytes of memory; max-memory-bytes is {}; delete "
         "something",
@@ -48,7 +48,7 @@ absl::Status Replica::Admit(const store::Command& command, uint64_t bytes) const
 // What is in the log must be understood by every node, or none can go on. So a leader looks into
 // what others pass on: one of a newer version may know commands that this one does not.
 absl::Status Replica::AdmitForwarded(const std::string& bytes) const {
-  const absl::StatusOr<store::Command> command = store::DecodeCommand(bytes);
+  const absl::StatusOr<machine::Command> command = machine::DecodeCommand(bytes);
   if (!command.ok()) {
     return FailedPrecondition("the leader does not know this command: {}; nothing was written",
                               MessageOf(command.status()));

@@ -21,9 +21,9 @@ absl::Status SayIfUnknown(const absl::Status& status, bool fate_unknown) {
 
 }  // namespace
 
-ClusterService::ClusterService(store::Store& store, replica::Replica& replica,
+ClusterService::ClusterService(machine::Machine& machine, replica::Replica& replica,
                                std::shared_ptr<const auth::Authorizer> authorizer, Options options)
-    : store_(store),
+    : machine_(machine),
       replica_(replica),
       authorizer_(std::move(authorizer)),
       options_(std::move(options)) {}
@@ -61,9 +61,9 @@ void ClusterService::Status(rpc::UnaryCall& call) {
   response.set_term(status.term.value());
   response.set_commit_index(status.commit_index.value());
   response.set_applied_index(status.applied_index.value());
-  response.set_revision(store_.revision().value());
-  response.set_keys(store_.stats().keys);
-  response.set_store_bytes(store_.memory_bytes());
+  response.set_revision(machine_.revision().value());
+  response.set_keys(machine_.stats().keys);
+  response.set_store_bytes(machine_.memory_bytes());
   response.set_resident_bytes(telemetry::ResidentBytes());
   response.set_version(options_.version);
   response.set_serving(options_.serving());

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "auth/authorizer.h"
+#include "machine/machine.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
-#include "store/store.h"
 
 namespace mokv::service {
 
@@ -42,7 +42,7 @@ class ClusterService {
     std::function<std::vector<GossipMember>()> gossip;
   };
 
-  ClusterService(store::Store& store, replica::Replica& replica,
+  ClusterService(machine::Machine& machine, replica::Replica& replica,
                  std::shared_ptr<const auth::Authorizer> authorizer, Options options);
 
   void Register(rpc::Server& server);
@@ -60,7 +60,7 @@ class ClusterService {
   // Answered with an empty message.
   void Change(rpc::UnaryCall& call, replica::AdminRequest request);
 
-  store::Store& store_;
+  machine::Machine& machine_;
   replica::Replica& replica_;
   const std::shared_ptr<const auth::Authorizer> authorizer_;
   const Options options_;

@@ -71,15 +71,15 @@ absl::Status CheckSession(const Request& request) {
 
 }  // namespace
 
-KvService::KvService(net::IoPool& pool, store::Store& store, replica::Replica& replica,
+KvService::KvService(net::IoPool& pool, machine::Machine& machine, replica::Replica& replica,
                      std::shared_ptr<const auth::Authorizer> authorizer, Options options)
-    : store_(store),
+    : machine_(machine),
       replica_(replica),
       authorizer_(std::move(authorizer)),
       options_(std::move(options)) {
   for (size_t i = 0; i < pool.size(); ++i) {
     reads_.push_back(std::make_unique<ReadQueue>(pool.thread(i), SystemClock(), replica_));
-    readers_.push_back(store_.NewReader());
+    readers_.push_back(std::make_unique<store::Reader>(machine_.store()));
     pool.thread(i).AtTurnEnd([reader = readers_.back().get()] { reader->Leave(); });
   }
 }
@@ -125,7 +125,7 @@ void KvService::Get(rpc::UnaryCall& call) {
                [this, reader, key = request.key(),
                 responder = call.Defer()](const absl::Status& ready) mutable {
                  if (!ready.ok()) return responder.Fail(ready);
-                 const auto view = reader == nullptr ? store_.TakeView() : nullptr;
+                 const auto view = reader == nullptr ? machine_.TakeView() : nullptr;
                  const store::Item* item = reader == nullptr ? view->Find(key) : reader->Find(key);
                  if (item == nullptr) return responder.Fail(NoValue(key));
                  std::string response;
@@ -156,8 +156,8 @@ void KvService::Set(rpc::UnaryCall& call) {
   }
   if (!status.ok()) return call.Fail(std::move(status));
 
-  store::SetCommand command{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
-                            ExpectedOf(request)};
+  store::Set command{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
+                     ExpectedOf(request)};
   // Only a failed condition needs the key again.
   std::string key = command.expected_revision.has_value() ? command.key : std::string();
   const Revision expected = command.expected_revision.value_or(Revision(0));
@@ -168,7 +168,7 @@ void KvService::Set(rpc::UnaryCall& call) {
       [key = std::move(key), expected,
        responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
-        if (result.applied.outcome == store::ApplyResult::Outcome::kConditionFailed) {
+        if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
         }
         std::string response;
@@ -185,7 +185,7 @@ void KvService::Delete(rpc::UnaryCall& call) {
   if (status.ok()) status = CheckSession(request);
   if (!status.ok()) return call.Fail(std::move(status));
 
-  store::DeleteCommand command{request.key(), ExpectedOf(request)};
+  store::Delete command{request.key(), ExpectedOf(request)};
   replica_.Propose(
       {.command = std::move(command),
        .subject = std::string(call.subject()),
@@ -193,7 +193,7 @@ void KvService::Delete(rpc::UnaryCall& call) {
       [key = request.key(), expected = ExpectedOf(request).value_or(Revision(0)),
        responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
-        if (result.applied.outcome == store::ApplyResult::Outcome::kConditionFailed) {
+        if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
         }
         std::string response;
@@ -221,7 +221,7 @@ void KvService::List(rpc::ServerStreamCall& call) {
   }
   const ReadRequirement requirement = RequirementOf(request);
   if (replica_.CanReadNow(requirement)) {
-    call.Start(std::make_unique<ListSource>(store_.TakeView(), std::move(query), call.waker()));
+    call.Start(std::make_unique<ListSource>(machine_.TakeView(), std::move(query), call.waker()));
     return;
   }
   WhenReadable(
@@ -229,7 +229,7 @@ void KvService::List(rpc::ServerStreamCall& call) {
       [this, query = std::move(query), waker = call.waker(),
        responder = call.Defer()](const absl::Status& ready) mutable {
         if (!ready.ok()) return responder.Fail(ready);
-        responder.Start(std::make_unique<ListSource>(store_.TakeView(), std::move(query), waker));
+        responder.Start(std::make_unique<ListSource>(machine_.TakeView(), std::move(query), waker));
       });
 }
 

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "auth/authorizer.h"
+#include "machine/machine.h"
 #include "net/io_pool.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/read_queue.h"
-#include "store/store.h"
 
 namespace mokv::service {
 
@@ -26,7 +26,7 @@ class KvService {
     bool object_is_any = false;
   };
 
-  KvService(net::IoPool& pool, store::Store& store, replica::Replica& replica,
+  KvService(net::IoPool& pool, machine::Machine& machine, replica::Replica& replica,
             std::shared_ptr<const auth::Authorizer> authorizer, Options options);
   ~KvService();
 
@@ -51,7 +51,7 @@ class KvService {
   // When a call gives up: after kWaitMax, or earlier to leave time for the answer.
   MonotonicTime GiveUpAt(const rpc::Call& call) const;
 
-  store::Store& store_;
+  machine::Machine& machine_;
   replica::Replica& replica_;
   const std::shared_ptr<const auth::Authorizer> authorizer_;
   const Options options_;

@@ -18,15 +18,15 @@ bool ListSource::Visible(const store::Item& item) const {
 rpc::MessageSource::Next ListSource::Produce(std::string* message) {
   if (query_.limit != 0 && sent_ == query_.limit) return Next::kEnd;
   for (int skipped = 0; skipped < kSkippedAtOnceMax; ++skipped) {
-    const store::Item* item = cursor_->item();
+    const store::Item* item = cursor_.item();
     if (item == nullptr || !item->key().starts_with(query_.prefix)) return Next::kEnd;
     if (Visible(*item)) {
       AppendGetResponse(item->fields(), *message);
-      cursor_->Next();
+      cursor_.Next();
       ++sent_;
       return Next::kMessage;
     }
-    cursor_->Next();
+    cursor_.Next();
   }
   waker_.Wake();
   return Next::kWait;

@@ -37,7 +37,7 @@ class ListSource final : public rpc::MessageSource {
   const std::shared_ptr<const store::View> view_;
   const Query query_;
   const rpc::StreamWaker waker_;
-  std::unique_ptr<store::View::Cursor> cursor_;
+  store::Cursor cursor_;
   uint64_t sent_ = 0;
 };
 

@@ -18,8 +18,8 @@ const Item* Alive(const Item* newest) {
   return newest == nullptr || ItemAccess::IsTombstone(*newest) ? nullptr : newest;
 }
 
-const std::string& KeyOf(const Command& command) {
-  return std::visit([](const auto& known) -> const std::string& { return known.key; }, command);
+std::optional<Revision> ExpectedOf(const Operation& operation) {
+  return std::visit([](const auto& known) { return known.expected_revision; }, operation);
 }
 
 }  // namespace
@@ -34,10 +34,12 @@ StateMachine::~StateMachine() {
   });
 }
 
-std::optional<ApplyResult> StateMachine::Refusal(const Item* found,
-                                                 std::optional<Revision> expected) const {
+std::optional<ApplyResult> StateMachine::Refusal(const Operation& operation,
+                                                 const Item* found) const {
+  const std::optional<Revision> expected = ExpectedOf(operation);
+  if (!expected.has_value()) return std::nullopt;
   const Revision found_revision = found == nullptr ? Revision(0) : found->mod_revision();
-  if (!expected || *expected == found_revision) return std::nullopt;
+  if (*expected == found_revision) return std::nullopt;
   return ApplyResult{.outcome = ApplyResult::Outcome::kConditionFailed,
                      .revision = revision_,
                      .found_revision = found_revision};
@@ -58,73 +60,101 @@ void StateMachine::CountOut(const Item& item) {
   digest_.Remove(item.fields());
 }
 
-void StateMachine::Put(const Place& place, const Item* newest, const Item& item) {
-  if (newest == nullptr) {
+void StateMachine::Put(const Place& place, const Item& item) {
+  if (place.newest == nullptr) {
     hash_.Insert(place.hash, item);
     order_.Insert(item);
     return;
   }
-  MOKV_CHECK_LT(newest->mod_revision(), item.mod_revision());
-  hash_.Replace(place.hash, *newest, item);
+  MOKV_CHECK_LT(place.newest->mod_revision(), item.mod_revision());
+  hash_.Replace(place.hash, *place.newest, item);
   order_.Replace(item, place.spot);
-  superseded_.push_back({&item, newest});
+  superseded_.push_back({&item, place.newest});
 }
 
-ApplyResult StateMachine::Apply(const Command& command) {
-  const std::string& key = KeyOf(command);
-  return Apply(command, {hash_.Hash(key), order_.Locate(key)});
+ApplyResult StateMachine::Apply(const Operation& operation) {
+  const std::string& key = KeyOf(operation);
+  Place place{.hash = hash_.Hash(key), .spot = order_.Locate(key)};
+  return Apply({&operation, 1}, {&place, 1});
 }
 
-void StateMachine::Apply(std::span<const Command> commands, std::vector<ApplyResult>& results) {
-  std::array<Place, kFetchedAhead> places;  // Of the commands between fetched and applied.
+void StateMachine::Apply(std::span<const Transaction> transactions,
+                         std::vector<ApplyResult>& results) {
+  operations_.clear();
+  for (const Transaction& transaction : transactions) {
+    for (const Operation& operation : transaction) operations_.push_back(&operation);
+  }
+  const size_t count = operations_.size();
+  places_.resize(count);
   constexpr size_t kHalf = kFetchedAhead / 2;
-  for (size_t i = 0; i < commands.size() + kFetchedAhead; ++i) {
-    Place& place = places[i % kFetchedAhead];
-    if (i >= kFetchedAhead) results.push_back(Apply(commands[i - kFetchedAhead], place));
-    if (i < commands.size()) {
-      place.hash = hash_.Hash(KeyOf(commands[i]));
-      hash_.Prefetch(place.hash);
+  auto next = transactions.begin();
+  size_t applied = 0;  // Operations.
+  for (size_t i = 0; next != transactions.end(); ++i) {
+    // When its last operation has been on the way for so long, its turn has come.
+    while (next != transactions.end() && applied + next->size() + kFetchedAhead <= i + 1) {
+      results.push_back(Apply(*next, std::span(places_).subspan(applied, next->size())));
+      applied += next->size();
+      ++next;
     }
-    if (i >= kHalf && i - kHalf < commands.size()) {
-      Place& halfway = places[(i - kHalf) % kFetchedAhead];
+    if (i < count) {
+      places_[i].hash = hash_.Hash(KeyOf(*operations_[i]));
+      hash_.Prefetch(places_[i].hash);
+    }
+    if (i >= kHalf && i - kHalf < count) {
+      Place& halfway = places_[i - kHalf];
       hash_.PrefetchItem(halfway.hash);
-      halfway.spot = order_.Locate(KeyOf(commands[i - kHalf]));
+      halfway.spot = order_.Locate(KeyOf(*operations_[i - kHalf]));
     }
   }
 }
 
-ApplyResult StateMachine::Apply(const Command& command, const Place& place) {
-  return std::visit([&](const auto& known) { return Apply(known, place); }, command);
+// All conditions first: one that does not hold must leave nothing behind.
+ApplyResult StateMachine::Apply(std::span<const Operation> operations, std::span<Place> places) {
+  MOKV_CHECK_EQ(operations.size(), places.size());
+  for (size_t i = 0; i < operations.size(); ++i) {
+    places[i].newest = hash_.Find(places[i].hash, KeyOf(operations[i]));
+    if (auto refusal = Refusal(operations[i], Alive(places[i].newest))) {
+      refusal->failed_operation = i;
+      return *refusal;
+    }
+  }
+  const Revision revision(revision_.value() + 1);
+  uint64_t written = 0;
+  uint64_t deleted = 0;
+  for (size_t i = 0; i < operations.size(); ++i) {
+    if (const auto* set = std::get_if<Set>(&operations[i])) {
+      Apply(*set, places[i], revision);
+      ++written;
+    } else {
+      deleted += Apply(std::get<Delete>(operations[i]), places[i], revision) ? 1 : 0;
+    }
+  }
+  if (written + deleted > 0) revision_ = revision;
+  return ApplyResult{.revision = revision_, .deleted = deleted};
 }
 
-ApplyResult StateMachine::Apply(const SetCommand& command, const Place& place) {
-  const Item* newest = hash_.Find(place.hash, command.key);
-  const Item* old = Alive(newest);
-  if (const auto refusal = Refusal(old, command.expected_revision)) return *refusal;
-  ++revision_;
+void StateMachine::Apply(const Set& set, const Place& place, Revision revision) {
+  const Item* old = Alive(place.newest);
   const Item& item =
       *ItemAccess::Make(heap_,
-                        {.key = command.key,
-                         .value = command.value,
-                         .create_revision = old == nullptr ? revision_ : old->create_revision(),
-                         .mod_revision = revision_,
+                        {.key = set.key,
+                         .value = set.value,
+                         .create_revision = old == nullptr ? revision : old->create_revision(),
+                         .mod_revision = revision,
                          .version = old == nullptr ? 1 : old->version() + 1,
                          .lease = LeaseId(0)},
-                        newest);
+                        place.newest);
   if (old != nullptr) CountOut(*old);
   CountIn(item);
-  Put(place, newest, item);
-  return ApplyResult{.revision = revision_};
+  Put(place, item);
 }
 
-ApplyResult StateMachine::Apply(const DeleteCommand& command, const Place& place) {
-  const Item* old = Alive(hash_.Find(place.hash, command.key));
-  if (const auto refusal = Refusal(old, command.expected_revision)) return *refusal;
-  if (old == nullptr) return ApplyResult{.revision = revision_};
-  ++revision_;
+bool StateMachine::Apply(const Delete& erase, const Place& place, Revision revision) {
+  const Item* old = Alive(place.newest);
+  if (old == nullptr) return false;
   CountOut(*old);
-  Put(place, old, *ItemAccess::MakeTombstone(heap_, command.key, revision_, old));
-  return ApplyResult{.revision = revision_, .deleted = 1};
+  Put(place, *ItemAccess::MakeTombstone(heap_, erase.key, revision, old));
+  return true;
 }
 
 void StateMachine::Publish() {

@@ -12,11 +12,11 @@
 #include <span>
 #include <vector>
 
-#include "store/command.h"
 #include "store/epochs.h"
 #include "store/hash_index.h"
 #include "store/heap.h"
 #include "store/item.h"
+#include "store/operation.h"
 #include "store/ordered_index.h"
 #include "store/published.h"
 #include "store/store.h"
@@ -31,8 +31,8 @@ class StateMachine {
   StateMachine(const StateMachine&) = delete;
   StateMachine& operator=(const StateMachine&) = delete;
 
-  ApplyResult Apply(const Command& command);
-  void Apply(std::span<const Command> commands, std::vector<ApplyResult>& results);
+  ApplyResult Apply(const Operation& operation);
+  void Apply(std::span<const Transaction> transactions, std::vector<ApplyResult>& results);
   void Publish();
   void Reclaim();
 
@@ -57,23 +57,25 @@ class StateMachine {
     const Item* item;
   };
 
-  // How many commands before it is applied a command's bucket is fetched, and, half as many before,
-  // its item and its leaf. Each is a cache miss or two; more ahead would push them out again.
+  // How many operations before it is applied an operation's bucket is fetched, and, half as many
+  // before, its item and its leaf. Each is a cache miss or two; more ahead would push them out again.
   static constexpr size_t kFetchedAhead = 16;
 
-  // Where a key is, or would be, in the two indexes.
+  // Where an operation's key is, or would be.
   struct Place {
     uint64_t hash = 0;
     OrderedIndex::Spot spot;
+    const Item* newest = nullptr;  // Looked up when the operation's turn has come.
   };
 
-  ApplyResult Apply(const Command& command, const Place& place);
-  ApplyResult Apply(const SetCommand& command, const Place& place);
-  ApplyResult Apply(const DeleteCommand& command, const Place& place);
-  // The outcome if the condition does not hold.
-  std::optional<ApplyResult> Refusal(const Item* found, std::optional<Revision> expected) const;
-  // `item` takes the place of `newest`, which may be null.
-  void Put(const Place& place, const Item* newest, const Item& item);
+  ApplyResult Apply(std::span<const Operation> operations, std::span<Place> places);
+  // The outcome if the operation's condition does not hold.
+  std::optional<ApplyResult> Refusal(const Operation& operation, const Item* found) const;
+  void Apply(const Set& set, const Place& place, Revision revision);
+  // Whether there was something to delete.
+  bool Apply(const Delete& erase, const Place& place, Revision revision);
+  // `item` takes the place of `place.newest`.
+  void Put(const Place& place, const Item& item);
   void CountIn(const Item& item);
   void CountOut(const Item& item);
   // `by` is the version right in front of `item`, which nobody needs any more.
@@ -91,6 +93,9 @@ class StateMachine {
   Stats stats_;
   Digest digest_;
   std::vector<Superseded> superseded_;  // Since the last publication.
+  // Of the transactions that are being applied.
+  std::vector<const Operation*> operations_;
+  std::vector<Place> places_;
 
   std::atomic<uint64_t> memory_bytes_{0};
 };

@@ -1,29 +1,28 @@
-// Store: the key-value state machine. Applies commands one at a time and in order; read by many
-// threads at the same time without waiting for the writer.
+// Store: the key-value part of the state. Applies transactions one at a time and in order; many
+// threads read it at the same time (store/view.h) without waiting for the writer.
 //
-// Threads: Apply, Publish and Reclaim are confined to one writer (the replica thread); all that is
-//          const is thread-safe. A Reader is confined to the thread that uses it.
-//          A View is immutable and thread-safe, and outlives the Store if it must.
+// Threads: Apply, Publish, Reclaim and Install are confined to one writer (the replica thread); all
+//          that is const is thread-safe.
 // Order:   what Apply changed is seen by nobody until Publish; a batch is seen all at once.
-// Deterministic: the same commands give the same state, revisions and results on every node.
+// Deterministic: the same transactions give the same state, revisions and results on every node.
 #pragma once
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
-#include "store/command.h"
+#include "base/mutex.h"
 #include "store/digest.h"
 #include "store/item.h"
+#include "store/operation.h"
 #include "store/published.h"
+#include "store/view.h"
 
 namespace mokv::store {
 
@@ -32,59 +31,19 @@ class StateMachine;
 struct ApplyResult {
   enum class Outcome {
     kApplied,          // Done, which may mean that there was nothing to delete.
-    kConditionFailed,  // `expected_revision` did not hold; nothing changed.
+    kConditionFailed,  // An `expected_revision` did not hold; nothing changed.
   };
   Outcome outcome = Outcome::kApplied;
-  // Of the store after this command.
+  // Of the store after this transaction.
   Revision revision{};
-  // With kConditionFailed: the item's mod_revision, 0 when the key does not exist.
+  // With kConditionFailed: the item's mod_revision, 0 when the key does not exist; and which
+  // operation it was, counted from 0.
   Revision found_revision{};
-  // With kApplied of a delete: items removed.
+  uint64_t failed_operation = 0;
+  // With kApplied: items that were deleted.
   uint64_t deleted = 0;
 
   bool operator==(const ApplyResult&) const = default;
-};
-
-// One frozen state of the store, for as long as it is held. Taking it costs the same however much
-// the store holds; holding it keeps from being freed what has been overwritten or deleted since.
-class View {
- public:
-  virtual ~View() = default;
-  virtual Revision revision() const = 0;
-  virtual const Stats& stats() const = 0;
-  virtual const Digest& digest() const = 0;
-  // Valid while the view lives; null when missing.
-  virtual const Item* Find(std::string_view key) const = 0;
-
-  // A position in key order (bytes compared as unsigned). Confined to one thread; must not outlive
-  // its view.
-  class Cursor {
-   public:
-    virtual ~Cursor() = default;
-    // Null before the first item and behind the last. Valid while the view lives.
-    virtual const Item* item() const = 0;
-    virtual void Next() = 0;
-    virtual void Previous() = 0;
-  };
-  // At the first key that is not less than `from`.
-  virtual std::unique_ptr<Cursor> Seek(std::string_view from) const = 0;
-  // At the last key that is less than `bound`; of all keys without one.
-  virtual std::unique_ptr<Cursor> SeekBelow(std::optional<std::string_view> bound) const = 0;
-};
-
-// The least key that is greater than all those that begin with `prefix`; nothing when there is
-// none. With it, SeekBelow begins a range over a prefix at its end.
-std::optional<std::string> BehindPrefix(std::string_view prefix);
-
-// One thread's door to the newest published state. From the first Find of a turn of the thread's
-// loop on nothing is freed that it might see; Leave ends that, and with it the validity of every
-// Item that Find returned. It must be called before the thread blocks.
-class Reader {
- public:
-  virtual ~Reader() = default;
-  // Null when missing. Sees everything published before the call. Valid until Leave.
-  virtual const Item* Find(std::string_view key) = 0;
-  virtual void Leave() = 0;
 };
 
 class Store {
@@ -94,10 +53,11 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  ApplyResult Apply(const Command& command);
-  // The same as one after another, in less time: what each needs of memory is fetched while those
+  // A transaction of one operation.
+  ApplyResult Apply(const Operation& operation);
+  // One after another, as above, in less time: the memory that each needs is fetched while those
   // before it are applied. Their results are added to `results`.
-  void Apply(std::span<const Command> commands, std::vector<ApplyResult>& results);
+  void Apply(std::span<const Transaction> transactions, std::vector<ApplyResult>& results);
   void Publish();
   // Gives memory back that readers and views have let go of. Publish does so, too: this is for
   // times without writes. A bounded piece of work a call.
@@ -111,15 +71,25 @@ class Store {
   // Reclaim: items, both indexes, older versions that views hold, and what waits until no reader
   // can be looking at it.
   uint64_t memory_bytes() const;
-  // A Reader must not outlive the Store.
-  std::unique_ptr<Reader> NewReader() const;
   std::shared_ptr<const View> TakeView() const;
+
+  // The state is that of `loaded` from now on, published. Readers find it with their next Find; who
+  // holds a View keeps what it had. Returns the state from before: whoever lets go of it last frees
+  // all its memory, which may take long.
+  std::shared_ptr<const void> Install(std::unique_ptr<Store> loaded);
 
  private:
   friend class BulkLoader;
+  friend class Reader;
   explicit Store(std::shared_ptr<StateMachine> machine);
 
-  std::shared_ptr<StateMachine> machine_;  // Shared with its views.
+  std::shared_ptr<const StateMachine> Newest() const;
+
+  std::shared_ptr<StateMachine> machine_;  // The writer's. Shared with views and readers.
+  // The same for everybody else: readers compare the address at every Find.
+  std::atomic<const StateMachine*> newest_address_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const StateMachine> newest_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Makes a store of items that come in order, several times faster than applying commands. Confined

@@ -68,38 +68,38 @@ Digest DigestOf(const Model& model) {
 }
 
 void CheckForward(const View& view, const Model& model, const std::string& from) {
-  const auto cursor = view.Seek(from);
-  for (auto row = model.lower_bound(from); row != model.end(); ++row, cursor->Next()) {
-    RC_ASSERT(cursor->item() != nullptr);
-    RC_ASSERT(row->second.Is(*cursor->item()));
+  auto cursor = view.Seek(from);
+  for (auto row = model.lower_bound(from); row != model.end(); ++row, cursor.Next()) {
+    RC_ASSERT(cursor.item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor.item()));
   }
-  RC_ASSERT(cursor->item() == nullptr);
+  RC_ASSERT(cursor.item() == nullptr);
 }
 
 void CheckBackward(const View& view, const Model& model, const std::string& bound) {
-  const auto cursor = view.SeekBelow(bound);
-  for (auto row = model.lower_bound(bound); row != model.begin(); cursor->Previous()) {
+  auto cursor = view.SeekBelow(bound);
+  for (auto row = model.lower_bound(bound); row != model.begin(); cursor.Previous()) {
     --row;
-    RC_ASSERT(cursor->item() != nullptr);
-    RC_ASSERT(row->second.Is(*cursor->item()));
+    RC_ASSERT(cursor.item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor.item()));
   }
-  RC_ASSERT(cursor->item() == nullptr);
+  RC_ASSERT(cursor.item() == nullptr);
 }
 
 // Steps to and fro, as `turns` says.
 void CheckWalk(const View& view, const Model& model, uint32_t turns) {
-  const auto cursor = view.Seek("");
+  auto cursor = view.Seek("");
   auto row = model.begin();
   for (int step = 0; step < 200 && row != model.end(); ++step) {
-    RC_ASSERT(cursor->item() != nullptr);
-    RC_ASSERT(row->second.Is(*cursor->item()));
+    RC_ASSERT(cursor.item() != nullptr);
+    RC_ASSERT(row->second.Is(*cursor.item()));
     turns = turns * 1664525 + 1013904223;
     if (turns >> 24 < 90 && row != model.begin()) {
       --row;
-      cursor->Previous();
+      cursor.Previous();
     } else {
       ++row;
-      cursor->Next();
+      cursor.Next();
     }
   }
 }
@@ -116,7 +116,7 @@ void CheckView(const View& view, const Model& model, const std::string& from) {
 // The store, and what it should be.
 struct Pair {
   Store store;
-  std::unique_ptr<Reader> reader = store.NewReader();
+  Reader reader{store};
   Model working;
   Revision revision;
   Model published;
@@ -125,53 +125,86 @@ struct Pair {
   uint64_t empty_bytes = (store.Reclaim(), store.memory_bytes());
 
   // Written in the model, but not applied yet.
-  std::vector<Command> together;
+  std::vector<Transaction> together;
   std::vector<ApplyResult> expected_results;
 
-  void Write(const Op& op, const std::string& key);
+  void Write(const Op& op);
+  std::optional<ApplyResult> Refusal(const Transaction& transaction) const;
+  void Carry(const Transaction& transaction, ApplyResult& result);
   void ApplyTogether();
   void Do(const Op& op);
 };
 
-void Pair::Write(const Op& op, const std::string& key) {
-  const bool is_set = op.action == Action::kSet || op.action == Action::kSetIf;
-  std::optional<Revision> expected;
-  const auto old = working.find(key);
-  const Revision found = old == working.end() ? Revision(0) : old->second.mod_revision;
-  if (op.action == Action::kSetIf || op.action == Action::kDeleteIf) {
-    expected = op.number % 2 == 0 ? found : Revision(op.number);
-  }
-  const std::string value = fmt::format("{}", op.number);
-  if (is_set) {
-    together.push_back(SetCommand{key, value, expected});
-  } else {
-    together.push_back(DeleteCommand{key, expected});
-  }
-  ApplyResult result;
-  if (expected && *expected != found) {
-    result.outcome = ApplyResult::Outcome::kConditionFailed;
-    result.found_revision = found;
-  } else {
-    const bool exists = old != working.end();
+std::string KeyOf(uint32_t number) {
+  return fmt::format("{}{}", number % 3 == 0 ? "a/long/common/prefix/" : "", number);
+}
+
+// Most are of one operation; some write neighbouring keys together.
+void Pair::Write(const Op& op) {
+  Transaction transaction;
+  const uint32_t count = op.number % 7 == 0 ? 1 + op.number % 5 : 1;
+  for (uint32_t i = 0; i < count; ++i) {
+    const std::string key = KeyOf(op.key + i);
+    std::optional<Revision> expected;
+    if (op.action == Action::kSetIf || op.action == Action::kDeleteIf) {
+      const auto old = working.find(key);
+      const Revision found = old == working.end() ? Revision(0) : old->second.mod_revision;
+      expected = (op.number + i) % 2 == 0 || i > 0 ? found : Revision(op.number);
+    }
+    const bool is_set = (op.action == Action::kSet || op.action == Action::kSetIf) != (i % 3 == 2);
     if (is_set) {
-      ++revision;
-      Row& row = working[key];
-      row = {key, value, exists ? row.create_revision : revision, revision, row.version + 1};
-    } else if (exists) {
-      ++revision;
-      result.deleted = 1;
-      working.erase(old);
+      transaction.push_back(Set{key, fmt::format("{}", op.number), expected});
+    } else {
+      transaction.push_back(Delete{key, expected});
     }
   }
+  ApplyResult result;
+  if (const auto refusal = Refusal(transaction)) {
+    result = *refusal;
+  } else {
+    Carry(transaction, result);
+  }
   result.revision = revision;
+  together.push_back(std::move(transaction));
   expected_results.push_back(result);
+}
+
+std::optional<ApplyResult> Pair::Refusal(const Transaction& transaction) const {
+  for (size_t i = 0; i < transaction.size(); ++i) {
+    const auto expected =
+        std::visit([](const auto& known) { return known.expected_revision; }, transaction[i]);
+    const auto old = working.find(store::KeyOf(transaction[i]));
+    const Revision found = old == working.end() ? Revision(0) : old->second.mod_revision;
+    if (!expected || *expected == found) continue;
+    return ApplyResult{.outcome = ApplyResult::Outcome::kConditionFailed,
+                       .found_revision = found,
+                       .failed_operation = i};
+  }
+  return std::nullopt;
+}
+
+void Pair::Carry(const Transaction& transaction, ApplyResult& result) {
+  const Revision next(revision.value() + 1);
+  bool changed = false;
+  for (const Operation& operation : transaction) {
+    if (const auto* set = std::get_if<Set>(&operation)) {
+      const bool exists = working.contains(set->key);
+      Row& row = working[set->key];
+      row = {set->key, set->value, exists ? row.create_revision : next, next, row.version + 1};
+      changed = true;
+    } else if (working.erase(store::KeyOf(operation)) > 0) {
+      ++result.deleted;
+      changed = true;
+    }
+  }
+  if (changed) revision = next;
 }
 
 // One alone, or all at once.
 void Pair::ApplyTogether() {
   std::vector<ApplyResult> results;
-  if (together.size() == 1) {
-    results.push_back(store.Apply(together.front()));
+  if (together.size() == 1 && together.front().size() == 1) {
+    results.push_back(store.Apply(together.front().front()));
   } else {
     store.Apply(together, results);
   }
@@ -181,14 +214,12 @@ void Pair::ApplyTogether() {
 }
 
 void Pair::Do(const Op& op) {
-  const std::string key =
-      fmt::format("{}{}", op.key % 3 == 0 ? "a/long/common/prefix/" : "", op.key);
   switch (op.action) {
     case Action::kSet:
     case Action::kSetIf:
     case Action::kDelete:
     case Action::kDeleteIf:
-      Write(op, key);
+      Write(op);
       if (op.number % 32 == 0 || (op.number / 32) % 2 == 0) ApplyTogether();
       return;
     case Action::kPublish:
@@ -206,11 +237,12 @@ void Pair::Do(const Op& op) {
       views.erase(views.begin() + static_cast<ptrdiff_t>(op.key % views.size()));
       return;
     case Action::kRead: {
-      const Item* item = reader->Find(key);
+      const std::string key = KeyOf(op.key);
+      const Item* item = reader.Find(key);
       const auto expected = published.find(key);
       RC_ASSERT((item != nullptr) == (expected != published.end()));
       RC_ASSERT((item == nullptr || expected->second.Is(*item)));
-      if (op.number % 3 == 0) reader->Leave();
+      if (op.number % 3 == 0) reader.Leave();
       return;
     }
   }
@@ -226,13 +258,13 @@ RC_GTEST_PROP(StoreModel, BehavesAsAMap, ()) {
     CheckView(*view, model, "a/long/common/prefix/2");
   }
   CheckView(*pair.store.TakeView(), pair.published, "1");
-  for (const auto& [key, row] : pair.working) pair.store.Apply(DeleteCommand{key, {}});
+  for (const auto& [key, row] : pair.working) pair.store.Apply(Delete{key, {}});
   pair.store.Publish();
   RC_ASSERT(pair.store.stats().keys == 0u);
   RC_ASSERT(pair.store.stats().data_bytes == 0u);
   RC_ASSERT(pair.store.digest() == Digest{});
   for (const auto& [view, model] : pair.views) CheckView(*view, model, "");
-  pair.reader->Leave();
+  pair.reader.Leave();
   pair.views.clear();
   pair.store.Reclaim();
   pair.store.Reclaim();

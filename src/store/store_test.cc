@@ -13,11 +13,11 @@ using Outcome = ApplyResult::Outcome;
 
 ApplyResult Set(Store& store, std::string key, std::string value,
                 std::optional<Revision> expected = std::nullopt) {
-  return store.Apply(SetCommand{std::move(key), std::move(value), expected});
+  return store.Apply(store::Set{std::move(key), std::move(value), expected});
 }
 
 ApplyResult Delete(Store& store, std::string key, std::optional<Revision> expected = std::nullopt) {
-  return store.Apply(DeleteCommand{std::move(key), expected});
+  return store.Apply(store::Delete{std::move(key), expected});
 }
 
 // The fields of the item as the newest state has it, with an empty key when it has none.
@@ -45,10 +45,10 @@ TEST(Store, StartsEmptyAtRevisionZero) {
   EXPECT_EQ(store.revision(), Revision(0));
   EXPECT_EQ(store.stats().keys, 0u);
   EXPECT_EQ(store.stats().data_bytes, 0u);
-  EXPECT_EQ(store.NewReader()->Find("k"), nullptr);
+  EXPECT_EQ(Reader(store).Find("k"), nullptr);
   const auto view = store.TakeView();
   EXPECT_EQ(view->stats().keys, 0u);
-  EXPECT_EQ(view->Seek("")->item(), nullptr);
+  EXPECT_EQ(view->Seek("").item(), nullptr);
 }
 
 TEST(Store, SetCountsRevisionsAndVersions) {
@@ -123,14 +123,14 @@ TEST(Store, ConditionMustHoldForADelete) {
 
 TEST(Store, NothingIsSeenBeforePublish) {
   Store store;
-  const auto reader = store.NewReader();
+  Reader reader(store);
   Set(store, "a", "1");
-  EXPECT_EQ(reader->Find("a"), nullptr);
+  EXPECT_EQ(reader.Find("a"), nullptr);
   EXPECT_EQ(store.TakeView()->Find("a"), nullptr);
   EXPECT_EQ(store.revision(), Revision(0));
   EXPECT_EQ(store.stats().keys, 0u);
   store.Publish();
-  EXPECT_EQ(reader->Find("a")->value(), "1");
+  EXPECT_EQ(reader.Find("a")->value(), "1");
   EXPECT_EQ(store.revision(), Revision(1));
   EXPECT_EQ(store.stats().keys, 1u);
 }
@@ -152,20 +152,20 @@ TEST(Store, PublishWithoutAChangeKeepsTheState) {
 // Method: publish twice within one turn.
 TEST(Reader, FindsTheNewestAndKeepsWhatItFound) {
   Store store;
-  const auto reader = store.NewReader();
+  Reader reader(store);
   Set(store, "a", "old");
   store.Publish();
-  const Item* old = reader->Find("a");
+  const Item* old = reader.Find("a");
   Set(store, "a", "new");
   store.Publish();
-  const Item* newer = reader->Find("a");
+  const Item* newer = reader.Find("a");
   Delete(store, "a");
   store.Publish();
-  EXPECT_EQ(reader->Find("a"), nullptr);
+  EXPECT_EQ(reader.Find("a"), nullptr);
   EXPECT_EQ(old->value(), "old");
   EXPECT_EQ(newer->value(), "new");
-  reader->Leave();
-  EXPECT_EQ(reader->Find("a"), nullptr);
+  reader.Leave();
+  EXPECT_EQ(reader.Find("a"), nullptr);
 }
 
 TEST(View, StaysAsItWasAndOutlivesTheStore) {
@@ -183,10 +183,10 @@ TEST(View, StaysAsItWasAndOutlivesTheStore) {
   EXPECT_EQ(view->revision(), Revision(2));
   EXPECT_EQ(view->stats().keys, 2u);
   EXPECT_EQ(view->Find("a")->value(), "1");
-  const auto cursor = view->Seek("aa");
-  EXPECT_EQ(cursor->item()->key(), "b");
-  cursor->Next();
-  EXPECT_EQ(cursor->item(), nullptr);
+  auto cursor = view->Seek("aa");
+  EXPECT_EQ(cursor.item()->key(), "b");
+  cursor.Next();
+  EXPECT_EQ(cursor.item(), nullptr);
 }
 
 TEST(Stats, CountBytesAndReturnToZero) {

@@ -25,7 +25,7 @@ std::string Key(size_t pair, char side) { return fmt::format("pair-{:04}-{}", pa
 // Both sides of a pair are written in the same batch, so that no reader may see them differ.
 void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int readers) {
   SeededRandom random(kSeed);
-  std::vector<Command> batch;
+  std::vector<Transaction> batch;
   std::vector<ApplyResult> results;
   for (int round = 0; round < kRoundsMin || readers_satisfied.load() < readers; ++round) {
     for (int change = 0; change < 20; ++change) {
@@ -33,9 +33,9 @@ void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int re
       const bool is_delete = random.Next() % 4 == 0;
       for (const char side : {'a', 'b'}) {
         if (is_delete) {
-          batch.push_back(DeleteCommand{Key(pair, side), {}});
+          batch.push_back({Delete{Key(pair, side), {}}});
         } else {
-          batch.push_back(SetCommand{Key(pair, side), fmt::format("a value of round {}", round)});
+          batch.push_back({Set{Key(pair, side), fmt::format("a value of round {}", round)}});
         }
       }
     }
@@ -48,10 +48,10 @@ void WriteRounds(Store& store, const std::atomic<int>& readers_satisfied, int re
 void CheckView(const View& view) {
   uint64_t count = 0;
   std::string previous;
-  for (const auto cursor = view.Seek(""); cursor->item() != nullptr; cursor->Next(), ++count) {
-    ASSERT_LT(previous, cursor->item()->key());
-    previous = cursor->item()->key();
-    ASSERT_LE(cursor->item()->mod_revision(), view.revision());
+  for (auto cursor = view.Seek(""); cursor.item() != nullptr; cursor.Next(), ++count) {
+    ASSERT_LT(previous, cursor.item()->key());
+    previous = cursor.item()->key();
+    ASSERT_LE(cursor.item()->mod_revision(), view.revision());
   }
   ASSERT_EQ(count, view.stats().keys);
   for (size_t pair = 0; pair < kPairs; ++pair) {
@@ -68,7 +68,7 @@ void CheckView(const View& view) {
 void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
   constexpr int kTurns = 1000;
   SeededRandom random(seed);
-  const auto reader = store.NewReader();
+  Reader reader(store);
   Revision newest;
   for (int turn = 0; turn < kTurns; ++turn) {
     std::vector<std::pair<const Item*, std::string>> found;
@@ -76,11 +76,11 @@ void Read(const Store& store, uint64_t seed, std::atomic<int>& satisfied) {
       const Revision before = store.revision();
       ASSERT_GE(before, newest);
       newest = before;
-      const Item* item = reader->Find(Key(random.Next() % kPairs, 'a'));
+      const Item* item = reader.Find(Key(random.Next() % kPairs, 'a'));
       if (item != nullptr) found.emplace_back(item, item->value());
     }
     for (const auto& [item, value] : found) ASSERT_EQ(item->value(), value);
-    reader->Leave();
+    reader.Leave();
     const auto view = store.TakeView();
     // Who has seen a state in a view must not find an older one.
     ASSERT_GE(store.revision(), view->revision());
@@ -99,7 +99,7 @@ TEST(StoreThreads, OverwrittenKeysAreNeverMissing) {
   constexpr int kFinds = 200'000;
   constexpr int kReaders = 2;
   Store store;
-  for (size_t i = 0; i < kKeys; ++i) store.Apply(SetCommand{Key(i, 'a'), "first", {}});
+  for (size_t i = 0; i < kKeys; ++i) store.Apply(Set{Key(i, 'a'), "first", {}});
   store.Publish();
   const auto view = store.TakeView();
   std::atomic<int> done = 0;
@@ -108,11 +108,11 @@ TEST(StoreThreads, OverwrittenKeysAreNeverMissing) {
   std::vector<std::thread> readers;
   for (int i = 0; i < kReaders; ++i) {
     readers.emplace_back([&] {
-      const auto reader = store.NewReader();
+      Reader reader(store);
       std::vector<uint64_t> versions(kKeys, 0);
       for (int find = 0; find < kFinds; ++find) {
         const size_t key = static_cast<size_t>(find) % kKeys;
-        const Item* item = reader->Find(Key(key, 'a'));
+        const Item* item = reader.Find(Key(key, 'a'));
         if (item == nullptr) {
           ++missing;
         } else if (item->version() < versions[key]) {
@@ -120,13 +120,13 @@ TEST(StoreThreads, OverwrittenKeysAreNeverMissing) {
         } else {
           versions[key] = item->version();
         }
-        if (find % 4 == 0) reader->Leave();
+        if (find % 4 == 0) reader.Leave();
       }
       ++done;
     });
   }
   for (size_t i = 0; done.load() < kReaders; ++i) {
-    store.Apply(SetCommand{Key(i % kKeys, 'a'), "another", {}});
+    store.Apply(Set{Key(i % kKeys, 'a'), "another", {}});
     store.Publish();
   }
   for (std::thread& reader : readers) reader.join();
@@ -154,10 +154,65 @@ TEST(StoreThreads, ReadersSeeWholeBatches) {
   CheckView(*store.TakeView());
   // No state that a view has left is forgotten: nothing is kept for it.
   for (size_t pair = 0; pair < kPairs; ++pair) {
-    for (const char side : {'a', 'b'}) store.Apply(DeleteCommand{Key(pair, side), {}});
+    for (const char side : {'a', 'b'}) store.Apply(Delete{Key(pair, side), {}});
   }
   store.Publish();
   EXPECT_LE(SettledBytes(store), empty + 64);
+}
+
+// Goal:   readers go on while the whole state is replaced, and never find an older one again.
+// Method: each state holds one key whose value is the state's number; readers and views look at it
+//         all the time, and keep what they have found for a turn.
+TEST(StoreThreads, ReadersGoOnWhileTheStateIsReplaced) {
+  constexpr uint64_t kStates = 300;
+  constexpr int kReaders = 3;
+  Store store;
+  const auto install = [&](uint64_t number) {
+    BulkLoader loader;
+    const std::string value = fmt::to_string(number);
+    ASSERT_TRUE(loader
+                    .Add({.key = "k",
+                          .value = value,
+                          .create_revision = Revision(1),
+                          .mod_revision = Revision(number),
+                          .version = number})
+                    .ok());
+    auto loaded = loader.Finish(Revision(number));
+    ASSERT_TRUE(loaded.ok());
+    store.Install(*std::move(loaded));
+  };
+  install(1);
+  std::atomic<int> satisfied{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < kReaders; ++i) {
+    readers.emplace_back([&] {
+      Reader reader(store);
+      uint64_t newest = 0;
+      while (newest < kStates) {
+        std::vector<std::pair<const Item*, uint64_t>> found;
+        for (int find = 0; find < 4; ++find) {
+          const Item* item = reader.Find("k");
+          ASSERT_NE(item, nullptr);
+          ASSERT_GE(item->version(), newest);
+          newest = item->version();
+          found.emplace_back(item, newest);
+        }
+        const auto view = store.TakeView();
+        ASSERT_GE(view->revision().value(), newest);
+        newest = view->revision().value();
+        ASSERT_EQ(view->Find("k")->value(), fmt::to_string(newest));
+        for (const auto& [item, number] : found) ASSERT_EQ(item->value(), fmt::to_string(number));
+        reader.Leave();
+      }
+      satisfied.fetch_add(1);
+    });
+  }
+  for (uint64_t number = 2; number <= kStates; ++number) {
+    store.Apply(Set{"k", "never published", {}});
+    install(number);
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(satisfied.load(), kReaders);
 }
 
 }  // namespace

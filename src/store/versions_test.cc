@@ -18,10 +18,10 @@ namespace {
 using testing::SettledBytes;
 
 void Set(Store& store, const std::string& key, const std::string& value) {
-  store.Apply(SetCommand{key, value, {}});
+  store.Apply(store::Set{key, value, {}});
 }
 
-void Delete(Store& store, const std::string& key) { store.Apply(DeleteCommand{key, {}}); }
+void Delete(Store& store, const std::string& key) { store.Apply(store::Delete{key, {}}); }
 
 std::string Text(const View& view, std::string_view key) {
   const Item* item = view.Find(key);
@@ -161,17 +161,17 @@ TEST(Versions, BatchMayChangeAKeyManyTimes) {
   Set(store, "a", "1");
   store.Publish();
   const auto view = store.TakeView();
-  const auto reader = store.NewReader();
+  Reader reader(store);
   Delete(store, "a");
   Set(store, "a", "2");
   Delete(store, "a");
   Set(store, "a", "3");
   Set(store, "b", "1");
   Delete(store, "b");
-  EXPECT_EQ(reader->Find("a")->value(), "1");
+  EXPECT_EQ(reader.Find("a")->value(), "1");
   store.Publish();
-  EXPECT_EQ(reader->Find("a")->value(), "3");
-  EXPECT_EQ(reader->Find("b"), nullptr);
+  EXPECT_EQ(reader.Find("a")->value(), "3");
+  EXPECT_EQ(reader.Find("b"), nullptr);
   EXPECT_EQ(Text(*view, "a"), "1");
   EXPECT_EQ(Text(*view, "b"), "(missing)");
 }
@@ -226,8 +226,8 @@ TEST(BulkLoader, LoadsTheSameState) {
   const auto view = written.TakeView();
   for (const uint64_t expected : {uint64_t{0}, view->stats().keys, uint64_t{100'000}}) {
     BulkLoader loader(expected);
-    for (auto cursor = view->Seek(""); cursor->item() != nullptr; cursor->Next()) {
-      ASSERT_TRUE(loader.Add(cursor->item()->fields()).ok());
+    for (auto cursor = view->Seek(""); cursor.item() != nullptr; cursor.Next()) {
+      ASSERT_TRUE(loader.Add(cursor.item()->fields()).ok());
     }
     auto loaded = loader.Finish(view->revision());
     ASSERT_TRUE(loaded.ok());
@@ -236,7 +236,7 @@ TEST(BulkLoader, LoadsTheSameState) {
     EXPECT_EQ(store.digest(), written.digest());
     EXPECT_EQ(store.stats().keys, written.stats().keys);
     EXPECT_EQ(store.stats().data_bytes, written.stats().data_bytes);
-    EXPECT_EQ(store.NewReader()->Find("key-3")->value(), "changed");
+    EXPECT_EQ(Reader(store).Find("key-3")->value(), "changed");
     // It goes on from there as any other.
     Set(store, "key-5", "new");
     Delete(store, "key-3");
@@ -281,22 +281,22 @@ TEST(Range, OverAPrefixBothWays) {
   store.Publish();
   const auto view = store.TakeView();
   std::vector<std::string> forward;
-  for (auto at = view->Seek("b/"); at->item() != nullptr && at->item()->key().starts_with("b/");
-       at->Next()) {
-    forward.emplace_back(at->item()->key());
+  for (auto at = view->Seek("b/"); at.item() != nullptr && at.item()->key().starts_with("b/");
+       at.Next()) {
+    forward.emplace_back(at.item()->key());
   }
   EXPECT_EQ(forward, (std::vector<std::string>{"b/1", "b/2", "b/\xff"}));
   std::vector<std::string> backward;
   for (auto at = view->SeekBelow(BehindPrefix("b/"));
-       at->item() != nullptr && at->item()->key().starts_with("b/"); at->Previous()) {
-    backward.insert(backward.begin(), std::string(at->item()->key()));
+       at.item() != nullptr && at.item()->key().starts_with("b/"); at.Previous()) {
+    backward.insert(backward.begin(), std::string(at.item()->key()));
   }
   EXPECT_EQ(backward, forward);
   EXPECT_EQ(BehindPrefix("a\xff\xff"), "b");
   EXPECT_EQ(BehindPrefix("\xff"), std::nullopt);
   EXPECT_EQ(BehindPrefix(""), std::nullopt);
-  EXPECT_EQ(view->SeekBelow(std::nullopt)->item()->key(), "c");
-  EXPECT_EQ(view->SeekBelow("a")->item(), nullptr);
+  EXPECT_EQ(view->SeekBelow(std::nullopt).item()->key(), "c");
+  EXPECT_EQ(view->SeekBelow("a").item(), nullptr);
 }
 
 // Goal:   a cursor goes on where it was, whatever has become of the leaf that it would go on with.
@@ -319,16 +319,16 @@ TEST(Range, GoesOnAfterLeavesHaveMerged) {
       const auto view = store.TakeView();
       for_unseen([&](const std::string& other) { Set(store, other, ""); });
       store.Publish();
-      const auto cursor = forward ? view->Seek("") : view->SeekBelow(std::nullopt);
-      const auto step = [&] { forward ? cursor->Next() : cursor->Previous(); };
+      auto cursor = forward ? view->Seek("") : view->SeekBelow(std::nullopt);
+      const auto step = [&] { forward ? cursor.Next() : cursor.Previous(); };
       for (int i = 0; i < place; ++i) step();
       for_unseen([&](const std::string& other) { Delete(store, other); });
       store.Publish();
       for (int i = place; i < kKeys; ++i, step()) {
-        ASSERT_NE(cursor->item(), nullptr) << place << " " << i;
-        ASSERT_EQ(cursor->item()->key(), key(forward ? i : kKeys - 1 - i));
+        ASSERT_NE(cursor.item(), nullptr) << place << " " << i;
+        ASSERT_EQ(cursor.item()->key(), key(forward ? i : kKeys - 1 - i));
       }
-      ASSERT_EQ(cursor->item(), nullptr);
+      ASSERT_EQ(cursor.item(), nullptr);
     }
   }
 }
@@ -340,21 +340,21 @@ TEST(Range, StepsOffBothEndsAndBack) {
   Set(store, "b", "");
   store.Publish();
   const auto view = store.TakeView();
-  const auto at = view->Seek("a");
-  at->Previous();
-  EXPECT_EQ(at->item(), nullptr);
-  at->Previous();
-  EXPECT_EQ(at->item(), nullptr);
-  at->Next();
-  ASSERT_NE(at->item(), nullptr);
-  EXPECT_EQ(at->item()->key(), "a");
-  at->Next();
-  at->Next();
-  EXPECT_EQ(at->item(), nullptr);
-  at->Next();
-  at->Previous();
-  ASSERT_NE(at->item(), nullptr);
-  EXPECT_EQ(at->item()->key(), "b");
+  auto at = view->Seek("a");
+  at.Previous();
+  EXPECT_EQ(at.item(), nullptr);
+  at.Previous();
+  EXPECT_EQ(at.item(), nullptr);
+  at.Next();
+  ASSERT_NE(at.item(), nullptr);
+  EXPECT_EQ(at.item()->key(), "a");
+  at.Next();
+  at.Next();
+  EXPECT_EQ(at.item(), nullptr);
+  at.Next();
+  at.Previous();
+  ASSERT_NE(at.item(), nullptr);
+  EXPECT_EQ(at.item()->key(), "b");
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class ReplicaCluster {
   NodeLife& life(const std::string& name) { return *places_.at(name).life; }
   bool IsUp(const std::string& name) const { return places_.at(name).life != nullptr; }
   Replica& replica(const std::string& name) { return *life(name).replica; }
-  store::Store& store(const std::string& name) { return life(name).store; }
+  machine::Machine& machine(const std::string& name) { return life(name).machine; }
   CrashFileSystem& files(const std::string& name) { return *places_.at(name).files; }
   FakeClock& clock() { return clock_; }
   std::vector<std::string> names() const;

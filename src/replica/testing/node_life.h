@@ -72,7 +72,7 @@ class NodeLife {
     options.raft.lease_reads = life.lease_reads;
     options.raft.apply_entries_max = life.apply_entries_max;
     replica = std::make_unique<Replica>(Replica::Executors{replica_thread, background}, this->clock,
-                                        random, store, options, std::move(callbacks));
+                                        random, machine, options, std::move(callbacks));
     wal::Log::Callbacks log_callbacks;
     log_callbacks.on_durable = [this](const wal::Durable& durable) {
       replica->OnDurable(durable.ticket);
@@ -107,14 +107,14 @@ class NodeLife {
   }
 
   // The outcome is empty until the write is answered.
-  WriteOutcome Propose(store::Command command, Duration wait = std::chrono::seconds(5)) {
+  WriteOutcome Propose(machine::Command command, Duration wait = std::chrono::seconds(5)) {
     auto result = std::make_shared<std::optional<WriteResult>>();
     replica->Propose({.command = std::move(command), .give_up_at = clock.now + wait},
                      [result](const WriteResult& answer) { *result = answer; });
     return result;
   }
   WriteOutcome Set(const std::string& key, std::optional<Revision> expected = {}) {
-    return Propose(store::SetCommand{key, "value of " + key, expected});
+    return Propose(store::Set{key, "value of " + key, expected});
   }
   StatusOutcome Read(ReadRequirement requirement = {}, Duration wait = std::chrono::seconds(5)) {
     auto result = std::make_shared<std::optional<absl::Status>>();
@@ -134,7 +134,7 @@ class NodeLife {
   ManualExecutor replica_thread;
   ManualExecutor log_thread;
   ManualExecutor background;
-  store::Store store;
+  machine::Machine machine;
   std::unique_ptr<Replica> replica;
   std::unique_ptr<wal::Log> log;
   absl::Status started;

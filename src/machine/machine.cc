@@ -1,10 +1,11 @@
-#include "replica/apply.h"
+#include "machine/machine.h"
 
 #include <utility>
 
 #include "base/status.h"
+#include "machine/command.h"
 
-namespace mokv::replica {
+namespace mokv::machine {
 namespace {
 
 // Commands that are decoded and applied together: enough for the store to fetch memory ahead.
@@ -12,11 +13,10 @@ constexpr size_t kTogetherMax = 128;
 // And their bytes, as decoding copies them.
 constexpr uint64_t kTogetherBytesMax = uint64_t{1} << 20;
 
-// From entries to the state machine, some commands at a time.
+// From entries to the store, some commands at a time.
 class Applier {
  public:
-  Applier(store::Store& store, std::vector<store::ApplyResult>& results)
-      : store_(store), results_(results) {}
+  Applier(store::Store& store, std::vector<Result>& results) : store_(store), results_(results) {}
 
   absl::Status Add(const Entry& entry) {
     switch (entry.type) {
@@ -33,38 +33,37 @@ class Applier {
   }
 
   void Flush() {
-    store_.Apply(commands_, results_);
-    commands_.clear();
+    store_.Apply(transactions_, results_);
+    transactions_.clear();
     bytes_ = 0;
   }
 
  private:
   absl::Status AddCommand(const Entry& entry) {
-    absl::StatusOr<store::Command> command = store::DecodeCommand(entry.bytes());
+    absl::StatusOr<Command> command = DecodeCommand(entry.bytes());
     if (!command.ok()) {
       return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
     }
-    commands_.push_back(*std::move(command));
+    transactions_.push_back(std::move(command->operations));
     bytes_ += entry.bytes().size();
-    if (commands_.size() >= kTogetherMax || bytes_ >= kTogetherBytesMax) Flush();
+    if (transactions_.size() >= kTogetherMax || bytes_ >= kTogetherBytesMax) Flush();
     return absl::OkStatus();
   }
 
   store::Store& store_;
-  std::vector<store::ApplyResult>& results_;
-  std::vector<store::Command> commands_;
+  std::vector<Result>& results_;
+  std::vector<store::Transaction> transactions_;
   uint64_t bytes_ = 0;
 };
 
 }  // namespace
 
-absl::Status ApplyEntries(store::Store& store, std::span<const Entry> entries,
-                          std::vector<store::ApplyResult>& results) {
+absl::Status Machine::Apply(std::span<const Entry> entries, std::vector<Result>& results) {
   results.reserve(results.size() + entries.size());
-  Applier applier(store, results);
+  Applier applier(store_, results);
   for (const Entry& entry : entries) MOKV_RETURN_IF_ERROR(applier.Add(entry));
   applier.Flush();
   return absl::OkStatus();
 }
 
-}  // namespace mokv::replica
+}  // namespace mokv::machine

@@ -1,0 +1,152 @@
+#include "store/view.h"
+
+#include <utility>
+
+#include "store/state_machine.h"
+#include "store/store.h"
+
+namespace mokv::store {
+
+void Cursor::Seek(std::string_view from) {
+  FetchAt(from);
+  position_ = 0;
+  while (position_ < items_.size() && items_[position_]->key() < from) ++position_;
+  SkipForward();
+}
+
+void Cursor::SeekBelow(std::optional<std::string_view> bound) {
+  FetchBelow(bound);
+  position_ = items_.size();
+  while (bound && position_ > 0 && items_[position_ - 1]->key() >= *bound) --position_;
+  StepBack();
+}
+
+void Cursor::Next() {
+  if (before_first_) {
+    // The run that was read last has nothing visible before it.
+    before_first_ = false;
+    position_ = 0;
+  } else if (position_ < items_.size()) {
+    ++position_;
+  }
+  SkipForward();
+}
+
+void Cursor::Previous() {
+  if (!before_first_) StepBack();
+}
+
+void Cursor::SkipForward() {
+  while (position_ == items_.size() && run_.high) {
+    const std::string from = *run_.high;
+    FetchAt(from);
+    position_ = 0;
+    // The leaf that had ended here may have been merged since: what came before it comes again.
+    while (position_ < items_.size() && items_[position_]->key() < from) ++position_;
+  }
+}
+
+void Cursor::StepBack() {
+  while (position_ == 0 && run_.low) {
+    const std::string bound = *run_.low;
+    FetchBelow(bound);
+    position_ = items_.size();
+    while (position_ > 0 && items_[position_ - 1]->key() >= bound) --position_;
+  }
+  if (position_ > 0) {
+    --position_;
+  } else {
+    before_first_ = true;
+    position_ = items_.size();
+  }
+}
+
+void Cursor::FetchAt(std::string_view key) {
+  const EpochGuard guard(machine_->epochs());
+  machine_->order().ReadAt(key, run_);
+  KeepVisible();
+}
+
+void Cursor::FetchBelow(std::optional<std::string_view> bound) {
+  const EpochGuard guard(machine_->epochs());
+  machine_->order().ReadBelow(bound, run_);
+  KeepVisible();
+}
+
+void Cursor::KeepVisible() {
+  items_.clear();
+  for (const Item* newest : run_.items) {
+    const Item* visible = ItemAccess::VisibleAt(newest, revision_);
+    if (visible != nullptr) items_.push_back(visible);
+  }
+}
+
+View::View(std::shared_ptr<const StateMachine> machine)
+    : machine_(std::move(machine)), state_(machine_->published().PinNewest()) {}
+View::~View() { machine_->published().Unpin(state_); }
+
+const Item* View::Find(std::string_view key) const {
+  const EpochGuard guard(machine_->epochs());
+  return machine_->Find(key, revision());
+}
+
+Cursor View::Seek(std::string_view from) const {
+  Cursor cursor(*machine_, revision());
+  cursor.Seek(from);
+  return cursor;
+}
+
+Cursor View::SeekBelow(std::optional<std::string_view> bound) const {
+  Cursor cursor(*machine_, revision());
+  cursor.SeekBelow(bound);
+  return cursor;
+}
+
+std::optional<std::string> BehindPrefix(std::string_view prefix) {
+  std::string behind(prefix);
+  while (!behind.empty() && behind.back() == '\xff') behind.pop_back();
+  if (behind.empty()) return std::nullopt;
+  behind.back() = static_cast<char>(static_cast<unsigned char>(behind.back()) + 1);
+  return behind;
+}
+
+Reader::Reader(const Store& store) : store_(store), machine_(store.Newest()) {}
+
+const Item* Reader::Find(std::string_view key) {
+  Renew();
+  // Inside before asking for the revision: what is visible now then stays until we leave.
+  if (slot_ == nullptr) slot_ = &machine_->epochs().Enter();
+  const uint64_t hash = machine_->hash().Hash(key);
+  Revision revision = machine_->published().revision();
+  while (true) {
+    const Item* newest = machine_->hash().Find(hash, key);
+    if (newest == nullptr || newest->mod_revision() <= revision) {
+      return ItemAccess::VisibleAt(newest, revision);
+    }
+    // The version that we look for is unlinked once its successor is published, which may be now.
+    const Item* visible = ItemAccess::VisibleAt(newest, revision);
+    const Revision now = machine_->published().revision();
+    if (now == revision) return visible;
+    revision = now;
+  }
+}
+
+void Reader::Leave() {
+  if (slot_ == nullptr) return;
+  Epochs::Leave(*std::exchange(slot_, nullptr));
+  replaced_.clear();
+}
+
+// The address is no other state's while this reader holds the one that it looks at.
+void Reader::Renew() {
+  if (store_.newest_address_.load(std::memory_order_acquire) == machine_.get()) [[likely]]
+    return;
+  if (slot_ != nullptr) {
+    // Nobody changes a replaced state any more: its items stay as long as it does.
+    Epochs::Leave(*std::exchange(slot_, nullptr));
+    replaced_.push_back(std::move(machine_));
+  }
+  machine_ = store_.Newest();
+}
+
+}  // namespace mokv::store

@@ -1,0 +1,108 @@
+// Ways to look at a store: a View at one frozen state, a Reader at the newest.
+//
+// Threads: a View is immutable and thread-safe; a Cursor and a Reader are confined to one thread.
+// Owner:   a View may outlive its Store; a Cursor must not outlive its View, nor a Reader its Store.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "store/epochs.h"
+#include "store/item.h"
+#include "store/ordered_index.h"
+#include "store/published.h"
+
+namespace mokv::store {
+
+class StateMachine;
+class Store;
+
+// A position in the key order (bytes compared as unsigned) of a View. Holds a leaf's visible items
+// at a time, and is inside an epoch only while it fetches them.
+class Cursor final {
+ public:
+  // Null before the first item and behind the last. Valid while the view lives.
+  const Item* item() const { return position_ < items_.size() ? items_[position_] : nullptr; }
+  void Next();
+  void Previous();
+
+ private:
+  friend class View;
+  Cursor(const StateMachine& machine, Revision revision)
+      : machine_(&machine), revision_(revision) {}
+
+  void Seek(std::string_view from);
+  void SeekBelow(std::optional<std::string_view> bound);
+  // On from the end of a run to the next run that has something to see.
+  void SkipForward();
+  void StepBack();
+  void FetchAt(std::string_view key);
+  void FetchBelow(std::optional<std::string_view> bound);
+  void KeepVisible();
+
+  const StateMachine* machine_;
+  Revision revision_;
+  OrderedIndex::Run run_;
+  std::vector<const Item*> items_;
+  size_t position_ = 0;  // In items_; its size means past the end.
+  bool before_first_ = false;
+};
+
+// One frozen state of the store, for as long as it is held. Taking it costs the same however much
+// the store holds. What is overwritten or deleted later stays in memory as long as a view sees it.
+class View final {
+ public:
+  explicit View(std::shared_ptr<const StateMachine> machine);
+  ~View();
+  View(const View&) = delete;
+  View& operator=(const View&) = delete;
+
+  Revision revision() const { return state_.revision; }
+  const Stats& stats() const { return state_.stats; }
+  const Digest& digest() const { return state_.digest; }
+  // Null when missing. Valid while the view lives.
+  const Item* Find(std::string_view key) const;
+  // At the first key that is not less than `from`.
+  Cursor Seek(std::string_view from) const;
+  // At the last key that is less than `bound`; of all keys without one. (What descending ranges of
+  // etcd's API begin with.)
+  Cursor SeekBelow(std::optional<std::string_view> bound) const;
+
+ private:
+  const std::shared_ptr<const StateMachine> machine_;
+  State& state_;
+};
+
+// The least key that is greater than all those that begin with `prefix`; nothing when there is
+// none. With it, SeekBelow begins a range over a prefix at its end.
+std::optional<std::string> BehindPrefix(std::string_view prefix);
+
+// One thread's door to the newest published state. From the first Find of a turn of the thread's
+// loop on nothing is freed that it might see. Leave ends that, and every Item that Find returned is
+// invalid from then on. Call it before the thread blocks.
+class Reader final {
+ public:
+  explicit Reader(const Store& store);
+  ~Reader() { Leave(); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  // Null when missing. Sees everything that was published before the call. Valid until Leave.
+  const Item* Find(std::string_view key);
+  void Leave();
+  // Lets go of a state that another one has replaced (Store::Install), as the next Find would.
+  void Renew();
+
+ private:
+  const Store& store_;
+  std::shared_ptr<const StateMachine> machine_;
+  Epochs::Slot* slot_ = nullptr;
+  // States that were replaced in this turn, since Find may have returned items of theirs.
+  std::vector<std::shared_ptr<const StateMachine>> replaced_;
+};
+
+}  // namespace mokv::store
