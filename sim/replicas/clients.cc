@@ -247,7 +247,7 @@ void Clients::CheckLeases() {
 
 void Clients::CheckLog(NodeLife& life) {
   std::map<std::string, uint64_t> found;
-  const Index last = life.replica->status().applied_index;
+  const Index last = life.replica->report().applied_index;
   for (Index next(1); next <= last;) {
     const auto entries = life.log->Read(next, uint64_t{1} << 20);
     if (!entries.ok()) return Fail(fmt::format("log: {}", entries.status().ToString()));
@@ -256,7 +256,8 @@ void Clients::CheckLog(NodeLife& life) {
       if (entry.type != EntryType::kCommand || entry.index > last) continue;
       const auto command = machine::DecodeCommand(entry.bytes());
       if (!command.ok()) return Fail(fmt::format("log: {}", command.status().ToString()));
-      if (const auto* set = std::get_if<store::Set>(&command->operations.front())) ++found[set->value];
+      if (const auto* set = std::get_if<store::Set>(&command->operations.front()))
+        ++found[set->value];
     }
   }
   for (const auto& [value, id] : values_) {

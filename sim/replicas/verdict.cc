@@ -107,9 +107,9 @@ class Verdict {
 
   bool AllEqual() {
     const auto names = cluster_.names();
-    const Index applied = cluster_.replica(names[0]).status().applied_index;
+    const Index applied = cluster_.replica(names[0]).report().applied_index;
     for (const std::string& name : names) {
-      const replica::Status status = cluster_.replica(name).status();
+      const replica::Report status = cluster_.replica(name).report();
       if (status.applied_index != applied || status.last_index != applied) return false;
       if (cluster_.machine(name).digest() != cluster_.machine(names[0]).digest()) return false;
     }
@@ -117,7 +117,7 @@ class Verdict {
   }
 
   bool IsOwed(const std::string& name) {
-    const replica::Counters counters = cluster_.replica(name).status().counters;
+    const replica::Counters counters = cluster_.replica(name).report().counters;
     return counters.proposals_pending + counters.forwarded_pending + counters.reads_waiting > 0;
   }
 
@@ -127,7 +127,7 @@ class Verdict {
       const auto idle = std::make_shared<bool>(false);
       cluster_.replica(name).WhenIdle([idle] { *idle = true; });
       if (Until([&] { return *idle && !IsOwed(name); }, kIdleWithin)) continue;
-      const replica::Counters counters = cluster_.replica(name).status().counters;
+      const replica::Counters counters = cluster_.replica(name).report().counters;
       return fmt::format("idle: {} has {} writes, {} forwarded and {} reads without an answer{}",
                          name, counters.proposals_pending, counters.forwarded_pending,
                          counters.reads_waiting, Picture());
@@ -137,7 +137,7 @@ class Verdict {
 
   void Count() {
     for (const std::string& name : cluster_.names()) {
-      const replica::Counters counters = cluster_.replica(name).status().counters;
+      const replica::Counters counters = cluster_.replica(name).report().counters;
       result_.counts["leader changes"] += counters.leader_changes;
       result_.counts["writes forwarded"] += counters.forwarded;
     }
@@ -160,7 +160,7 @@ class Verdict {
   std::string Picture() {
     std::string text;
     for (const std::string& name : cluster_.names()) {
-      const replica::Status status = cluster_.replica(name).status();
+      const replica::Report status = cluster_.replica(name).report();
       text += fmt::format(
           "\n  {} {} term {} leader \"{}\" last {} commit {} applied {} revision {};", name,
           replica::RoleText(status), status.term, status.leader, status.last_index,

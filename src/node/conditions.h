@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "replica/status.h"
+#include "replica/report.h"
 
 namespace mokv {
 
@@ -22,7 +22,7 @@ struct Condition {
 
 struct ConditionInputs {
   std::string node_name;
-  replica::Status status;
+  replica::Report status;
   std::string fenced;  // Why; empty: it is not.
   bool out_of_space = false;
   uint64_t memory_bytes = 0;

@@ -213,7 +213,7 @@ void Gossip::Look() {
     return std::none_of(nodes.begin(), nodes.end(),
                         [&](const GossipNode& node) { return node.name == told.first; });
   });
-  const replica::Status status = parts_.replica->status();
+  const replica::Report status = parts_.replica->report();
   const bool leads = status.role == raft::Role::kLeader && status.serving;
   std::map<std::string, bool> alive;
   for (const replica::PeerProgress& peer : status.peers) alive[peer.name] = peer.alive;

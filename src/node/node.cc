@@ -22,6 +22,7 @@
 #include "node/node_metrics.h"
 #include "node/tls_setup.h"
 #include "peer/peer_network.h"
+#include "replica/open_log.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/call_log.h"
@@ -262,7 +263,7 @@ void Node::Impl::MakeReplica() {
                                     .instance_id = identity_.instance_id,
                                     .rpc_address = rpc_address_,
                                     .cluster_id = identity_.cluster_id,
-                                    .memory_bytes_max = config_.max_memory_bytes};
+                                    .writes = {.memory_bytes_max = config_.max_memory_bytes}};
   options.raft.election_timeout = config_.election_timeout;
   options.raft.heartbeat_interval = config_.heartbeat_interval;
   options.raft.lease_reads = config_.read_lease;
@@ -438,18 +439,10 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   wal::Options options;
   options.directory = config_.data_dir + "/log";
   options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
-  wal::Log::Callbacks callbacks;
-  callbacks.on_durable = [this](const wal::Durable& durable) {
-    replica_->OnDurable(durable.ticket);
-  };
-  callbacks.on_failure = [this](absl::Status reason) { replica_->OnLogFailure(std::move(reason)); };
-  callbacks.on_sync = [this](Duration duration) { sync_times_.Record(duration); };
   MOKV_ASSIGN_OR_RETURN(
-      log_, wal::Log::Open(
-                files_, clock_, *log_thread_, *log_space_thread_, std::move(options),
-                std::move(callbacks),
-                [this](const wal::EntryView& entry) { return replica_->recovery().OnEntry(entry); },
-                [this](Index index) { return replica_->recovery().OnCommitted(index); }));
+      log_, replica::OpenLog(*replica_, std::move(options),
+                             {files_, clock_, *log_thread_, *log_space_thread_,
+                              [this](Duration duration) { sync_times_.Record(duration); }}));
   open_log_ = log_.get();
   const bool has_state = log_->recovery().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
@@ -494,7 +487,7 @@ void Node::Impl::KeepClusterId(const std::string& cluster_id) {
 
 ConditionInputs Node::Impl::GatherConditions() const {
   ConditionInputs inputs{.node_name = config_.node_name,
-                         .status = replica_->status(),
+                         .status = replica_->report(),
                          .memory_bytes = machine_.memory_bytes(),
                          .memory_bytes_max = config_.max_memory_bytes};
   if (const wal::Log* log = open_log_; log != nullptr) {

@@ -43,7 +43,7 @@ uint64_t Missing(Index through, Index have) {
   return through > have ? through - have : 1;
 }
 
-void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) {
+void WriteRaft(telemetry::MetricsWriter& writer, const replica::Report& status) {
   const replica::Counters& counters = status.counters;
   const auto gauge = [&](std::string_view name, std::string_view help, uint64_t value) {
     writer.Gauge(name, help, static_cast<double>(value));
@@ -96,7 +96,7 @@ void WriteRaft(telemetry::MetricsWriter& writer, const replica::Status& status) 
 }
 
 void WriteReplica(telemetry::MetricsWriter& writer, const NodeParts& parts) {
-  const replica::Status status = parts.replica->status();
+  const replica::Report status = parts.replica->report();
   const replica::Counters& counters = status.counters;
   WriteRaft(writer, status);
   writer.Gauge("mokv_proposals_pending", "Writes that wait for their outcome.",

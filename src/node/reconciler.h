@@ -16,7 +16,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "replica/cluster.h"
+#include "replica/peers.h"
+#include "replica/report.h"
 
 namespace mokv {
 

@@ -42,7 +42,7 @@ void Administration::Unblock() {
 
 std::vector<raft::Event> Administration::Route(const raft::Core& core, Peers& peers,
                                                MonotonicTime now,
-                                               const std::function<uint64_t()>& next_id) {
+                                               absl::FunctionRef<uint64_t()> next_id) {
   std::vector<raft::Event> events;
   for (auto next = pending_.begin(); next != pending_.end();) {
     const auto at = next++;  // It may be finished, and gone.
@@ -217,7 +217,7 @@ void Administration::OnClosed(ConnectionId connection) {
   for (auto next = pending_.begin(); next != pending_.end();) {
     const auto at = next++;
     if (at->second.state != State::kAtLeader || at->second.connection != connection) continue;
-    Finish(at, Unavailable("the connection to the leader broke; outcome unknown"), true);
+    Finish(at, Unavailable("the connection to the leader broke"), true);
   }
 }
 
@@ -226,28 +226,28 @@ void Administration::Expire(MonotonicTime now, bool has_leader) {
     const auto at = next++;
     const AdminCall& call = at->second.call;
     if (!has_leader && at->second.state == State::kWaiting && call.leader_by <= now) {
-      Finish(at, Unavailable("no leader; nothing was changed"));
+      Finish(at, Unavailable("no leader"));
       continue;
     }
     if (call.give_up_at > now) continue;
     const bool unknown = at->second.state == State::kAtCore || at->second.state == State::kAtLeader;
     const absl::Status& refusal = at->second.refusal;
     Finish(at,
-           unknown        ? Unavailable("no answer in time; outcome unknown")
-           : refusal.ok() ? Unavailable("no leader has taken the request; nothing was changed")
-                          : Unavailable("{}; nothing was changed", MessageOf(refusal)),
+           unknown        ? Unavailable("no answer in time")
+           : refusal.ok() ? Unavailable("no leader has taken the request")
+                          : Unavailable("{}", MessageOf(refusal)),
            unknown);
   }
 }
 
 void Administration::FailAll() {
   while (!pending_.empty()) {
-    Finish(pending_.begin(), Unavailable("the node is stopping; outcome unknown"), true);
+    Finish(pending_.begin(), Unavailable("the node is stopping"), true);
   }
 }
 
 void Administration::Finish(Pendings::iterator at, const absl::Status& status, bool fate_unknown) {
-  Cluster::AdminDone done = std::move(at->second.call.done);
+  AdminDone done = std::move(at->second.call.done);
   pending_.erase(at);
   done(status, fate_unknown);
 }

@@ -8,6 +8,10 @@
 // Threads: confined to the replica thread. Bounds: kCallsMax.
 #pragma once
 
+#include <absl/functional/any_invocable.h>
+#include <absl/functional/function_ref.h>
+#include <absl/status/status.h>
+
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -16,9 +20,12 @@
 #include <vector>
 
 #include "raft/core.h"
-#include "replica/cluster.h"
+#include "replica/peers.h"
 
 namespace mokv::replica {
+
+// OK: done and committed. `fate_unknown`: it may have been done, or may still be.
+using AdminDone = absl::AnyInvocable<void(const absl::Status& status, bool fate_unknown)>;
 
 struct AdminCall {
   AdminRequest request;
@@ -27,7 +34,7 @@ struct AdminCall {
   MonotonicTime leader_by = MonotonicTime::Max();
   bool from_peer = false;  // Asks no third node.
   bool only_here = false;  // Means this node's leadership alone; OK if it has none.
-  Cluster::AdminDone done;
+  AdminDone done;
 };
 
 class Administration {
@@ -45,7 +52,7 @@ class Administration {
   // Does what can be done now. What comes back is for the core, in this turn. `next_id` numbers
   // requests and forwards.
   std::vector<raft::Event> Route(const raft::Core& core, Peers& peers, MonotonicTime now,
-                                 const std::function<uint64_t()>& next_id);
+                                 absl::FunctionRef<uint64_t()> next_id);
   // What was refused for the moment is tried again.
   void Unblock();
 

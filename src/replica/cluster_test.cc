@@ -49,8 +49,20 @@ TEST_F(ClusterTest, WritesReachEverybodyThroughAnybody) {
   ExpectEverywhere("through the leader");
   ExpectEverywhere("through a follower");
   EXPECT_EQ(cluster.machine("n1").digest(), cluster.machine("n3").digest());
-  EXPECT_EQ(cluster.replica("n2").status().counters.forwarded, 1u);
-  EXPECT_EQ(cluster.replica("n1").status().counters.forwarded_here, 1u);
+  cluster.Run(milliseconds(50));  // Counters are shown with a tick.
+  EXPECT_EQ(cluster.replica("n2").report().counters.forwarded, 1u);
+  EXPECT_EQ(cluster.replica("n1").report().counters.forwarded_here, 1u);
+}
+
+TEST_F(ClusterTest, WhoDoesNotLeadProposesNothingOfItsOwn) {
+  std::optional<WriteResult> own;
+  cluster.replica("n2").ProposeHere(store::Set{"own", "value"},
+                                    [&](const WriteResult& result) { own = result; });
+  cluster.Settle();
+  ASSERT_TRUE(own.has_value());
+  EXPECT_EQ(own->fate, Fate::kNotDone);
+  EXPECT_EQ(own->reason.code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(Holds("n1", "own"));
 }
 
 TEST_F(ClusterTest, AFailedConditionIsToldToTheOneWhoAsked) {
@@ -70,7 +82,8 @@ TEST_F(ClusterTest, AFollowerReadsWhatWasAcknowledged) {
   cluster.Settle();
   EXPECT_TRUE(IsOk(one) && IsOk(other));
   EXPECT_TRUE(Holds("n2", "k"));
-  EXPECT_EQ(cluster.replica("n2").status().counters.read_groups, 1u) << "they share a question";
+  cluster.Run(milliseconds(50));
+  EXPECT_EQ(cluster.replica("n2").report().counters.read_groups, 1u) << "they share a question";
 }
 
 TEST_F(ClusterTest, ALeaderThatIsCutOffAnswersNoRead) {
@@ -88,7 +101,6 @@ TEST_F(ClusterTest, ALeaderThatIsCutOffAnswersNoRead) {
   EXPECT_EQ((*read)->code(), absl::StatusCode::kUnavailable);
   ASSERT_TRUE(stuck->has_value());
   EXPECT_EQ((*stuck)->fate, Fate::kUnknown);
-  EXPECT_NE(MessageOf((*stuck)->reason).find("outcome unknown"), std::string_view::npos);
   cluster.Heal();
   ExpectEverywhere("k2");
   EXPECT_FALSE(Holds("n2", "stuck"));
@@ -137,7 +149,7 @@ TEST_F(ClusterTest, AWriteThatNothingTookThePlaceOfIsAnswered) {
   cluster.RunUntil([&] { return cluster.Leader() == "n1"; }, "it leads again");
   cluster.RunUntil([&] { return last->has_value(); }, "it is answered");
   EXPECT_TRUE(IsApplied(last)) << (*last)->reason;
-  EXPECT_EQ(cluster.replica("n1").status().counters.proposals_pending, 0u);
+  EXPECT_EQ(cluster.replica("n1").report().counters.proposals_pending, 0u);
 }
 
 TEST_F(ClusterTest, NothingAcknowledgedIsLostWhenTheLeaderDies) {
@@ -257,7 +269,7 @@ TEST_F(ClusterTest, AWriteThatComesTooLateGoesToTheNewLeaderAtOnce) {
       cluster.life("n1").Request({.kind = AdminRequest::Kind::kTransfer, .name = "n3"});
   cluster.Settle();
   EXPECT_TRUE(IsOk(transfer));
-  EXPECT_EQ(cluster.replica("n2").status().leader, "n3");
+  EXPECT_EQ(cluster.replica("n2").report().leader, "n3");
   cluster.Release();
   cluster.Settle();
   EXPECT_TRUE(IsApplied(write));
@@ -355,8 +367,8 @@ TEST_F(ClusterTest, AMemberIsShownAsAVoterOnceThatIsCommitted) {
     return false;
   };
   const auto promotion_is_under_way = [&] {
-    const Status status = cluster.replica("n1").status();
-    return status.last_index > status.commit_index;
+    const Report report = cluster.replica("n1").report();
+    return report.last_index > report.commit_index;
   };
   cluster.RunUntil(promotion_is_under_way, "n1 has begun to promote it");
   cluster.Settle();
@@ -410,7 +422,7 @@ TEST_F(ClusterTest, AChangeDoesNotWaitLongForALeader) {
   EXPECT_FALSE(removed->has_value());
   cluster.Run(seconds(2));
   ASSERT_TRUE(removed->has_value());
-  EXPECT_EQ(**removed, absl::UnavailableError("no leader; nothing was changed"));
+  EXPECT_EQ(**removed, absl::UnavailableError("no leader"));
 }
 
 TEST_F(ClusterTest, ARemovedLeaderLeavesAWorkingCluster) {
@@ -463,8 +475,8 @@ TEST_F(ClusterTest, AFollowerReadsAfterARestartWithNothingNew) {
   const StatusOutcome read = cluster.life("n3").Read();
   cluster.Run(seconds(1));
   EXPECT_TRUE(IsOk(read));
-  EXPECT_EQ(cluster.replica("n3").status().applied_index,
-            cluster.replica("n1").status().applied_index);
+  EXPECT_EQ(cluster.replica("n3").report().applied_index,
+            cluster.replica("n1").report().applied_index);
 }
 
 // Goal: what no node could apply does not get into the log, whoever passes it on.
@@ -472,10 +484,10 @@ TEST_F(ClusterTest, ACommandThatTheLeaderDoesNotKnowIsRefused) {
   Forward forward{.id = ForwardId(1), .wait = seconds(5)};
   std::get<ForwardedWrites>(forward.body).writes = {
       {std::make_shared<const std::string>("\x99 of a newer version"), "somebody"}};
-  const Index before = cluster.replica("n1").status().last_index;
+  const Index before = cluster.replica("n1").report().last_index;
   cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
   cluster.Settle();
-  EXPECT_EQ(cluster.replica("n1").status().last_index, before);
+  EXPECT_EQ(cluster.replica("n1").report().last_index, before);
   EXPECT_FALSE(cluster.life("n1").fatal.has_value());
   Write("n2", "k");
 }
@@ -493,13 +505,13 @@ TEST_F(ClusterTest, AForwardThatWouldWaitForEverIsServed) {
 }
 
 TEST_F(ClusterTest, OneOfTwoConnectionsIsNotTheLeader) {
-  const Term term = cluster.replica("n1").status().term;
+  const Term term = cluster.replica("n1").report().term;
   for (const char* name : {"n2", "n3"}) {
     cluster.replica(name).OnConnectionClosed(cluster.replica("n1").id(), ConnectionId(999), false);
   }
   cluster.Run(seconds(1));
   EXPECT_EQ(cluster.Leader(), "n1");
-  EXPECT_EQ(cluster.replica("n1").status().term, term);
+  EXPECT_EQ(cluster.replica("n1").report().term, term);
 }
 
 TEST_F(ClusterTest, ATransferToTheDeadIsTriedOnce) {
@@ -564,7 +576,7 @@ TEST(LeaseCluster, AMessageSaysNoMoreThanTheLeaderShows) {
     if (name != "n1" || !cluster.replica("n1").CanReadNow({})) return;
     for (const raft::Message& message : messages) {
       if (const auto* reply = std::get_if<raft::ReadIndexReply>(&message.body)) {
-        EXPECT_LE(reply->index, cluster.replica("n1").status().applied_index);
+        EXPECT_LE(reply->index, cluster.replica("n1").report().applied_index);
         answered.push_back(reply->index);
       }
     }
@@ -592,27 +604,27 @@ TEST_F(ClusterTest, AFollowerWithAnOlderDiskDoesNotServe) {
   cluster.Restart("n3");
   Write("n1", "after");
   ExpectEverywhere("after");
-  const Index had = cluster.replica("n3").status().last_index;
+  const Index had = cluster.replica("n3").report().last_index;
   cluster.Run(seconds(1));
   cluster.Kill("n3");
   cluster.PutBack("n3", std::move(copy));
   cluster.Restart("n3");
   cluster.life("n3").disk_stalls = true;
   const auto of_leader = [&] {
-    for (const PeerProgress& peer : cluster.replica("n1").status().peers) {
+    for (const PeerProgress& peer : cluster.replica("n1").report().peers) {
       if (peer.name == "n3") return peer.lost_through;
     }
     return Index();
   };
   cluster.RunUntil([&] { return of_leader() == had; }, "the leader to find what is lost");
-  EXPECT_EQ(cluster.replica("n3").status().lost_through, had);
-  EXPECT_FALSE(cluster.replica("n3").status().serving);
+  EXPECT_EQ(cluster.replica("n3").report().lost_through, had);
+  EXPECT_FALSE(cluster.replica("n3").report().serving);
   EXPECT_FALSE(cluster.life("n3").serving);
   cluster.Run(seconds(1));
   EXPECT_FALSE(cluster.life("n3").serving) << "nothing of it is durable yet";
   cluster.life("n3").disk_stalls = false;
   cluster.RunUntil([&] { return cluster.life("n3").serving && of_leader() == Index(); }, "the end");
-  EXPECT_EQ(cluster.replica("n3").status().lost_through, Index());
+  EXPECT_EQ(cluster.replica("n3").report().lost_through, Index());
   ExpectEverywhere("after");
   EXPECT_EQ(cluster.Leader(), "n1");
 }

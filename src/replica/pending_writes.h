@@ -29,8 +29,8 @@ struct Write {
   std::string subject;
   // Who waits wants an answer by then, even if it is that the outcome is unknown.
   MonotonicTime give_up_at;
-  // Came from another node, which asks no third one (one hop).
-  bool from_peer = false;
+  // Not to be forwarded: it came from another node (one hop), or is the leader's own.
+  bool only_here = false;
   WriteDone done;
 };
 

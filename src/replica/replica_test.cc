@@ -45,7 +45,7 @@ TEST(Replica, ServesOnceItsOwnTermIsDurable) {
   EXPECT_TRUE(life.replica->CanReadNow({}));
   EXPECT_EQ((*early)->fate, WriteResult::Fate::kApplied) << "it waits for a leader";
   EXPECT_EQ(life.replica->cluster_id(), "cluster-1");
-  EXPECT_EQ(life.replica->status().applied_index, Index(3));  // After configuration and no-op.
+  EXPECT_EQ(life.replica->report().applied_index, Index(3));  // After configuration and no-op.
 }
 
 TEST(Replica, AnswersOnlyWhatIsDurableAndPublished) {
@@ -78,23 +78,23 @@ TEST(Replica, QueuedWritesShareOneSync) {
 }
 
 // Goal: a replay of many writes to one key needs the memory of one, not of all.
-TEST(Recovery, GivesBackWhatIsOverwritten) {
+TEST(Replay, GivesBackWhatIsOverwritten) {
   machine::Machine machine;
-  Recovery recovery(machine);
+  Replay replay(machine);
   const std::string first =
       raft::Membership("cluster-1",
                        {{.id = raft::NodeIdOf("n", "disk"), .name = "n", .instance_id = "disk"}})
           .Encode();
-  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
   constexpr uint64_t kWrites = 40'000;
   constexpr size_t kValueBytes = 1000;
   const std::string command =
       machine::EncodeCommand(store::Set{"k", std::string(kValueBytes, 'v'), {}});
   uint64_t most = 0;
   for (uint64_t i = 2; i < kWrites; ++i) {
-    ASSERT_TRUE(recovery.OnEntry({Index(i), Term(1), EntryType::kCommand, command}).ok());
+    ASSERT_TRUE(replay.OnEntry({Index(i), Term(1), EntryType::kCommand, command}).ok());
     if (i % 10 == 0) {
-      ASSERT_TRUE(recovery.OnCommitted(Index(i)).ok());
+      ASSERT_TRUE(replay.OnCommitted(Index(i)).ok());
     }
     most = std::max(most, machine.memory_bytes());
   }
@@ -103,40 +103,39 @@ TEST(Recovery, GivesBackWhatIsOverwritten) {
 }
 
 // Goal: what may still be replaced is not applied, and what replaces it is.
-TEST(Recovery, AppliesOnlyWhatIsCommitted) {
+TEST(Replay, AppliesOnlyWhatIsCommitted) {
   machine::Machine machine;
-  Recovery recovery(machine);
+  Replay replay(machine);
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
           .Encode();
   const std::string old = machine::EncodeCommand(store::Set{"k", "old", {}});
   const std::string kept = machine::EncodeCommand(store::Set{"k", "kept", {}});
-  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
-  ASSERT_TRUE(recovery.OnCommitted(Index(1)).ok());
-  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(1), EntryType::kCommand, old}).ok());
-  ASSERT_TRUE(recovery.OnEntry({Index(3), Term(1), EntryType::kCommand, old}).ok());
-  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(2), EntryType::kCommand, kept}).ok());
-  ASSERT_TRUE(recovery.OnCommitted(Index(2)).ok());
-  ASSERT_TRUE(recovery.OnEntry({Index(3), Term(2), EntryType::kCommand, old}).ok());
-  EXPECT_TRUE(absl::IsDataLoss(recovery.OnEntry({Index(2), Term(3), EntryType::kCommand, old})));
-  const auto recovered =
-      recovery.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
+  ASSERT_TRUE(replay.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  ASSERT_TRUE(replay.OnCommitted(Index(1)).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(2), Term(1), EntryType::kCommand, old}).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(3), Term(1), EntryType::kCommand, old}).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(2), Term(2), EntryType::kCommand, kept}).ok());
+  ASSERT_TRUE(replay.OnCommitted(Index(2)).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(3), Term(2), EntryType::kCommand, old}).ok());
+  EXPECT_TRUE(absl::IsDataLoss(replay.OnEntry({Index(2), Term(3), EntryType::kCommand, old})));
+  const auto recovered = replay.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
   ASSERT_TRUE(recovered.ok()) << recovered.status();
   EXPECT_EQ(recovered->applied, Index(2));
   EXPECT_EQ(recovered->log.last(), (EntryId{Index(3), Term(2)}));
   EXPECT_EQ(machine.TakeView()->Find("k")->value(), "kept");
 }
 
-TEST(Recovery, StopsAtWhatItDoesNotKnow) {
+TEST(Replay, StopsAtWhatItDoesNotKnow) {
   machine::Machine machine;
-  Recovery recovery(machine);
-  EXPECT_TRUE(absl::IsDataLoss(recovery.OnEntry({Index(1), Term(1), EntryType::kNoOp, {}})));
+  Replay replay(machine);
+  EXPECT_TRUE(absl::IsDataLoss(replay.OnEntry({Index(1), Term(1), EntryType::kNoOp, {}})));
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
           .Encode();
-  ASSERT_TRUE(recovery.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
-  ASSERT_TRUE(recovery.OnEntry({Index(2), Term(1), EntryType::kCommand, "\x99 what?"}).ok());
-  const absl::Status status = recovery.OnCommitted(Index(2));
+  ASSERT_TRUE(replay.OnEntry({Index(1), Term(1), EntryType::kConfiguration, first}).ok());
+  ASSERT_TRUE(replay.OnEntry({Index(2), Term(1), EntryType::kCommand, "\x99 what?"}).ok());
+  const absl::Status status = replay.OnCommitted(Index(2));
   EXPECT_TRUE(absl::IsDataLoss(status));
   EXPECT_NE(MessageOf(status).find("log entry 2"), std::string_view::npos) << status;
 }
@@ -205,14 +204,14 @@ TEST(Replica, RestartKeepsWhatWasAnsweredAndBeginsANewTerm) {
     life.RunAll();
     life.Set("k");
     life.RunAll();
-    first_term = life.replica->status().term;
+    first_term = life.replica->report().term;
   }
   SeededRandom random(7);
   files.PowerLoss(random);
   NodeLife life(files, std::nullopt);
   life.RunAll();
   EXPECT_TRUE(life.serving);
-  EXPECT_GT(life.replica->status().term, first_term);
+  EXPECT_GT(life.replica->report().term, first_term);
   EXPECT_EQ(life.replica->cluster_id(), "cluster-1");
   const auto view = life.machine.TakeView();
   ASSERT_NE(view->Find("k"), nullptr);
@@ -232,7 +231,7 @@ TEST(Replica, EmptyLogWithoutBootstrapServesNothing) {
   life.replica->Tick();
   EXPECT_EQ((*write)->fate, WriteResult::Fate::kNotDone);
   EXPECT_EQ((*write)->reason.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(MessageOf((*write)->reason), "no leader; nothing was written");
+  EXPECT_EQ(MessageOf((*write)->reason), "no leader");
   EXPECT_TRUE(life.replica->CanReadNow({.linearizable = false}));
 }
 
@@ -360,7 +359,7 @@ TEST(Replica, BeginsNoClusterWhereItHasPromisedSomethingAlready) {
                              .term = Term(5),
                              .body = raft::Heartbeat{.commit = Index(0), .round = raft::Round(1)}});
     life.RunAll();
-    EXPECT_EQ(life.replica->status().term, Term(5));
+    EXPECT_EQ(life.replica->report().term, Term(5));
   }
   FakeClock clock;
   testing::NoPeers peers;
@@ -397,8 +396,24 @@ TEST(Replica, RefusesAtOnceBeforeItsStart) {
                       [&](const absl::Status& status) { read = status; });
   ASSERT_TRUE(write.has_value() && read.has_value());
   EXPECT_EQ(write->fate, WriteResult::Fate::kNotDone);
-  EXPECT_EQ(MessageOf(write->reason), "the node is starting; nothing was written");
+  EXPECT_EQ(MessageOf(write->reason), "the node is starting");
   EXPECT_EQ(read->code(), absl::StatusCode::kUnavailable);
+}
+
+// Goal: the leader can put commands of its own into the log; another node cannot, and forwards none.
+TEST(Replica, TheLeaderProposesCommandsOfItsOwn) {
+  CrashFileSystem files;
+  NodeLife life(files, "cluster-1", {.proposals_pending_max = 1});
+  life.RunAll();
+  const auto client = life.Set("fills the limit of clients");
+  std::optional<WriteResult> own;
+  life.replica->ProposeHere(store::Set{"own", "value"},
+                            [&](const WriteResult& result) { own = result; });
+  life.RunAll();
+  ASSERT_TRUE(own.has_value());
+  EXPECT_EQ(own->fate, WriteResult::Fate::kApplied);
+  EXPECT_NE(life.machine.TakeView()->Find("own"), nullptr);
+  EXPECT_EQ(life.replica->report().counters.proposals_pending, 0u);
 }
 
 TEST(Replica, StopAcceptingRefusesNewWritesOnly) {

@@ -1,15 +1,12 @@
-// Replica: where writes go, and how they are answered.
-//
-// A write waits until a leader is known; then it becomes an entry here, or is forwarded, once.
-// While it waits it is certainly not done, and so may wait again when it was refused for the
-// moment.
+#include "replica/writes.h"
+
 #include <algorithm>
 #include <iterator>
+#include <memory>
 #include <utility>
 
 #include "base/check.h"
 #include "base/status.h"
-#include "replica/replica.h"
 
 namespace mokv::replica {
 namespace {
@@ -19,61 +16,103 @@ constexpr uint64_t kForwardBytesMax = uint64_t{4} << 20;
 
 }  // namespace
 
-// Limits that need no data are checked where a write is proposed: what is applied depends on the
-// log alone.
-absl::Status Replica::Admit(const machine::Command& command, uint64_t bytes) const {
-  if (!accepting_) return Unavailable("the node is stopping; nothing was written");
-  if (!open_) return Unavailable("the node is starting; nothing was written");
-  if (const uint64_t pending = proposals_pending_.load();
-      pending >= options_.proposals_pending_max) {
+absl::Status Writes::CheckLimits(const machine::Command& command, uint64_t bytes) const {
+  if (const uint64_t pending = pending_.load(); pending >= limits_.pending_max) {
     return ResourceExhausted("{} writes are waiting already; limit {}", pending,
-                             options_.proposals_pending_max);
+                             limits_.pending_max);
   }
-  if (const uint64_t waiting = proposals_bytes_.load();
-      waiting > 0 && waiting + bytes > options_.proposals_bytes_max) {
+  if (const uint64_t waiting = pending_bytes_.load();
+      waiting > 0 && waiting + bytes > limits_.pending_bytes_max) {
     return ResourceExhausted("writes of {} bytes are waiting already; limit {}", waiting,
-                             options_.proposals_bytes_max);
+                             limits_.pending_bytes_max);
   }
-  if (const uint64_t used = machine_.memory_bytes(); options_.memory_bytes_max > 0 &&
-                                                     used >= options_.memory_bytes_max &&
-                                                     machine::MayGrow(command)) {
+  if (limits_.memory_bytes_max == 0 || !machine::MayGrow(command)) return absl::OkStatus();
+  if (const uint64_t used = machine_.memory_bytes(); used >= limits_.memory_bytes_max) {
     return ResourceExhausted(
-        "the store has {} bytes of memory; max-memory-bytes is {}; delete "
-        "something",
-        used, options_.memory_bytes_max);
+        "the store has {} bytes of memory; max-memory-bytes is {}; delete something", used,
+        limits_.memory_bytes_max);
   }
   return absl::OkStatus();
 }
 
 // What is in the log must be understood by every node, or none can go on. So a leader looks into
 // what others pass on: one of a newer version may know commands that this one does not.
-absl::Status Replica::AdmitForwarded(const std::string& bytes) const {
-  const absl::StatusOr<machine::Command> command = machine::DecodeCommand(bytes);
-  if (!command.ok()) {
-    return FailedPrecondition("the leader does not know this command: {}; nothing was written",
-                              MessageOf(command.status()));
+absl::Status Writes::CheckForwarded(const std::string& command) const {
+  const absl::StatusOr<machine::Command> decoded = machine::DecodeCommand(command);
+  if (!decoded.ok()) {
+    return FailedPrecondition("the leader does not know this command: {}",
+                              MessageOf(decoded.status()));
   }
-  return Admit(*command, bytes.size());
+  return CheckLimits(*decoded, command.size());
 }
 
-void Replica::RouteWrites() {
-  if (waiting_writes_.empty()) return;
-  if (core_->role() == raft::Role::kLeader) {
-    if (!core_->transferring()) ProposeWaiting();
-    return;
+absl::Status Writes::Admit(const machine::Command& command, uint64_t bytes) {
+  absl::Status status = CheckLimits(command, bytes);
+  if (status.ok()) {
+    CountIn(bytes);
+  } else {
+    refused_.fetch_add(1, std::memory_order_relaxed);
   }
-  RefuseWaitingOfPeers();
-  if (core_->leader() != raft::NodeId() && !writes_blocked_) ForwardWaiting(core_->leader());
+  return status;
 }
 
-void Replica::ProposeWaiting() {
-  raft::Propose propose{.request = raft::RequestId(++last_id_)};
+void Writes::CountIn(uint64_t bytes) {
+  ++pending_;
+  pending_bytes_ += bytes;
+}
+
+void Writes::Count(Counters& counters) const {
+  counters.proposals_unknown = unknown_;
+  counters.proposals_applied = applied_;
+  counters.forwarded = forwarded_;
+  counters.forwarded_pending = at_leader_.size();
+  counters.forwarded_here = forwarded_here_;
+}
+
+// Their limits were checked where they came from; this node's own are checked here.
+void Writes::AddForwarded(Peers& peers, ConnectionId connection, ForwardId id,
+                          MonotonicTime give_up_at, ForwardedWrites forwarded,
+                          const absl::Status& refusal) {
+  const auto owed = std::make_shared<OwedAnswer>(peers, connection, id, forwarded.writes.size());
+  forwarded_here_ += forwarded.writes.size();
+  for (size_t i = 0; i < forwarded.writes.size(); ++i) {
+    ForwardedWrites::Write& taken = forwarded.writes[i];
+    Write write{.command = std::move(taken.command),
+                .subject = std::move(taken.subject),
+                .give_up_at = give_up_at,
+                .only_here = true,
+                .done = [owed, i](const WriteResult& result) { owed->Set(i, result); }};
+    absl::Status status = refusal.ok() ? CheckForwarded(*write.command) : refusal;
+    CountIn(write.command->size());
+    if (status.ok()) {
+      Add(std::move(write));
+    } else {
+      NotDone(write, std::move(status));
+    }
+  }
+}
+
+std::optional<raft::Propose> Writes::Route(const raft::Core& core, wal::Log& log, Peers& peers,
+                                           NextId next_id) {
+  if (waiting_.empty()) return std::nullopt;
+  if (core.role() == raft::Role::kLeader) {
+    return core.transferring() ? std::nullopt : Propose(log, next_id);
+  }
+  for (Write& write : TakeWaiting([](const Write& waiting) { return waiting.only_here; })) {
+    NotDone(write, Unavailable("this node does not lead"));
+  }
+  if (core.leader() != raft::NodeId() && !blocked_) Forward(core.leader(), peers, next_id);
+  return std::nullopt;
+}
+
+std::optional<raft::Propose> Writes::Propose(wal::Log& log, NextId next_id) {
+  raft::Propose propose{.request = raft::RequestId(next_id())};
   wal::Demand demand;
-  for (Write& write : std::exchange(waiting_writes_, {})) {
+  for (Write& write : std::exchange(waiting_, {})) {
     // One that is refused leaves its room to those behind it.
     wal::Demand with_it = demand;
     with_it.Add(write.command->size());
-    if (absl::Status status = log_->Admit(with_it); !status.ok()) {
+    if (absl::Status status = log.Admit(with_it); !status.ok()) {
       NotDone(write, std::move(status));
       continue;
     }
@@ -81,21 +120,21 @@ void Replica::ProposeWaiting() {
     propose.payloads.push_back(write.command);
     proposed_.push_back(std::move(write));
   }
-  if (!propose.payloads.empty()) core_->Step(clock_.Now(), std::move(propose));
+  if (propose.payloads.empty()) return std::nullopt;
+  return propose;
 }
 
 // The first ones became entries; the rest was refused, and will never be done unless it is proposed
 // again.
-void Replica::OnProposed(const raft::ProposalResult& result) {
+void Writes::OnProposed(const raft::ProposalResult& result, const raft::Core& core) {
   std::vector<Write> proposed = std::exchange(proposed_, {});
   MOKV_CHECK_LE(result.accepted, proposed.size());
   for (size_t i = 0; i < proposed.size(); ++i) {
     if (i < result.accepted) {
-      pending_writes_.Add({result.first.index + i, result.first.term}, std::move(proposed[i]));
+      entries_.Add({result.first.index + i, result.first.term}, std::move(proposed[i]));
     } else if (result.refusal == raft::Refusal::kTooMuchUncommitted) {
-      NotDone(proposed[i],
-              ResourceExhausted("{} bytes of writes wait for a quorum already; nothing was written",
-                                core_->uncommitted_bytes()));
+      NotDone(proposed[i], ResourceExhausted("{} bytes of writes wait for a quorum already",
+                                             core.uncommitted_bytes()));
     } else {
       WaitAgain(std::move(proposed[i]));
     }
@@ -103,26 +142,22 @@ void Replica::OnProposed(const raft::ProposalResult& result) {
 }
 
 // Who is answered may come back with the next write: nobody is while the list is being walked.
-std::vector<Write> Replica::TakeWaiting(absl::FunctionRef<bool(const Write&)> which) {
-  const auto taken = std::stable_partition(waiting_writes_.begin(), waiting_writes_.end(),
+std::vector<Write> Writes::TakeWaiting(absl::FunctionRef<bool(const Write&)> which) {
+  const auto taken = std::stable_partition(waiting_.begin(), waiting_.end(),
                                            [&](const Write& write) { return !which(write); });
-  std::vector<Write> out(std::make_move_iterator(taken),
-                         std::make_move_iterator(waiting_writes_.end()));
-  waiting_writes_.erase(taken, waiting_writes_.end());
+  std::vector<Write> out(std::make_move_iterator(taken), std::make_move_iterator(waiting_.end()));
+  waiting_.erase(taken, waiting_.end());
   return out;
 }
 
-void Replica::RefuseWaitingOfPeers() {
-  for (Write& write : TakeWaiting([](const Write& waiting) { return waiting.from_peer; })) {
-    NotDone(write, Unavailable("this node does not lead; nothing was written"));
-  }
-}
-
-void Replica::ForwardWaiting(raft::NodeId leader) {
-  std::vector<Write> waiting = std::exchange(waiting_writes_, {});
+void Writes::Forward(raft::NodeId leader, Peers& peers, NextId next_id) {
+  std::vector<Write> waiting = std::exchange(waiting_, {});
+  const auto moved = [&](size_t i) {
+    return std::make_move_iterator(waiting.begin() + static_cast<ptrdiff_t>(i));
+  };
   size_t next = 0;
   while (next < waiting.size()) {
-    Forward forward{.id = ForwardId(++last_id_)};
+    replica::Forward forward{.id = ForwardId(next_id())};
     ForwardedWrites& forwarded = std::get<ForwardedWrites>(forward.body);
     const MonotonicTime now = clock_.Now();
     uint64_t bytes = 0;
@@ -134,141 +169,120 @@ void Replica::ForwardWaiting(raft::NodeId leader) {
       forwarded.writes.push_back({write.command, write.subject});
       forward.wait = std::max(forward.wait, write.give_up_at - now);
     }
-    const ConnectionId connection = peers_->SendForward(leader, forward);
+    const ConnectionId connection = peers.SendForward(leader, forward);
     if (connection == ConnectionId()) break;  // Certainly not sent.
-    counters_.forwarded += end - next;
-    writes_at_leader_.Add(forward.id, leader, connection,
-                          {std::make_move_iterator(waiting.begin() + static_cast<ptrdiff_t>(next)),
-                           std::make_move_iterator(waiting.begin() + static_cast<ptrdiff_t>(end))});
+    forwarded_ += end - next;
+    at_leader_.Add(forward.id, leader, connection, {moved(next), moved(end)});
     next = end;
   }
   if (next == waiting.size()) return;
-  writes_blocked_ = true;
-  waiting_writes_.insert(waiting_writes_.begin(),
-                         std::make_move_iterator(waiting.begin() + static_cast<ptrdiff_t>(next)),
-                         std::make_move_iterator(waiting.end()));
+  blocked_ = true;
+  waiting_.insert(waiting_.begin(), moved(next), moved(waiting.size()));
 }
 
-// Another node's clients. Their limits were checked there; this node's own are checked here.
-void Replica::AcceptForwarded(ConnectionId connection, ForwardId id, MonotonicTime give_up_at,
-                              ForwardedWrites forwarded) {
-  const auto owed = std::make_shared<OwedAnswer>(*peers_, connection, id, forwarded.writes.size());
-  counters_.forwarded_here += forwarded.writes.size();
-  for (size_t i = 0; i < forwarded.writes.size(); ++i) {
-    ForwardedWrites::Write& taken = forwarded.writes[i];
-    Write write{.command = std::move(taken.command),
-                .subject = std::move(taken.subject),
-                .give_up_at = give_up_at,
-                .from_peer = true,
-                .done = [owed, i](const WriteResult& result) { owed->Set(i, result); }};
-    const absl::Status status = AdmitForwarded(*write.command);
-    ++proposals_pending_;
-    proposals_bytes_ += write.command->size();
-    if (!status.ok()) {
-      NotDone(write, status);
-    } else {
-      Handle(std::move(write));
-    }
+void Writes::OnApplied(const std::vector<Entry>& entries,
+                       std::span<const machine::Result> results) {
+  MOKV_CHECK_EQ(entries.size(), results.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    std::optional<Write> write =
+        entries_.OnApplied({entries[i].index, entries[i].term}, superseded_);
+    if (!write.has_value()) continue;
+    finished_.push_back(
+        {*std::move(write),
+         {.fate = WriteResult::Fate::kApplied, .applied = results[i], .reason = {}}});
   }
 }
 
-void Replica::AnswerForwarded(WritesAtLeader::Batch batch, std::vector<WriteResult> results) {
+void Writes::AnswerApplied() {
+  applied_ += finished_.size();
+  for (Finished& finished : std::exchange(finished_, {})) Answer(finished.write, finished.result);
+  for (Write& write : std::exchange(superseded_, {})) WaitAgain(std::move(write));
+}
+
+void Writes::OnForwardAnswer(ForwardId id, ConnectionId connection,
+                             std::vector<WriteResult> results, raft::NodeId leader) {
+  WritesAtLeader::Batch batch = at_leader_.OnAnswer(id, connection);
   for (size_t i = 0; i < batch.writes.size(); ++i) {
     if (!batch.writes[i].has_value()) continue;  // Given up in the meantime.
     Write& write = *batch.writes[i];
     if (i >= results.size()) {
-      ++counters_.proposals_unknown;
+      ++unknown_;
       Answer(write, {.fate = WriteResult::Fate::kUnknown,
-                     .reason = Unavailable("the leader's answer is incomplete; outcome unknown")});
+                     .reason = Unavailable("the leader's answer is incomplete")});
       continue;
     }
     const bool moved =
         results[i].fate == WriteResult::Fate::kNotDone && absl::IsUnavailable(results[i].reason);
     if (moved) {
       // Until the leader that it knows of is known here, too, unless it is already.
-      if (batch.leader == core_->leader()) writes_blocked_ = true;
+      if (batch.leader == leader) blocked_ = true;
       WaitAgain(std::move(write));
-      ScheduleTurn();
     } else {
       Answer(write, results[i]);
     }
   }
 }
 
-// Certainly not done so far: it waits for a leader again, unless who waits has no more time.
-void Replica::WaitAgain(Write write) {
-  if (write.from_peer || clock_.Now() >= write.give_up_at) {
-    NotDone(write, Unavailable("leadership has moved; nothing was written"));
-    return;
-  }
-  waiting_writes_.push_back(std::move(write));
+void Writes::OnConnectionClosed(ConnectionId connection) {
+  Unknown(at_leader_.OnClosed(connection), "the connection to the leader broke");
 }
 
-void Replica::NotDone(Write& write, absl::Status reason) {
-  proposals_refused_.fetch_add(1, std::memory_order_relaxed);
+// Certainly not done so far: it waits for a leader again, unless who waits has no more time.
+void Writes::WaitAgain(Write write) {
+  if (write.only_here || clock_.Now() >= write.give_up_at) {
+    NotDone(write, Unavailable("leadership has moved"));
+    return;
+  }
+  Add(std::move(write));
+}
+
+void Writes::Expire(MonotonicTime now, bool leads, std::string_view no_leader) {
+  for (Write& write : TakeWaiting([&](const Write& w) { return w.give_up_at <= now; })) {
+    NotDone(write, Unavailable("{}", no_leader));
+  }
+  // While this node leads, its answer is still the most likely thing to come.
+  if (!leads && entries_.size() > 0) {
+    Unknown(entries_.TakeExpired(now), "no leader has committed the write in time");
+  }
+  if (at_leader_.size() > 0) {
+    Unknown(at_leader_.TakeExpired(now), "the leader has not answered in time");
+  }
+}
+
+void Writes::FailAll(std::string_view why) {
+  for (Write& write : std::exchange(waiting_, {})) NotDone(write, Unavailable("{}", why));
+  Unknown(entries_.TakeAll(), why);
+  Unknown(at_leader_.TakeExpired(MonotonicTime::Max()), why);
+}
+
+void Writes::NotDone(Write& write, absl::Status reason) {
+  refused_.fetch_add(1, std::memory_order_relaxed);
   Answer(write, {.fate = WriteResult::Fate::kNotDone, .reason = std::move(reason)});
 }
 
-void Replica::Unknown(std::vector<Write> writes, std::string_view why) {
-  counters_.proposals_unknown += writes.size();
+void Writes::Unknown(std::vector<Write> writes, std::string_view why) {
+  unknown_ += writes.size();
   for (Write& write : writes) {
-    Answer(write, {.fate = WriteResult::Fate::kUnknown,
-                   .reason = Unavailable("{}; outcome unknown", why)});
+    Answer(write, {.fate = WriteResult::Fate::kUnknown, .reason = Unavailable("{}", why)});
   }
 }
 
-void Replica::Answer(Write& write, const WriteResult& result) {
-  --proposals_pending_;
-  proposals_bytes_ -= write.command->size();
+void Writes::Answer(Write& write, const WriteResult& result) {
+  MOKV_CHECK_GT(pending_.load(), 0u);
+  MOKV_CHECK(result.fate == WriteResult::Fate::kApplied || !result.reason.ok());
+  --pending_;
+  pending_bytes_ -= write.command->size();
   write.done(result);
   TellIfIdle();
 }
 
-void Replica::WhenIdle(Task done) {
-  executors_.replica.Post([this, done = std::move(done)]() mutable {
-    when_idle_ = std::move(done);
-    TellIfIdle();
-  });
+void Writes::WhenIdle(Task done) {
+  when_idle_ = std::move(done);
+  TellIfIdle();
 }
 
-void Replica::TellIfIdle() {
-  if (when_idle_ != nullptr && proposals_pending_ == 0) std::exchange(when_idle_, nullptr)();
-}
-
-void Replica::ExpireWrites(MonotonicTime now) {
-  for (Write& write : TakeWaiting([&](const Write& w) { return w.give_up_at <= now; })) {
-    NotDone(write, !started_ ? Unavailable("the node is starting; nothing was written")
-                             : Unavailable("no leader; nothing was written"));
-  }
-  // While this node leads, its answer is still the most likely thing to come.
-  const bool leads = core_ != nullptr && core_->can_serve();
-  if (!leads && pending_writes_.size() > 0) {
-    Unknown(pending_writes_.TakeExpired(now), "no leader has committed the write in time");
-  }
-  if (writes_at_leader_.size() > 0) {
-    Unknown(writes_at_leader_.TakeExpired(now), "the leader has not answered in time");
-  }
-}
-
-// The node takes no part any more: nobody is left waiting, and nobody is told more than is known.
-void Replica::FailEverything(std::string_view why) {
-  if (std::exchange(failed_, true)) return;
-  failure_ = why;
-  gone_ = true;
-  if (core_ != nullptr) RaiseLease();
-  if (serving_.exchange(false) && callbacks_.on_serving_changed) {
-    callbacks_.on_serving_changed(false);
-  }
-  for (Write& write : std::exchange(waiting_writes_, {})) {
-    NotDone(write, Unavailable("{}; nothing was written", why));
-  }
-  Unknown(pending_writes_.TakeAll(), why);
-  Unknown(writes_at_leader_.TakeExpired(MonotonicTime::Max()), why);
-  for (WaitingRead& read : reads_.TakeAll()) {
-    --reads_waiting_;
-    read.ready(Unavailable("{}", why));
-  }
-  administration_.FailAll();
+void Writes::TellIfIdle() {
+  if (when_idle_ != nullptr && pending_ == 0) std::exchange(when_idle_, nullptr)();
 }
 
 }  // namespace mokv::replica

@@ -5,6 +5,7 @@
 #include "api/cluster.pb.h"
 #include "base/status.h"
 #include "net/address.h"
+#include "service/fate.h"
 #include "service/kv_wire.h"
 #include "telemetry/process_metrics.h"
 
@@ -12,12 +13,6 @@ namespace mokv::service {
 namespace {
 
 constexpr std::string_view kClusterObject = "cluster";
-constexpr std::string_view kUnknown = "outcome unknown";
-
-absl::Status SayIfUnknown(const absl::Status& status, bool fate_unknown) {
-  if (!fate_unknown || MessageOf(status).find(kUnknown) != std::string_view::npos) return status;
-  return absl::Status(status.code(), fmt::format("{}; {}", MessageOf(status), kUnknown));
-}
 
 }  // namespace
 
@@ -49,7 +44,7 @@ absl::Status ClusterService::Authorize(const rpc::Call& call) const {
 }
 
 void ClusterService::Status(rpc::UnaryCall& call) {
-  const replica::Status status = replica_.status();
+  const replica::Report status = replica_.report();
   api::StatusResponse response;
   response.set_id(options_.node_id);
   response.set_instance_id(options_.instance_id);
@@ -132,9 +127,9 @@ void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request)
     give_up_at = call.received() + (call.deadline() - call.received()) / 10 * 9;
   }
   replica_.Request(std::move(request), give_up_at,
-                   [responder = call.Defer("deadline exceeded; outcome unknown")](
-                       const absl::Status& status, bool fate_unknown) mutable {
-                     if (!status.ok()) return responder.Fail(SayIfUnknown(status, fate_unknown));
+                   [responder = call.Defer(kUnknownAtDeadline)](const absl::Status& status,
+                                                                bool fate_unknown) mutable {
+                     if (!status.ok()) return responder.Fail(FailureOfChange(status, fate_unknown));
                      responder.Finish({});
                    });
 }

@@ -5,6 +5,7 @@
 #include "api/kv.pb.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "service/fate.h"
 #include "service/kv_wire.h"
 #include "service/list_source.h"
 
@@ -13,8 +14,6 @@ namespace {
 
 using replica::ReadRequirement;
 using replica::WriteResult;
-
-constexpr std::string_view kWriteDeadline = "deadline exceeded; outcome unknown";
 
 // One message of each type a thread, so that strings keep their memory from call to call.
 template <typename Message>
@@ -49,17 +48,6 @@ template <typename Request>
 std::optional<Revision> ExpectedOf(const Request& request) {
   if (!request.has_expected_revision()) return std::nullopt;
   return Revision(request.expected_revision());
-}
-
-// What the client hears of a write that was not applied.
-absl::Status StatusOf(const WriteResult& result) {
-  MOKV_CHECK(result.fate != WriteResult::Fate::kApplied);
-  if (result.fate == WriteResult::Fate::kNotDone) return result.reason;
-  if (MessageOf(result.reason).find("outcome unknown") != std::string_view::npos) {
-    return result.reason;
-  }
-  return absl::Status(result.reason.code(),
-                      fmt::format("{}; outcome unknown", MessageOf(result.reason)));
 }
 
 // Sessions come with api.Session; until then none is open, and a write in one is not applied.
@@ -166,8 +154,8 @@ void KvService::Set(rpc::UnaryCall& call) {
        .subject = std::string(call.subject()),
        .give_up_at = GiveUpAt(call)},
       [key = std::move(key), expected,
-       responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
-        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
+       responder = call.Defer(kUnknownAtDeadline)](const WriteResult& result) mutable {
+        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
         if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
         }
@@ -191,8 +179,8 @@ void KvService::Delete(rpc::UnaryCall& call) {
        .subject = std::string(call.subject()),
        .give_up_at = GiveUpAt(call)},
       [key = request.key(), expected = ExpectedOf(request).value_or(Revision(0)),
-       responder = call.Defer(kWriteDeadline)](const WriteResult& result) mutable {
-        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(StatusOf(result));
+       responder = call.Defer(kUnknownAtDeadline)](const WriteResult& result) mutable {
+        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
         if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
         }

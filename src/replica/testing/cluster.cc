@@ -234,8 +234,8 @@ void ReplicaCluster::Form() {
 std::string ReplicaCluster::Leader() {
   for (const auto& [name, place] : places_) {
     if (place.life == nullptr) continue;
-    const Status status = place.life->replica->status();
-    if (status.role == raft::Role::kLeader && status.serving) return name;
+    const Report report = place.life->replica->report();
+    if (report.role == raft::Role::kLeader && report.serving) return name;
   }
   return {};
 }

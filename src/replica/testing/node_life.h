@@ -14,6 +14,7 @@
 #include "base/testing/crash_file_system.h"
 #include "base/testing/fake_clock.h"
 #include "base/testing/manual_executor.h"
+#include "replica/open_log.h"
 #include "replica/replica.h"
 
 namespace mokv::replica::testing {
@@ -56,7 +57,7 @@ class NodeLife {
     Replica::Callbacks callbacks;
     callbacks.on_serving_changed = [this](bool now) { serving = now; };
     callbacks.on_leader_changed = [this](const std::string& leader, Term) {
-      EXPECT_EQ(replica->status().leader, leader) << "told before it is shown";
+      EXPECT_EQ(replica->report().leader, leader) << "told before it is shown";
     };
     callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
     callbacks.set_alarm = [this](MonotonicTime at) { alarm = at; };
@@ -64,8 +65,8 @@ class NodeLife {
                              .instance_id = life.instance_id,
                              .rpc_address = life.name + ":8400",
                              .cluster_id = life.cluster_id,
-                             .proposals_pending_max = life.proposals_pending_max,
-                             .memory_bytes_max = life.memory_bytes_max};
+                             .writes = {.pending_max = life.proposals_pending_max,
+                                        .memory_bytes_max = life.memory_bytes_max}};
     options.raft.election_timeout = life.election_timeout;
     options.raft.heartbeat_interval = life.heartbeat_interval;
     options.raft.persist_stall_max = life.persist_stall_max;
@@ -73,18 +74,11 @@ class NodeLife {
     options.raft.apply_entries_max = life.apply_entries_max;
     replica = std::make_unique<Replica>(Replica::Executors{replica_thread, background}, this->clock,
                                         random, machine, options, std::move(callbacks));
-    wal::Log::Callbacks log_callbacks;
-    log_callbacks.on_durable = [this](const wal::Durable& durable) {
-      replica->OnDurable(durable.ticket);
-    };
-    log_callbacks.on_failure = [this](absl::Status reason) { replica->OnLogFailure(reason); };
     wal::Options log_options;
     log_options.directory = "log";
     log_options.segment_bytes = life.segment_bytes;
-    auto opened = wal::Log::Open(
-        files, this->clock, log_thread, log_thread, log_options, std::move(log_callbacks),
-        [this](const wal::EntryView& entry) { return replica->recovery().OnEntry(entry); },
-        [this](Index index) { return replica->recovery().OnCommitted(index); });
+    auto opened = OpenLog(*replica, std::move(log_options),
+                          {files, this->clock, log_thread, log_thread, /*on_sync=*/nullptr});
     EXPECT_TRUE(opened.ok()) << opened.status();
     started = opened.status();
     if (!started.ok()) return;

@@ -1,4 +1,4 @@
-// Recovery: from what a start finds in the log to a state machine that has applied all that is
+// Replay: from what a start finds in the log to a state machine that has applied all that is
 // known to be committed, and the core's picture of the log. Entries behind that may still be
 // replaced; they stay in memory until Raft has decided.
 //
@@ -15,9 +15,9 @@
 
 namespace mokv::replica {
 
-class Recovery {
+class Replay {
  public:
-  explicit Recovery(machine::Machine& machine) : machine_(machine) {}
+  explicit Replay(machine::Machine& machine) : machine_(machine) {}
 
   // The log's callbacks of the same names. DATA_LOSS for an entry that this version does not know,
   // or a first one that is not a configuration.

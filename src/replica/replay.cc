@@ -1,4 +1,4 @@
-#include "replica/recovery.h"
+#include "replica/replay.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,7 +9,7 @@
 
 namespace mokv::replica {
 
-absl::Status Recovery::OnEntry(const wal::EntryView& view) {
+absl::Status Replay::OnEntry(const wal::EntryView& view) {
   if (view.index <= applied_) {
     return DataLoss("log entry {} replaces one that was known to be committed", view.index);
   }
@@ -19,7 +19,7 @@ absl::Status Recovery::OnEntry(const wal::EntryView& view) {
   return log_.Recover(entry);
 }
 
-absl::Status Recovery::OnCommitted(Index index) {
+absl::Status Replay::OnCommitted(Index index) {
   std::vector<machine::Result> results;  // Of interest to nobody any more.
   while (applied_ < index) {
     const Index through = std::min(index, Index(applied_.value() + kPublishedAtOnce));
@@ -36,7 +36,7 @@ absl::Status Recovery::OnCommitted(Index index) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<raft::Recovered> Recovery::Finish(const HardState& hard_state, Index last_index) {
+absl::StatusOr<raft::Recovered> Replay::Finish(const HardState& hard_state, Index last_index) {
   // A truncation at the very end was not told by an entry.
   if (last_index < log_.last().index) log_.TruncateFrom(last_index.next());
   if (log_.last().index != last_index) {

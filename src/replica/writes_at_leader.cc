@@ -1,4 +1,4 @@
-#include "replica/forwarded.h"
+#include "replica/writes_at_leader.h"
 
 #include <utility>
 

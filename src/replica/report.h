@@ -1,4 +1,5 @@
-// What a replica tells of itself: for metrics, health and operators. Plain values.
+// What a replica tells of itself and of its cluster: for metrics, health, clients and operators.
+// Plain values.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,9 @@ struct Counters {
   uint64_t messages_misaddressed = 0;
 };
 
-// A picture of one moment, a few milliseconds old.
-struct Status {
+// A picture of one moment. What a leader knows of others, and the counters, are as old as the
+// replica's last tick.
+struct Report {
   raft::Role role = raft::Role::kFollower;
   bool is_learner = false;
   bool is_member = false;
@@ -66,7 +68,24 @@ struct Status {
   Counters counters;
 };
 
+struct ClusterMember {
+  std::string name;
+  std::string instance_id;
+  std::string rpc_address;
+  bool is_voter = false;  // Since a change that is committed, or not over yet.
+  bool is_leader = false;
+  // Of this node, and, on the leader, what it knows of the others; 0: not known here.
+  Index applied_index;
+};
+
+struct ClusterView {
+  std::string cluster_id;  // Empty: this node is part of none yet.
+  Term term;
+  std::string leader;  // Empty: none is known.
+  std::vector<ClusterMember> members;
+};
+
 // "leader", "follower", "candidate", "learner", or "none" for a node that is no member.
-std::string_view RoleText(const Status& status);
+std::string_view RoleText(const Report& report);
 
 }  // namespace mokv::replica

@@ -1,0 +1,33 @@
+// OpenLog: opens the log of a replica. What the log finds goes to the replica's replay; what becomes
+// durable later, and the log's failure, go to its inbox.
+//
+// Threads: on the replica thread, before Replica::Start.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/file.h"
+#include "replica/replica.h"
+#include "wal/log.h"
+
+namespace mokv::replica {
+
+struct LogEnvironment {
+  FileSystem& files;
+  const Clock& clock;
+  Executor& log_thread;
+  Executor& space_thread;
+  // Time that one fdatasync took; may be null.
+  absl::AnyInvocable<void(Duration)> on_sync;
+};
+
+// Errors as wal::Log::Open. The replica must outlive the log's executors.
+absl::StatusOr<std::unique_ptr<wal::Log>> OpenLog(Replica& replica, wal::Options options,
+                                                  LogEnvironment environment);
+
+}  // namespace mokv::replica
