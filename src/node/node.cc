@@ -29,6 +29,7 @@
 #include "service/cluster_service.h"
 #include "service/health_service.h"
 #include "service/kv_service.h"
+#include "service/replica_doors.h"
 #include "store/epochs.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
@@ -156,6 +157,8 @@ class Node::Impl {
   bool running_ = false;        // The start was complete.
   std::atomic<bool> meets_another_cluster_{false};
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<service::ReplicaReadDoor> reads_;
+  std::unique_ptr<service::ReplicaWriteDoor> writes_;
   std::unique_ptr<service::KvService> kv_;
   std::unique_ptr<service::ClusterService> cluster_;
   std::unique_ptr<net::Listener> listener_;
@@ -350,10 +353,13 @@ absl::Status Node::Impl::MakeServer() {
       std::max(kMessageBytesMin, config_.max_value_bytes + kMessageBytesBeyondValue);
   server_ = std::make_unique<rpc::Server>(io_, options, &call_log_);
   const bool object_is_any = config_.acl_object == AclObject::kAny;
+  reads_ = std::make_unique<service::ReplicaReadDoor>(io_, clock_, machine_, *replica_);
+  writes_ = std::make_unique<service::ReplicaWriteDoor>(*replica_);
   kv_ = std::make_unique<service::KvService>(
-      io_, machine_, *replica_, authorizer_,
+      *reads_, *writes_, authorizer_,
       service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
-                                  .object_is_any = object_is_any});
+                                  .object_is_any = object_is_any,
+                                  .cluster = [this] { return replica_->View(); }});
   cluster_ = std::make_unique<service::ClusterService>(
       machine_, *replica_, authorizer_,
       service::ClusterService::Options{.node_id = config_.node_name,

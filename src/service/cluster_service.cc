@@ -7,6 +7,7 @@
 #include "net/address.h"
 #include "service/fate.h"
 #include "service/kv_wire.h"
+#include "service/patience.h"
 #include "telemetry/process_metrics.h"
 
 namespace mokv::service {
@@ -122,11 +123,7 @@ void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
 
 void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {
   request.subject = std::string(call.subject());
-  MonotonicTime give_up_at = call.received() + kWaitMax;
-  if (call.deadline() != MonotonicTime::Max()) {
-    give_up_at = call.received() + (call.deadline() - call.received()) / 10 * 9;
-  }
-  replica_.Request(std::move(request), give_up_at,
+  replica_.Request(std::move(request), GiveUpAt(call, kWaitMax),
                    [responder = call.Defer(kUnknownAtDeadline)](const absl::Status& status,
                                                                 bool fate_unknown) mutable {
                      if (!status.ok()) return responder.Fail(FailureOfChange(status, fate_unknown));

@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "api/kv.pb.h"
-#include "base/check.h"
 #include "base/status.h"
 #include "service/fate.h"
 #include "service/kv_wire.h"
 #include "service/list_source.h"
+#include "service/patience.h"
 
 namespace mokv::service {
 namespace {
@@ -26,11 +26,6 @@ template <typename Request>
 ReadRequirement RequirementOf(const Request& request) {
   return {.linearizable = request.consistency() != api::STALE,
           .min_revision = Revision(request.min_revision())};
-}
-
-// Whether a read that must wait is answered on its own I/O thread.
-bool ComesBack(const ReadRequirement& requirement) {
-  return requirement.linearizable && requirement.min_revision == Revision(0);
 }
 
 absl::Status NoValue(std::string_view key) {
@@ -59,20 +54,12 @@ absl::Status CheckSession(const Request& request) {
 
 }  // namespace
 
-KvService::KvService(net::IoPool& pool, machine::Machine& machine, replica::Replica& replica,
+KvService::KvService(ReadDoor& reads, WriteDoor& writes,
                      std::shared_ptr<const auth::Authorizer> authorizer, Options options)
-    : machine_(machine),
-      replica_(replica),
+    : reads_(reads),
+      writes_(writes),
       authorizer_(std::move(authorizer)),
-      options_(std::move(options)) {
-  for (size_t i = 0; i < pool.size(); ++i) {
-    reads_.push_back(std::make_unique<ReadQueue>(pool.thread(i), SystemClock(), replica_));
-    readers_.push_back(std::make_unique<store::Reader>(machine_.store()));
-    pool.thread(i).AtTurnEnd([reader = readers_.back().get()] { reader->Leave(); });
-  }
-}
-
-KvService::~KvService() = default;
+      options_(std::move(options)) {}
 
 void KvService::Register(rpc::Server& server) {
   server.AddUnary("/api.KV/Get", [this](rpc::UnaryCall& call) { Get(call); });
@@ -87,12 +74,6 @@ absl::Status KvService::Authorize(const rpc::Call& call, std::string_view key,
   return authorizer_->Check(call.subject(), options_.object_is_any ? "*" : key, action);
 }
 
-MonotonicTime KvService::GiveUpAt(const rpc::Call& call) const {
-  const MonotonicTime longest = call.received() + kWaitMax;
-  if (call.deadline() == MonotonicTime::Max()) return longest;
-  return std::min(longest, call.received() + (call.deadline() - call.received()) / 10 * 9);
-}
-
 void KvService::Get(rpc::UnaryCall& call) {
   api::GetRequest& request = Reused<api::GetRequest>();
   absl::Status status = ParseRequest(call.request(), request);
@@ -101,35 +82,23 @@ void KvService::Get(rpc::UnaryCall& call) {
   if (!status.ok()) return call.Fail(std::move(status));
 
   const ReadRequirement requirement = RequirementOf(request);
-  if (replica_.CanReadNow(requirement)) [[likely]] {
-    const store::Item* item = readers_[call.io_thread()]->Find(request.key());
+  if (store::Reader* reader = reads_.Now(requirement, call.io_thread())) [[likely]] {
+    const store::Item* item = reader->Find(request.key());
     if (item == nullptr) return call.Fail(NoValue(request.key()));
     AppendGetResponse(item->fields(), call.response());
     call.Finish();
     return;
   }
-  store::Reader* reader = ComesBack(requirement) ? readers_[call.io_thread()].get() : nullptr;
-  WhenReadable(call, requirement,
-               [this, reader, key = request.key(),
-                responder = call.Defer()](const absl::Status& ready) mutable {
-                 if (!ready.ok()) return responder.Fail(ready);
-                 const auto view = reader == nullptr ? machine_.TakeView() : nullptr;
-                 const store::Item* item = reader == nullptr ? view->Find(key) : reader->Find(key);
-                 if (item == nullptr) return responder.Fail(NoValue(key));
-                 std::string response;
-                 AppendGetResponse(item->fields(), response);
-                 responder.Finish(std::move(response));
-               });
-}
-
-// Reads that wait for a revision are rare and may wait long, so they wait one by one.
-void KvService::WhenReadable(const rpc::Call& call, const ReadRequirement& requirement,
-                             replica::ReadReady ready) {
-  if (ComesBack(requirement)) {
-    reads_[call.io_thread()]->Add(GiveUpAt(call), std::move(ready));
-  } else {
-    replica_.WaitForRead(requirement, GiveUpAt(call), std::move(ready));
-  }
+  reads_.Wait(requirement, GiveUpAt(call, kWaitMax), call.io_thread(),
+              [key = request.key(), responder = call.Defer()](const absl::Status& ready,
+                                                              store::Reader& reader) mutable {
+                if (!ready.ok()) return responder.Fail(ready);
+                const store::Item* item = reader.Find(key);
+                if (item == nullptr) return responder.Fail(NoValue(key));
+                std::string response;
+                AppendGetResponse(item->fields(), response);
+                responder.Finish(std::move(response));
+              });
 }
 
 void KvService::Set(rpc::UnaryCall& call) {
@@ -143,26 +112,12 @@ void KvService::Set(rpc::UnaryCall& call) {
                              request.value().size(), options_.value_bytes_max);
   }
   if (!status.ok()) return call.Fail(std::move(status));
-
-  store::Set command{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
-                     ExpectedOf(request)};
-  // Only a failed condition needs the key again.
-  std::string key = command.expected_revision.has_value() ? command.key : std::string();
-  const Revision expected = command.expected_revision.value_or(Revision(0));
-  replica_.Propose(
-      {.command = std::move(command),
-       .subject = std::string(call.subject()),
-       .give_up_at = GiveUpAt(call)},
-      [key = std::move(key), expected,
-       responder = call.Defer(kUnknownAtDeadline)](const WriteResult& result) mutable {
-        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
-        if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
-          return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
-        }
-        std::string response;
-        AppendSetResponse(result.applied.revision, response);
-        responder.Finish(std::move(response));
-      });
+  Write(call,
+        store::Set{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
+                   ExpectedOf(request)},
+        [](const machine::Result& result, std::string& response) {
+          AppendSetResponse(result.revision, response);
+        });
 }
 
 void KvService::Delete(rpc::UnaryCall& call) {
@@ -172,20 +127,26 @@ void KvService::Delete(rpc::UnaryCall& call) {
   if (status.ok()) status = CheckKey(request.key());
   if (status.ok()) status = CheckSession(request);
   if (!status.ok()) return call.Fail(std::move(status));
+  Write(call, store::Delete{request.key(), ExpectedOf(request)},
+        [](const machine::Result& result, std::string& response) {
+          AppendDeleteResponse(result.revision, result.deleted, response);
+        });
+}
 
-  store::Delete command{request.key(), ExpectedOf(request)};
-  replica_.Propose(
-      {.command = std::move(command),
-       .subject = std::string(call.subject()),
-       .give_up_at = GiveUpAt(call)},
-      [key = request.key(), expected = ExpectedOf(request).value_or(Revision(0)),
+void KvService::Write(rpc::UnaryCall& call, store::Operation operation, Append append) {
+  const std::optional<Revision> expected = store::ExpectedOf(operation);
+  // Only a failed condition needs the key again.
+  std::string key = expected.has_value() ? store::KeyOf(operation) : std::string();
+  writes_.Write(
+      std::move(operation), std::string(call.subject()), GiveUpAt(call, kWaitMax),
+      [key = std::move(key), expected = expected.value_or(Revision(0)), append,
        responder = call.Defer(kUnknownAtDeadline)](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
         if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
         }
         std::string response;
-        AppendDeleteResponse(result.applied.revision, result.applied.deleted, response);
+        append(result.applied, response);
         responder.Finish(std::move(response));
       });
 }
@@ -208,23 +169,23 @@ void KvService::List(rpc::ServerStreamCall& call) {
     query.subject = call.subject();
   }
   const ReadRequirement requirement = RequirementOf(request);
-  if (replica_.CanReadNow(requirement)) {
-    call.Start(std::make_unique<ListSource>(machine_.TakeView(), std::move(query), call.waker()));
+  if (reads_.Now(requirement, call.io_thread()) != nullptr) {
+    call.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), call.waker()));
     return;
   }
-  WhenReadable(
-      call, requirement,
-      [this, query = std::move(query), waker = call.waker(),
-       responder = call.Defer()](const absl::Status& ready) mutable {
+  reads_.Wait(
+      requirement, GiveUpAt(call, kWaitMax), call.io_thread(),
+      [this, query = std::move(query), waker = call.waker(), responder = call.Defer()](
+          const absl::Status& ready, store::Reader&) mutable {
         if (!ready.ok()) return responder.Fail(ready);
-        responder.Start(std::make_unique<ListSource>(machine_.TakeView(), std::move(query), waker));
+        responder.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), waker));
       });
 }
 
 void KvService::GetServers(rpc::UnaryCall& call) {
   // Needs only the certificate; the request is google.protobuf.Empty, whose content is ignored.
   api::GetServersResponse response;
-  for (const replica::ClusterMember& member : replica_.View().members) {
+  for (const replica::ClusterMember& member : options_.cluster().members) {
     api::Server& server = *response.add_servers();
     server.set_id(member.name);
     server.set_rpc_addr(member.rpc_address);

@@ -33,4 +33,8 @@ inline const std::string& KeyOf(const Operation& operation) {
   return std::visit([](const auto& known) -> const std::string& { return known.key; }, operation);
 }
 
+inline std::optional<Revision> ExpectedOf(const Operation& operation) {
+  return std::visit([](const auto& known) { return known.expected_revision; }, operation);
+}
+
 }  // namespace mokv::store

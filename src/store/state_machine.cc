@@ -18,10 +18,6 @@ const Item* Alive(const Item* newest) {
   return newest == nullptr || ItemAccess::IsTombstone(*newest) ? nullptr : newest;
 }
 
-std::optional<Revision> ExpectedOf(const Operation& operation) {
-  return std::visit([](const auto& known) { return known.expected_revision; }, operation);
-}
-
 }  // namespace
 
 StateMachine::~StateMachine() {
