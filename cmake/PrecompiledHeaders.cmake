@@ -1,0 +1,41 @@
+# Two precompiled headers, one for the product and one for its tests: what most files include. They
+# are built once a tree; a file that uses one compiles in about half the time.
+#
+# Off where ccache is found, which keeps objects from build to build but none of a file that includes
+# a precompiled header. So a developer's builds are without, and find an include that is missing.
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(pch_default OFF)
+else()
+  set(pch_default ON)
+endif()
+option(MOKV_PCH "Use precompiled headers" ${pch_default})
+
+if(MOKV_PCH)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # GCC 12 warns falsely about code of libstdc++ that comes from one.
+    target_compile_options(mokv_options INTERFACE -Wno-stringop-overflow -Wno-array-bounds)
+  endif()
+  file(WRITE ${CMAKE_BINARY_DIR}/pch/empty.cc "")
+  set(pch_headers
+      <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <deque> <functional> <map> <memory>
+      <optional> <set> <string> <string_view> <utility> <variant> <vector>
+      <absl/functional/any_invocable.h> <absl/status/status.h> <absl/status/statusor.h>
+      <fmt/format.h>)
+  add_library(mokv_pch OBJECT ${CMAKE_BINARY_DIR}/pch/empty.cc)
+  target_link_libraries(mokv_pch PRIVATE mokv_options fmt::fmt)
+  target_precompile_headers(mokv_pch PRIVATE ${pch_headers})
+  if(MOKV_BUILD_TESTS AND NOT MOKV_FUZZ)
+    add_library(mokv_test_pch OBJECT ${CMAKE_BINARY_DIR}/pch/empty.cc)
+    target_link_libraries(mokv_test_pch PRIVATE mokv_options fmt::fmt GTest::gtest GTest::gmock rapidcheck)
+    target_precompile_headers(mokv_test_pch PRIVATE ${pch_headers} <gmock/gmock.h> <gtest/gtest.h>
+                              <rapidcheck.h>)
+  endif()
+endif()
+
+# The target compiles with the precompiled header `pch`, mokv_pch or mokv_test_pch.
+function(mokv_use_pch target pch)
+  if(MOKV_PCH)
+    target_precompile_headers(${target} REUSE_FROM ${pch})
+  endif()
+endfunction()
