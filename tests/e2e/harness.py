@@ -12,11 +12,9 @@ import http.client
 import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -73,8 +71,10 @@ def _compile_api():
 
 
 _compile_api()
+sys.path.insert(0, str(ROOT / "tests"))
 from api import health_pb2, kv_pb2  # noqa: E402
 from google.protobuf import empty_pb2  # noqa: E402
+from ports import free_port  # noqa: E402
 
 
 def _raw(message):
@@ -182,7 +182,6 @@ def certificates():
 
 # ---- Nodes.
 
-_ports_given = set()
 _processes = []  # All that were started, so that a test that breaks leaves nothing behind.
 
 
@@ -195,24 +194,6 @@ def _end_processes():
 
 atexit.register(_end_processes)  # Runs before the scratch directory goes.
 
-
-
-def free_port():
-    # Below the ephemeral range: a client that dials a port of a killed node again and again could
-    # otherwise be given that very port as its own and be connected with itself.
-    for _ in range(1000):
-        port = random.randint(10000, 32000)
-        if port in _ports_given:
-            continue
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            try:
-                stream.bind(("127.0.0.1", port))
-                datagram.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _ports_given.add(port)
-        return port
-    raise AssertionError("no free port between 10000 and 32000")
 
 
 class Node:

@@ -8,16 +8,18 @@ import atexit
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from ports import free_port  # noqa: E402
+
 SERF = os.environ.get("SERF_BIN", "serf")
 PEER = os.environ.get("SERF_PEER_BIN", str(ROOT / "build" / "bin" / "serf_peer"))
 WAIT_SECONDS_MAX = 40  # Suspicion takes 4 to 24 s with LAN timing.
@@ -59,22 +61,6 @@ def wait_for(condition, what, seconds=WAIT_SECONDS_MAX):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s for: {what}")
         time.sleep(0.05)
-
-
-def free_port():
-    """A port that is free for TCP and UDP, below the ephemeral range."""
-    for _ in range(1000):
-        port = random.randint(10000, 32000)
-        try:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(
-                socket.AF_INET, socket.SOCK_DGRAM
-            ) as udp:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-            return port
-        except OSError:
-            continue
-    raise AssertionError("no free port")
 
 
 class Process:
