@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Checks who includes whom: every folder of src/ may use only the folders of its row.
+"""Checks who includes whom: every folder of src/ may use only the folders of its row, and a file of
+a folder that has floors only what stands on lower floors.
 
 usage: include_check.py ROOT          check ROOT/src; exit 1 and one line for each wrong include
        include_check.py --self-test   show that each kind of wrong include is found
 
 The rows are the design's (docs/architecture.md). To let a folder use another one, change its row
-here, and say why in the same commit.
+here, and say why in the same commit. FLOORS are the order within a folder.
 """
 
 import pathlib
@@ -46,6 +47,24 @@ IMPURE = re.compile(
 # A folder that decides everywhere but in this part of it, which may see what its row allows.
 SHELLS = {"serf": "shell"}
 
+# Folders that are built in floors, from the bottom up, each with a word for what is on it. A file
+# (x.h and x.cc are one) may include only of lower floors: so the files of one floor do not know each
+# other, and no circle can come. What the floors are for stands in the folder's README.md.
+FLOORS = {
+    "rpc": [
+        ("rules", {"flood_guard", "grpc_wire", "http2_header", "keepalive", "opened_streams"}),
+        ("words", {"client_call", "message_source", "method", "server_options", "server_telemetry"}),
+        ("answers", {"completion"}),
+        ("parts", {"client_connection", "deadlines", "responder", "server_shared"}),
+        ("requests", {"channel", "server_request"}),
+        ("calls", {"server_call"}),
+        ("handlers", {"call"}),
+        ("connections", {"server_connection"}),
+        ("threads", {"server_thread"}),
+        ("server", {"server"}),
+    ],
+}
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 PROTO_IMPORT = re.compile(r'^\s*import\s+(?:public\s+)?"([^"]+)"')
 SOURCES = {".h", ".cc", ".proto"}
@@ -65,6 +84,28 @@ def is_test_file(path):
 def is_pure(path):
     folder = path.parts[0]
     return folder in PURE or (folder in SHELLS and SHELLS[folder] not in path.parts)
+
+
+def floor_of(path):
+    """The number of a file's floor, from 1 at the bottom; 0 when it has none."""
+    for number, (_, stems) in enumerate(FLOORS[path.parts[0]], start=1):
+        if path.stem in stems:
+            return number
+    return 0
+
+
+def trouble_with_floors(path, target):
+    """What is wrong with an include within one folder, or None."""
+    if path.parts[0] not in FLOORS or is_test_file(path) or path.stem == target.stem:
+        return None
+    mine, its = floor_of(path), floor_of(target)
+    if 0 in (mine, its):
+        homeless = target if its == 0 else path
+        return f"src/{homeless} has no floor in include_check.py"
+    if its < mine:
+        return None
+    names = [name for name, _ in FLOORS[path.parts[0]]]
+    return f'of floor "{names[mine - 1]}" may not include "{target}", of "{names[its - 1]}"'
 
 
 def trouble_with(path, ours, system):
@@ -90,7 +131,9 @@ def trouble_with(path, ours, system):
     into_shell = target.parts[0] == folder and not is_pure(target)
     if decides and folder in SHELLS and (target.parts[0] == "net" or into_shell):
         return f'{folder} decides only outside {SHELLS[folder]}/: no "{ours}"'
-    if folder in ROOTS or target.parts[0] == folder or target.parts[0] in ALLOWED[folder]:
+    if target.parts[0] == folder:
+        return trouble_with_floors(path, target)
+    if folder in ROOTS or target.parts[0] in ALLOWED[folder]:
         return None
     row = ", ".join(sorted(ALLOWED[folder])) or "nothing of ours"
     return f'{folder} may not include "{ours}" (only {row})'
@@ -117,6 +160,17 @@ def check(source_root):
             if trouble is not None:
                 problems.append(f"src/{path}:{number}: {trouble}")
     return problems, len(files)
+
+
+def stale_floors(source_root):
+    """Names on floors that no file has: a file that came under such a name would be let in."""
+    problems = []
+    for folder, floors in FLOORS.items():
+        files = {path.stem for path in (source_root / folder).glob("*")}
+        for name, stems in floors:
+            for stem in sorted(stems - files):
+                problems.append(f"src/{folder}: no file {stem}, which is on floor {name}")
+    return problems
 
 
 def self_test():
@@ -160,6 +214,15 @@ def self_test():
         ("auth/a_test.cc", '#include "wal/log_harness.h"', False),
         ("auth/a_test.cc", '#include "wal/log.h"', True),
         ("strange/a.cc", "#include <vector>", True),
+        ("rpc/server_call.h", '#include "rpc/completion.h"', False),
+        ("rpc/server_call.cc", '#include "rpc/server_call.h"', False),
+        ("rpc/server_call.cc", '#include "rpc/server_connection.h"', True),
+        ("rpc/keepalive.h", '#include "rpc/flood_guard.h"', True),
+        ("rpc/client_connection.h", '#include "rpc/channel.h"', True),
+        ("rpc/server_call.h", '#include "rpc/nobody_knows.h"', True),
+        ("rpc/nobody_knows.h", '#include "rpc/completion.h"', True),
+        ("rpc/keepalive_test.cc", '#include "rpc/server.h"', False),
+        ("service/a.cc", '#include "rpc/keepalive.h"', False),
     ]
     failures = 0
     for name, line, is_wrong in cases:
@@ -181,7 +244,9 @@ def main(arguments):
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
-    problems, file_count = check(pathlib.Path(arguments[0]) / "src")
+    source_root = pathlib.Path(arguments[0]) / "src"
+    problems, file_count = check(source_root)
+    problems += stale_floors(source_root)
     for problem in problems:
         print(problem)
     print(f"{file_count} files, {len(problems)} wrong includes")

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "net/connector.h"
+#include "rpc/client_call.h"
 #include "rpc/client_connection.h"
 #include "rpc/grpc_wire.h"
 

@@ -12,34 +12,21 @@
 //          ones are RESOURCE_EXHAUSTED.
 #pragma once
 
-#include <absl/functional/any_invocable.h>
-#include <absl/status/status.h>
-
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "base/clock.h"
-#include "net/address.h"
 #include "net/io_pool.h"
-#include "net/tls.h"
+#include "rpc/client_call.h"
 
 namespace mokv::rpc {
 
 class Channel {
  public:
-  struct Options {
-    net::HostPort target;
-    std::shared_ptr<const net::TlsContext> tls;  // Null: clear text.
-    Duration connect_timeout = std::chrono::seconds(5);
-    uint64_t message_bytes_max = uint64_t{64} << 20;
-    size_t calls_waiting_max = 10'000;
-  };
-
-  // The response is only valid during the call, and empty unless the status is OK.
-  using UnaryDone = absl::AnyInvocable<void(const absl::Status& status, std::string_view response)>;
-  using OnMessage = absl::AnyInvocable<void(std::string_view message)>;
-  using StreamDone = absl::AnyInvocable<void(const absl::Status& status)>;
+  using Options = ChannelOptions;
+  using UnaryDone = rpc::UnaryDone;
+  using OnMessage = rpc::OnMessage;
+  using StreamDone = rpc::StreamDone;
 
   Channel(net::IoThread& thread, Options options);
   ~Channel();

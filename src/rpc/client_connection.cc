@@ -40,17 +40,6 @@ class ClientCalls {
   absl::btree_map<int32_t, std::unique_ptr<ClientCall>> by_stream;
 };
 
-void ClientCall::Finish(const absl::Status& status) {
-  if (finished) return;
-  finished = true;
-  timer.reset();
-  if (unary_done) {
-    unary_done(status, status.ok() ? std::string_view(message) : std::string_view());
-  } else {
-    stream_done(status);
-  }
-}
-
 struct ClientConnection::Callbacks {
   static ClientConnection& Self(void* user) { return *static_cast<ClientConnection*>(user); }
   static ClientCall* CallOf(nghttp2_session* session, int32_t stream) {
@@ -101,7 +90,7 @@ struct ClientConnection::Callbacks {
 };
 
 ClientConnection::ClientConnection(Owner& owner, net::IoThread& thread,
-                                   const Channel::Options& options,
+                                   const ChannelOptions& options,
                                    std::unique_ptr<net::Transport> transport)
     : owner_(owner),
       thread_(thread),

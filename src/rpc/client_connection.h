@@ -7,43 +7,16 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "net/io_pool.h"
 #include "net/transport.h"
-#include "rpc/channel.h"
+#include "rpc/client_call.h"
 
 struct nghttp2_session;
 
 namespace mokv::rpc {
-
-// One call of a client, from the queue to its status.
-struct ClientCall {
-  std::string method;
-  std::string request;  // With its prefix.
-  size_t request_sent = 0;
-  MonotonicTime deadline = MonotonicTime::Max();
-  Channel::OnMessage on_message;  // Null for a unary call.
-  Channel::UnaryDone unary_done;
-  Channel::StreamDone stream_done;
-
-  int32_t stream = 0;
-  bool sent = false;  // Bytes of it may have left.
-  std::string response;
-  std::string http_status;
-  std::optional<absl::StatusCode> grpc_status;
-  std::string grpc_message;
-  bool has_message = false;  // Unary: `message` is complete.
-  std::string message;
-  absl::Status failure;  // Ours, which overrules the server's.
-  std::unique_ptr<net::Timer> timer;
-  bool finished = false;  // Its status has been told.
-
-  // Tells the status, the first time.
-  void Finish(const absl::Status& status);
-};
 
 class ClientConnection final : private net::Transport::Handler {
  public:
@@ -55,7 +28,7 @@ class ClientConnection final : private net::Transport::Handler {
     virtual void OnDisconnected(ClientConnection& connection, const absl::Status& reason) = 0;
   };
 
-  ClientConnection(Owner& owner, net::IoThread& thread, const Channel::Options& options,
+  ClientConnection(Owner& owner, net::IoThread& thread, const ChannelOptions& options,
                    std::unique_ptr<net::Transport> transport);
   ~ClientConnection() override;
 
@@ -91,7 +64,7 @@ class ClientConnection final : private net::Transport::Handler {
 
   Owner& owner_;
   net::IoThread& thread_;
-  const Channel::Options& options_;
+  const ChannelOptions& options_;
   std::unique_ptr<net::Transport> transport_;
   nghttp2_session* session_ = nullptr;
   std::string authority_;

@@ -7,6 +7,7 @@
 #include <future>
 
 #include "base/check.h"
+#include "rpc/client_call.h"
 #include "rpc/client_connection.h"
 #include "rpc/grpc_wire.h"
 
@@ -66,7 +67,7 @@ class Subject final : public ClientConnection::Owner {
     disconnected_->set_value();
   }
 
-  Channel::Options options_;
+  ChannelOptions options_;
   net::IoPool pool_{1};
   std::unique_ptr<ClientConnection> connection_;
   std::promise<void>* disconnected_ = nullptr;

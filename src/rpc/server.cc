@@ -3,7 +3,7 @@
 #include <future>
 
 #include "base/check.h"
-#include "rpc/server_connection.h"
+#include "rpc/server_shared.h"
 #include "rpc/server_thread.h"
 
 namespace mokv::rpc {

@@ -1,6 +1,7 @@
 #include "rpc/server_call.h"
 
 #include "base/check.h"
+#include "rpc/grpc_wire.h"
 
 namespace mokv::rpc {
 namespace {
@@ -19,6 +20,11 @@ void ClearBuffer(std::string& buffer) {
 }
 
 }  // namespace
+
+void ServerCall::Decide(State decision) {
+  MOKV_CHECK(state == State::kHandling);
+  state = decision;
+}
 
 void ServerCall::Reset() {
   stream = 0;

@@ -1,39 +1,49 @@
 // ServerCall: one call of a server connection, from its first header to its last byte. Internal to
-// the engine; handlers see it through Call (method.h).
+// the engine; handlers see it through Call (call.h).
 //
 // Owner:   its ServerConnection, which keeps finished ones for reuse.
 // Threads: confined to its I/O thread.
 #pragma once
 
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
-#include "rpc/grpc_wire.h"
-#include "rpc/method.h"
+#include "rpc/completion.h"
 #include "rpc/server_request.h"
 
 namespace mokv::rpc {
 
-class ServerConnection;
-
-struct Method {
-  std::string path;
-  size_t index = 0;
-  // Exactly one is set.
-  UnaryHandler unary;
-  ServerStreamHandler server_stream;
+// What the calls of one connection have in common, for their handlers. The connection's own, and
+// valid as long as it.
+struct CallOrigin {
+  CompletionSink& sink;
+  uint64_t connection;
+  size_t io_thread;  // Its index.
+  const std::string& subject;
+  const std::string& peer_address;
 };
 
 class ServerCall {
  public:
   enum class State {
     kReceiving,  // The request is not complete.
-    kDeferred,   // A responder is out, or the handler runs.
+    kHandling,   // The handler runs, and has said nothing yet.
+    kDeferred,   // A responder is out.
+    kAnswered,   // `response`, `source` or `status` is the answer; HTTP/2 has not been given it.
     kAnswering,  // The response is being sent, or produced.
   };
 
-  explicit ServerCall(ServerConnection& connection) : connection(&connection) {}
+  explicit ServerCall(const CallOrigin& origin) : origin(origin) {}
+
+  CallId id() const { return {origin.connection, stream}; }
+  // What the handler has decided: kDeferred or kAnswered. CHECKs that it is the first time.
+  void Decide(State decision);
 
   // Makes a finished call as good as new; keeps buffers unless they have grown large.
   void Reset();
@@ -42,7 +52,7 @@ class ServerCall {
   // Replaces a response that has left by the source's next messages, until it waits or ends.
   void FillFromSource();
 
-  ServerConnection* connection;
+  const CallOrigin& origin;
   int32_t stream = 0;
   State state = State::kReceiving;
 
@@ -64,7 +74,7 @@ class ServerCall {
   std::string_view http_status;
   absl::Status status;
   std::string_view deadline_message;
-  uint64_t deadline_id = 0;  // In the thread's queue; 0: none.
+  uint64_t deadline_id = 0;  // Among the thread's Deadlines; 0: none.
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
 

@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "rpc/call.h"
+#include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
 
 namespace mokv::rpc {
@@ -111,8 +113,7 @@ struct ServerConnection::Callbacks {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
       call->head.Take({reinterpret_cast<const char*>(name), name_size},
-                      {reinterpret_cast<const char*>(value), value_size},
-                      Self(user).thread_.shared());
+                      {reinterpret_cast<const char*>(value), value_size}, Self(user).shared_);
     }
     return 0;
   }
@@ -195,12 +196,18 @@ struct ServerConnection::Callbacks {
   }
 };
 
-ServerConnection::ServerConnection(ServerThread& thread, uint64_t id,
+ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id,
                                    std::unique_ptr<net::Transport> transport)
-    : thread_(thread),
-      id_(id),
+    : owner_(owner),
+      shared_(parts.shared),
+      deadlines_(parts.deadlines),
       transport_(std::move(transport)),
-      keepalive_(thread.shared().options.keepalive_idle, thread.shared().options.keepalive_timeout,
+      origin_{.sink = parts.completions,
+              .connection = id,
+              .io_thread = transport_->thread().index(),
+              .subject = transport_->peer_name(),
+              .peer_address = transport_->peer_address()},
+      keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout,
                  SystemClock().Now()),
       empty_data_(kEmptyDataBurst, kEmptyDataPerSecond, SystemClock().Now()),
       long_heads_(kLongHeadsBurst, kLongHeadsPerSecond, SystemClock().Now()) {
@@ -221,7 +228,7 @@ ServerConnection::~ServerConnection() {
 }
 
 void ServerConnection::Start(std::string_view first_bytes) {
-  const Server::Options& options = thread_.shared().options;
+  const ServerOptions& options = shared_.options;
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.calls_per_connection_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kCallWindowBytes},
@@ -263,7 +270,7 @@ void ServerConnection::OnEmptyData() {
 }
 
 bool ServerConnection::CountHeader(size_t name_and_value_bytes) {
-  const size_t limit = thread_.shared().options.header_bytes_max;
+  const size_t limit = shared_.options.header_bytes_max;
   const size_t before = block_bytes_;
   block_bytes_ += name_and_value_bytes + kHeaderOverheadBytes;
   if (block_bytes_ <= limit) return true;
@@ -273,8 +280,8 @@ bool ServerConnection::CountHeader(size_t name_and_value_bytes) {
 }
 
 void ServerConnection::CountBroken(std::string_view reason) {
-  ++thread_.shared().stats.connections_broken;
-  LogDebug("connection broken: not HTTP/2", {{"peer", peer_address()}, {"reason", reason}});
+  ++shared_.stats.connections_broken;
+  LogDebug("connection broken: not HTTP/2", {{"peer", origin_.peer_address}, {"reason", reason}});
 }
 
 void ServerConnection::OnClosed(const absl::Status&) { Close(); }
@@ -283,13 +290,13 @@ void ServerConnection::Close() {
   transport_->Close();
   while (open_calls_ != nullptr) CloseCall(*open_calls_, NGHTTP2_CANCEL);
   // The session may be on the stack above us; it is deleted with the connection.
-  thread_.Remove(*this);
+  owner_.Remove(*this);
 }
 
 ServerCall& ServerConnection::OpenCall(int32_t stream) {
   ServerCall* call;
   if (spare_calls_.empty()) {
-    call = new ServerCall(*this);
+    call = new ServerCall(origin_);
   } else {
     call = spare_calls_.back().release();
     spare_calls_.pop_back();
@@ -300,23 +307,23 @@ ServerCall& ServerConnection::OpenCall(int32_t stream) {
   call->next = open_calls_;
   if (open_calls_ != nullptr) open_calls_->previous = call;
   open_calls_ = call;
-  ++thread_.shared().stats.calls_open;
+  ++shared_.stats.calls_open;
   return *call;
 }
 
 void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
-  if (call.deadline_id != 0) thread_.RemoveDeadline(call);
+  if (call.deadline_id != 0) deadlines_.Remove(call.deadline, call.deadline_id);
   if (call.state != ServerCall::State::kAnswering || http2_error != NGHTTP2_NO_ERROR) {
     if (call.status.ok()) call.status = absl::CancelledError("the client ended the call");
   }
-  if (CallObserver* observer = thread_.shared().observer; observer != nullptr) {
+  if (CallObserver* observer = shared_.observer; observer != nullptr) {
     CallRecord record;
-    record.io_thread = thread_.io().index();
+    record.io_thread = origin_.io_thread;
     const Method* method = call.head.method;
     record.method = method != nullptr ? method->index : kUnknownMethod;
     record.path = method != nullptr ? std::string_view(method->path) : call.head.path;
-    record.subject = subject();
-    record.peer_address = peer_address();
+    record.subject = origin_.subject;
+    record.peer_address = origin_.peer_address;
     record.code = call.status.code();
     record.message = MessageOf(call.status);
     record.duration = SystemClock().Now() - call.received;
@@ -328,7 +335,7 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
   if (call.previous != nullptr) call.previous->next = call.next;
   if (call.next != nullptr) call.next->previous = call.previous;
   if (open_calls_ == &call) open_calls_ = call.next;
-  --thread_.shared().stats.calls_open;
+  --shared_.stats.calls_open;
   if (spare_calls_.size() < kSpareCallsMax) {
     call.Reset();
     spare_calls_.emplace_back(&call);
@@ -339,7 +346,7 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
 
 void ServerConnection::OnHeadersEnd(ServerCall& call) {
   if (call.head.timeout.has_value()) call.deadline = call.received + *call.head.timeout;
-  std::optional<HeadRefusal> refusal = CheckHead(call.head, thread_.shared().options);
+  std::optional<HeadRefusal> refusal = CheckHead(call.head, shared_.options);
   if (!refusal.has_value()) return;
   if (refusal->http_status == "200") {
     Fail(call, std::move(refusal->status));
@@ -356,7 +363,7 @@ void ServerConnection::OnData(ServerCall& call, std::string_view bytes) {
   if (call.state != ServerCall::State::kReceiving || !call.http_status.empty()) return;
   call.request += bytes;
   assembly_bytes_ += bytes.size();
-  const Server::Options& options = thread_.shared().options;
+  const ServerOptions& options = shared_.options;
   if (absl::Status status = CheckSize(call.request, options); !status.ok()) {
     Fail(call, std::move(status));
   } else if (assembly_bytes_ > options.assembly_bytes_max) {
@@ -369,7 +376,7 @@ void ServerConnection::OnRequestEnd(ServerCall& call) {
   call.request_ended = true;
   assembly_bytes_ -= call.request.size();
   if (call.state != ServerCall::State::kReceiving) return;
-  if (!call.http_status.empty()) return SubmitHttpError(call);
+  if (!call.http_status.empty()) return Submit(call);
   if (absl::Status status = CheckMessage(call.request); !status.ok()) {
     Fail(call, std::move(status));
     return;
@@ -379,59 +386,62 @@ void ServerConnection::OnRequestEnd(ServerCall& call) {
     Fail(call, absl::DeadlineExceededError("deadline passed on arrival; nothing was done"));
     return;
   }
-  call.state = ServerCall::State::kDeferred;
-  const Method& method = *call.head.method;
-  if (method.unary) {
-    UnaryCall unary(call);
-    method.unary(unary);
+  RunHandler(call);
+  if (call.state == ServerCall::State::kDeferred) {
+    AddDeadline(call);
   } else {
-    ServerStreamCall stream(call);
-    method.server_stream(stream);
+    Submit(call);
   }
   // Handlers keep what they need; the rest must not wait with the call.
   if (call.request.capacity() > kDeferredRequestBytesMax) call.request = std::string();
 }
 
-void ServerConnection::Defer(ServerCall& call) {
-  if (call.deadline != MonotonicTime::Max()) call.deadline_id = thread_.AddDeadline(call);
+void ServerConnection::AddDeadline(ServerCall& call) {
+  if (call.deadline != MonotonicTime::Max() && call.deadline_id == 0) {
+    call.deadline_id = deadlines_.Add(call.deadline, call.id());
+  }
 }
 
-void ServerConnection::FinishUnary(ServerCall& call) {
-  call.FrameResponse();
-  SubmitData(call);
+void ServerConnection::Fail(ServerCall& call, absl::Status status) {
+  if (call.state == ServerCall::State::kAnswering) return;
+  call.status = std::move(status);
+  Submit(call);
 }
 
-void ServerConnection::StartStream(ServerCall& call, std::unique_ptr<MessageSource> source) {
-  call.source = std::move(source);
-  call.progress = SystemClock().Now();
-  if (call.deadline_id == 0) Defer(call);  // A stream that began at once has a deadline as well.
-  SubmitData(call);
+void ServerConnection::Submit(ServerCall& call) {
+  call.state = ServerCall::State::kAnswering;
+  if (!call.http_status.empty()) {
+    SubmitHttpError(call);
+  } else if (!call.status.ok()) {
+    SubmitFailure(call);
+  } else if (call.source != nullptr) {
+    call.progress = SystemClock().Now();
+    AddDeadline(call);  // A stream that began at once has a deadline as well.
+    SubmitData(call);
+  } else {
+    call.FrameResponse();
+    SubmitData(call);
+  }
+  MarkDirty();
 }
 
 void ServerConnection::SubmitData(ServerCall& call) {
-  call.state = ServerCall::State::kAnswering;
   const nghttp2_nv headers[] = {kStatusOk, kContentType};
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = Callbacks::ReadData;
   nghttp2_submit_response(session_, call.stream, headers, std::size(headers), &provider);
-  MarkDirty();
 }
 
-void ServerConnection::Fail(ServerCall& call, absl::Status status) {
-  if (call.state == ServerCall::State::kAnswering) return;
-  call.state = ServerCall::State::kAnswering;
-  call.status = std::move(status);
+void ServerConnection::SubmitFailure(ServerCall& call) {
   const std::string message = EncodedMessage(call.status);
   const nghttp2_nv headers[] = {kStatusOk, kContentType,
                                 StaticHeader("grpc-status", CodeText(call.status.code())),
                                 CopiedHeader("grpc-message", message)};
   nghttp2_submit_response(session_, call.stream, headers, std::size(headers), nullptr);
-  MarkDirty();
 }
 
 void ServerConnection::SubmitHttpError(ServerCall& call) {
-  call.state = ServerCall::State::kAnswering;
   call.response = fmt::format("{}\n", MessageOf(call.status));
   const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText, kAllow};
   nghttp2_data_provider provider{};
@@ -441,7 +451,6 @@ void ServerConnection::SubmitHttpError(ServerCall& call) {
   const size_t count = std::size(headers) - (call.head.is_post ? 1 : 0);
   nghttp2_submit_response(session_, call.stream, headers, count,
                           call.head.is_head ? nullptr : &provider);
-  MarkDirty();
 }
 
 void ServerConnection::SubmitTrailers(ServerCall& call) {
@@ -482,7 +491,7 @@ ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t
 }
 
 void ServerConnection::Complete(Completion completion) {
-  ServerCall* call = Find(completion.stream);
+  ServerCall* call = Find(completion.call.stream);
   if (call == nullptr) return;
   if (completion.wake) {
     if (call->source != nullptr && call->source_waits) {
@@ -495,15 +504,14 @@ void ServerConnection::Complete(Completion completion) {
   }
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
   call->progress = SystemClock().Now();                     // Until now the client waited for us.
-  if (!completion.status.ok()) {
-    Fail(*call, std::move(completion.status));
-  } else if (completion.source != nullptr) {
-    StartStream(*call, std::move(completion.source));
+  call->status = std::move(completion.status);
+  if (completion.source != nullptr) {
+    call->source = std::move(completion.source);
   } else {
     call->response.resize(kMessagePrefixBytes);
     call->response += completion.message;
-    FinishUnary(*call);
   }
+  Submit(*call);
 }
 
 void ServerConnection::ExpireDeadline(int32_t stream) {
@@ -521,7 +529,7 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
 }
 
 void ServerConnection::Watch(MonotonicTime now) {
-  EndStalledCalls(now - thread_.shared().options.stall_timeout);
+  EndStalledCalls(now - shared_.options.stall_timeout);
   if (transport_->closed()) return;
   switch (keepalive_.Check(now)) {
     case Keepalive::Verdict::kAlive:
@@ -531,8 +539,8 @@ void ServerConnection::Watch(MonotonicTime now) {
       MarkDirty();
       break;
     case Keepalive::Verdict::kDead:
-      ++thread_.shared().stats.connections_silent;
-      LogDebug("connection closed: the client does not answer", {{"peer", peer_address()}});
+      ++shared_.stats.connections_silent;
+      LogDebug("connection closed: the client does not answer", {{"peer", origin_.peer_address}});
       Close();
       break;
   }
@@ -542,7 +550,7 @@ void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
   if (transport_->blocked() && blocked_since_ <= no_progress_since) {
     // Not even the end of a call would reach a client that does not read.
     for (ServerCall* call = open_calls_; call != nullptr; call = call->next) {
-      ++thread_.shared().stats.streams_stalled;
+      ++shared_.stats.streams_stalled;
     }
     Close();
     return;
@@ -551,7 +559,7 @@ void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
     const bool we_wait = call->state == ServerCall::State::kReceiving ||
                          (call->state == ServerCall::State::kAnswering && !call->source_waits);
     if (!we_wait || call->progress > no_progress_since) continue;
-    ++thread_.shared().stats.streams_stalled;
+    ++shared_.stats.streams_stalled;
     call->progress = MonotonicTime::Max();  // Counted once.
     if (call->status.ok()) call->status = absl::CancelledError("the client made no progress");
     ResetStream(call->stream, NGHTTP2_CANCEL);
@@ -581,7 +589,7 @@ void ServerConnection::GoAway() {
 void ServerConnection::MarkDirty() {
   if (dirty_ || flushing_) return;
   dirty_ = true;
-  thread_.FlushAtTurnEnd(*this);
+  owner_.FlushAtTurnEnd(*this);
 }
 
 void ServerConnection::Flush() {
@@ -609,8 +617,7 @@ void ServerConnection::Flush() {
     return;
   }
   if (written >= kWriteBytesPerTurnMax) {
-    // Others' turn first.
-    thread_.io().Post([&thread = thread_, id = id_] { thread.FlushLater(id); });
+    owner_.FlushLater(*this);
     return;
   }
   const bool finished =

@@ -1,6 +1,6 @@
 // ServerConnection: HTTP/2 of one client, on nghttp2. Internal to the engine.
 //
-// Owner:   its ServerThread, which deletes it at the end of the turn in which it closed.
+// Owner:   its Owner (the ServerThread), which deletes it at the end of the turn in which it closed.
 // Threads: confined to its I/O thread.
 #pragma once
 
@@ -11,11 +11,13 @@
 #include <vector>
 
 #include "net/transport.h"
+#include "rpc/completion.h"
+#include "rpc/deadlines.h"
 #include "rpc/flood_guard.h"
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
 #include "rpc/server_call.h"
-#include "rpc/server_thread.h"
+#include "rpc/server_shared.h"
 
 struct nghttp2_session;
 
@@ -23,24 +25,35 @@ namespace mokv::rpc {
 
 class ServerConnection final : private net::Transport::Handler {
  public:
-  ServerConnection(ServerThread& thread, uint64_t id, std::unique_ptr<net::Transport> transport);
+  // Who holds the connection, and its only way up.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // Calls Flush once the current turn is over.
+    virtual void FlushAtTurnEnd(ServerConnection& connection) = 0;
+    // Calls Flush after others have had their turn.
+    virtual void FlushLater(ServerConnection& connection) = 0;
+    // It has closed. To be deleted, but not before the current turn is over.
+    virtual void Remove(ServerConnection& connection) = 0;
+  };
+
+  // What all connections of one I/O thread use together; outlives them.
+  struct Parts {
+    ServerShared& shared;
+    Deadlines& deadlines;
+    CompletionSink& completions;
+  };
+
+  // No other connection of the owner has, had or will have this `id`.
+  ServerConnection(Owner& owner, const Parts& parts, uint64_t id,
+                   std::unique_ptr<net::Transport> transport);
   ~ServerConnection() override;
 
   void Start(std::string_view first_bytes);
 
-  uint64_t id() const { return id_; }
-  ServerThread& thread() { return thread_; }
-  const std::string& subject() const { return transport_->peer_name(); }
-  const std::string& peer_address() const { return transport_->peer_address(); }
+  uint64_t id() const { return origin_.connection; }
 
-  // Answers of handlers. `call` must be one of this connection's that has no answer yet.
-  void FinishUnary(ServerCall& call);
-  void StartStream(ServerCall& call, std::unique_ptr<MessageSource> source);
-  void Fail(ServerCall& call, absl::Status status);
-  // The handler will answer later.
-  void Defer(ServerCall& call);
-
-  // From the thread.
+  // The answer, or news, of a handler that deferred.
   void Complete(Completion completion);
   void ExpireDeadline(int32_t stream);
   // Ends calls that stall, and a connection whose client gives no sign of life.
@@ -77,7 +90,13 @@ class ServerConnection final : private net::Transport::Handler {
   void OnHeadersEnd(ServerCall& call);
   void OnData(ServerCall& call, std::string_view bytes);
   void OnRequestEnd(ServerCall& call);
+  void AddDeadline(ServerCall& call);
+  // The engine's own answer, unless there is one already.
+  void Fail(ServerCall& call, absl::Status status);
+  // Gives the call's answer to HTTP/2.
+  void Submit(ServerCall& call);
   void SubmitData(ServerCall& call);
+  void SubmitFailure(ServerCall& call);
   void SubmitTrailers(ServerCall& call);
   // Whole answer without a gRPC status, for clients that do not speak gRPC.
   void SubmitHttpError(ServerCall& call);
@@ -92,9 +111,11 @@ class ServerConnection final : private net::Transport::Handler {
   void MarkDirty();
   ServerCall* Find(int32_t stream);
 
-  ServerThread& thread_;
-  const uint64_t id_;
+  Owner& owner_;
+  ServerShared& shared_;
+  Deadlines& deadlines_;
   std::unique_ptr<net::Transport> transport_;
+  const CallOrigin origin_;
   nghttp2_session* session_ = nullptr;
   Keepalive keepalive_;
   OpenedStreams opened_;

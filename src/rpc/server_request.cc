@@ -2,7 +2,7 @@
 
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
-#include "rpc/server_thread.h"
+#include "rpc/server_shared.h"
 
 namespace mokv::rpc {
 namespace {
@@ -54,7 +54,7 @@ void RequestHead::Reset() {
   bytes = 0;
 }
 
-std::optional<HeadRefusal> CheckHead(const RequestHead& head, const Server::Options& options) {
+std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOptions& options) {
   if (head.bytes > options.header_bytes_max) {
     // First: which headers were looked at depends on their order.
     return HeadRefusal{.status =
@@ -73,7 +73,7 @@ std::optional<HeadRefusal> CheckHead(const RequestHead& head, const Server::Opti
   return std::nullopt;
 }
 
-absl::Status CheckSize(std::string_view received, const Server::Options& options) {
+absl::Status CheckSize(std::string_view received, const ServerOptions& options) {
   if (received.size() >= kMessagePrefixBytes) {
     const MessagePrefix prefix = ParseMessagePrefix(received);
     if (prefix.size_bytes > options.message_bytes_max) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "rpc/server.h"
+#include "rpc/server_options.h"
 
 namespace mokv::rpc {
 
@@ -45,11 +45,11 @@ struct HeadRefusal {
   std::string_view http_status = "200";
   absl::Status status;
 };
-std::optional<HeadRefusal> CheckHead(const RequestHead& head, const Server::Options& options);
+std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOptions& options);
 
 // RESOURCE_EXHAUSTED as soon as `received`, the beginning of a request, shows that the whole would
 // be over the limit.
-absl::Status CheckSize(std::string_view received, const Server::Options& options);
+absl::Status CheckSize(std::string_view received, const ServerOptions& options);
 
 // OK when `request` is exactly one message that is not compressed.
 absl::Status CheckMessage(std::string_view request);

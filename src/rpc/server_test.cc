@@ -83,6 +83,7 @@ class ServerTest : public testing::Test {
       kept_.push_back(call.Defer("deadline exceeded; outcome unknown"));
     });
     server_.AddUnary("/t.T/Dropped", [](UnaryCall& call) { call.Defer(); });
+    server_.AddUnary("/t.T/Mute", [](UnaryCall& call) { call.response() += "half an answer"; });
     server_.AddUnary("/t.T/Fails", [](UnaryCall& call) {
       call.Fail(absl::FailedPreconditionError("100% wröng\nreally"));
     });
@@ -179,6 +180,12 @@ TEST_F(ServerTest, DeadlineEndsTheCallWithTheHandlersWords) {
 
 TEST_F(ServerTest, DroppedResponderIsAnInternalError) {
   EXPECT_EQ(Begin("Dropped", "").get().status.code(), absl::StatusCode::kInternal);
+}
+
+TEST_F(ServerTest, HandlerThatSaysNothingIsAnInternalError) {
+  const CallResult answer = Begin("Mute", "").get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(answer.message, "");
 }
 
 TEST_F(ServerTest, StreamsWithFlowControl) {

@@ -3,26 +3,24 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "rpc/server_connection.h"
 
 namespace mokv::rpc {
-
-const Method* ServerShared::FindMethod(std::string_view path) const {
-  const auto found = methods.find(absl::string_view(path.data(), path.size()));
-  return found == methods.end() ? nullptr : found->second.get();
-}
 
 ServerThread::ServerThread(net::IoThread& io, ServerShared& shared)
     : io_(io),
       shared_(shared),
-      deadline_timer_(io),
+      deadlines_(io,
+                 [this](CallId call) {
+                   if (ServerConnection* connection = Find(call.connection);
+                       connection != nullptr) {
+                     connection->ExpireDeadline(call.stream);
+                   }
+                 }),
       watch_timer_(io),
       goaway_timer_(io),
       drain_timer_(io) {
   io_.AtTurnEnd([this] { FlushDirty(); });
 }
-
-ServerThread::~ServerThread() = default;
 
 void ServerThread::Complete(Completion completion) {
   bool was_empty;
@@ -40,7 +38,7 @@ void ServerThread::ApplyCompletions() {
     applying_.swap(completions_);
   }
   for (Completion& completion : applying_) {
-    if (ServerConnection* connection = Find(completion.connection); connection != nullptr) {
+    if (ServerConnection* connection = Find(completion.call.connection); connection != nullptr) {
       connection->Complete(std::move(completion));
     }
   }
@@ -55,7 +53,9 @@ void ServerThread::Accept(std::unique_ptr<net::Transport> transport, std::string
   }
   if (!std::exchange(watching_, true)) Watch();
   const uint64_t id = next_connection_++;
-  auto connection = std::make_unique<ServerConnection>(*this, id, std::move(transport));
+  const ServerConnection::Parts parts{
+      .shared = shared_, .deadlines = deadlines_, .completions = *this};
+  auto connection = std::make_unique<ServerConnection>(*this, parts, id, std::move(transport));
   ServerConnection& added = *connection;
   connections_.emplace(id, std::move(connection));
   ++shared_.stats.connections_open;
@@ -100,8 +100,6 @@ std::vector<ServerConnection*> ServerThread::OpenConnections() const {
   return open;
 }
 
-void ServerThread::FlushAtTurnEnd(ServerConnection& connection) { dirty_.push_back(&connection); }
-
 void ServerThread::FlushDirty() {
   // A flush may end a connection, which takes it out of the list.
   while (!dirty_.empty()) {
@@ -111,8 +109,10 @@ void ServerThread::FlushDirty() {
   }
 }
 
-void ServerThread::FlushLater(uint64_t connection) {
-  if (ServerConnection* found = Find(connection); found != nullptr) found->Flush();
+void ServerThread::FlushLater(ServerConnection& connection) {
+  io_.Post([this, id = connection.id()] {
+    if (ServerConnection* found = Find(id); found != nullptr) found->Flush();
+  });
 }
 
 ServerConnection* ServerThread::Find(uint64_t connection) {
@@ -120,45 +120,10 @@ ServerConnection* ServerThread::Find(uint64_t connection) {
   return found == connections_.end() ? nullptr : found->second.get();
 }
 
-uint64_t ServerThread::AddDeadline(const ServerCall& call) {
-  const uint64_t id = next_deadline_id_++;
-  deadlines_.emplace(DeadlineKey(call.deadline, id), CallId{call.connection->id(), call.stream});
-  ArmDeadlineTimer();
-  return id;
-}
-
-void ServerThread::RemoveDeadline(const ServerCall& call) {
-  deadlines_.erase(DeadlineKey(call.deadline, call.deadline_id));
-}
-
-void ServerThread::ArmDeadlineTimer() {
-  if (deadlines_.empty()) return;
-  const MonotonicTime earliest = deadlines_.begin()->first.first;
-  // A timer armed for a call that has ended since fires early, which costs less than moving it
-  // with every call.
-  if (earliest >= armed_for_) return;
-  armed_for_ = earliest;
-  const Duration wait = std::max(earliest - SystemClock().Now(), Duration(0));
-  deadline_timer_.Start(wait, [this] { ExpireDeadlines(); });
-}
-
-void ServerThread::ExpireDeadlines() {
-  armed_for_ = MonotonicTime::Max();
-  const MonotonicTime now = SystemClock().Now();
-  while (!deadlines_.empty() && deadlines_.begin()->first.first <= now) {
-    const CallId id = deadlines_.begin()->second;
-    deadlines_.erase(deadlines_.begin());
-    if (ServerConnection* connection = Find(id.connection); connection != nullptr) {
-      connection->ExpireDeadline(id.stream);
-    }
-  }
-  ArmDeadlineTimer();
-}
-
 void ServerThread::Watch() {
   const MonotonicTime now = SystemClock().Now();
   for (ServerConnection* connection : OpenConnections()) connection->Watch(now);
-  const Server::Options& options = shared_.options;
+  const ServerOptions& options = shared_.options;
   const Duration shortest =
       std::min({options.stall_timeout, options.keepalive_idle, options.keepalive_timeout});
   watch_timer_.Start(shortest / kChecksPerTimeout, [this] { Watch(); });

@@ -8,7 +8,8 @@
 #include <string>
 
 #include "auth/authorizer.h"
-#include "rpc/method.h"
+#include "rpc/message_source.h"
+#include "rpc/responder.h"
 #include "store/store.h"
 
 namespace mokv::service {

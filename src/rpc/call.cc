@@ -1,0 +1,73 @@
+#include "rpc/call.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/server_call.h"
+
+namespace mokv::rpc {
+
+std::string_view Call::request() const {
+  return std::string_view(call_.request).substr(kMessagePrefixBytes);
+}
+std::string_view Call::subject() const { return call_.origin.subject; }
+std::string_view Call::peer_address() const { return call_.origin.peer_address; }
+MonotonicTime Call::received() const { return call_.received; }
+MonotonicTime Call::deadline() const { return call_.deadline; }
+size_t Call::io_thread() const { return call_.origin.io_thread; }
+
+std::string_view Call::metadata(std::string_view name) const {
+  for (const auto& [key, value] : call_.head.metadata) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+void Call::Fail(absl::Status status) {
+  MOKV_CHECK(!status.ok());
+  call_.Decide(ServerCall::State::kAnswered);
+  call_.status = std::move(status);
+}
+
+Responder Call::DeferCall(std::string_view at_deadline) {
+  call_.Decide(ServerCall::State::kDeferred);
+  call_.deadline_message = at_deadline;
+  return Responder(call_.origin.sink, call_.id());
+}
+
+std::string& UnaryCall::response() {
+  if (call_.response.empty()) call_.response.resize(kMessagePrefixBytes);
+  return call_.response;
+}
+
+void UnaryCall::Finish() {
+  call_.Decide(ServerCall::State::kAnswered);
+  response();  // An empty message still has its prefix.
+}
+
+void ServerStreamCall::Start(std::unique_ptr<MessageSource> source) {
+  MOKV_CHECK(source != nullptr);
+  call_.Decide(ServerCall::State::kAnswered);
+  call_.source = std::move(source);
+}
+
+StreamWaker ServerStreamCall::waker() const { return StreamWaker(call_.origin.sink, call_.id()); }
+
+void RunHandler(ServerCall& call) {
+  call.state = ServerCall::State::kHandling;
+  const Method& method = *call.head.method;
+  if (method.unary) {
+    UnaryCall unary(call);
+    method.unary(unary);
+  } else {
+    ServerStreamCall stream(call);
+    method.server_stream(stream);
+  }
+  if (call.state == ServerCall::State::kHandling) {
+    call.state = ServerCall::State::kAnswered;
+    call.status = absl::InternalError("the handler gave no answer");
+  }
+}
+
+}  // namespace mokv::rpc

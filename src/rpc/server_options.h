@@ -1,0 +1,32 @@
+// ServerOptions: the limits of a server, and its patience.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace mokv::rpc {
+
+struct ServerOptions {
+  // A larger request is RESOURCE_EXHAUSTED, as gRPC has it; 4 MiB is what gRPC's own servers take.
+  uint64_t message_bytes_max = uint64_t{4} << 20;
+  // Calls in progress on one connection; further ones wait at the client (HTTP/2, 5.1.2).
+  uint32_t calls_per_connection_max = 1024;
+  // Requests in assembly on one connection; the call that passes it is RESOURCE_EXHAUSTED.
+  uint64_t assembly_bytes_max = uint64_t{64} << 20;
+  // Header bytes of one call; gRPC's usual limit is 8 KiB.
+  size_t header_bytes_max = size_t{16} << 10;
+  // A call whose client neither sends nor takes a byte for so long, while the server waits for it,
+  // is ended.
+  Duration stall_timeout = std::chrono::seconds(60);
+  // A client that has sent nothing for `keepalive_idle` is sent a PING; it must send something
+  // within `keepalive_timeout`, or its connection is closed with all its calls.
+  Duration keepalive_idle = std::chrono::seconds(60);
+  Duration keepalive_timeout = std::chrono::seconds(20);
+  // How long a client has to notice that the server is going away, in Drain.
+  Duration goaway_notice = std::chrono::seconds(1);
+};
+
+}  // namespace mokv::rpc
