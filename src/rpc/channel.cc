@@ -13,7 +13,7 @@
 
 namespace mokv::rpc {
 
-// All of it runs on the I/O thread, but for what Channel posts.
+// All of it runs on the I/O thread, but for what Channel posts, and Now.
 class Channel::Impl final : public ClientConnection::Owner,
                             public std::enable_shared_from_this<Channel::Impl> {
  public:
@@ -21,6 +21,7 @@ class Channel::Impl final : public ClientConnection::Owner,
       : thread_(thread), options_(std::move(options)), connector_(thread), connect_timer_(thread) {}
 
   net::IoThread& thread() { return thread_; }
+  MonotonicTime Now() const { return options_.clock->Now(); }
 
   void Begin(std::unique_ptr<ClientCall> call);
   void ShutDown();
@@ -68,7 +69,7 @@ void Channel::Impl::Begin(std::unique_ptr<ClientCall> call) {
   }
   if (call->deadline != MonotonicTime::Max()) {
     call->timer = std::make_unique<net::Timer>(thread_);
-    call->timer->Start(std::max(call->deadline - SystemClock().Now(), Duration(0)),
+    call->timer->Start(std::max(call->deadline - Now(), Duration(0)),
                        [this, waiting_call = call.get()] { ExpireWaiting(*waiting_call); });
   }
   waiting_.push_back(std::move(call));
@@ -163,14 +164,14 @@ void Channel::Impl::ShutDown() {
 
 namespace {
 
-std::unique_ptr<ClientCall> NewCall(std::string method, std::string_view request,
+std::unique_ptr<ClientCall> NewCall(std::string method, std::string_view request, MonotonicTime now,
                                     Duration timeout) {
   auto call = std::make_unique<ClientCall>();
   call->method = std::move(method);
   call->request.resize(kMessagePrefixBytes);
   WriteMessagePrefix(static_cast<uint32_t>(request.size()), call->request.data());
   call->request += request;
-  if (timeout != Duration(0)) call->deadline = SystemClock().Now() + timeout;
+  if (timeout != Duration(0)) call->deadline = now + timeout;
   return call;
 }
 
@@ -184,7 +185,7 @@ Channel::~Channel() {
 }
 
 void Channel::Call(std::string method, std::string request, Duration timeout, UnaryDone done) {
-  auto call = NewCall(std::move(method), request, timeout);
+  auto call = NewCall(std::move(method), request, impl_->Now(), timeout);
   call->unary_done = std::move(done);
   impl_->thread().Post(
       [impl = impl_, call = std::move(call)]() mutable { impl->Begin(std::move(call)); });
@@ -192,7 +193,7 @@ void Channel::Call(std::string method, std::string request, Duration timeout, Un
 
 void Channel::CallStream(std::string method, std::string request, Duration timeout,
                          OnMessage on_message, StreamDone done) {
-  auto call = NewCall(std::move(method), request, timeout);
+  auto call = NewCall(std::move(method), request, impl_->Now(), timeout);
   call->on_message = std::move(on_message);
   call->stream_done = std::move(done);
   impl_->thread().Post(

@@ -30,6 +30,8 @@ struct ChannelOptions {
   uint64_t message_bytes_max = uint64_t{64} << 20;
   // Beyond those that the server allows at a time.
   size_t calls_waiting_max = 10'000;
+  // What the time is: of deadlines. Outlives the channel's I/O thread.
+  const Clock* clock = &SystemClock();
 };
 
 // The response is only valid during the call, and empty unless the status is OK.

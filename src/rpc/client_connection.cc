@@ -130,7 +130,7 @@ void ClientConnection::OnReady() {
 }
 
 void ClientConnection::Submit(std::unique_ptr<ClientCall> call) {
-  const MonotonicTime now = SystemClock().Now();
+  const MonotonicTime now = options_.clock->Now();
   std::string timeout;
   std::vector<nghttp2_nv> headers = {
       CopiedHeader(":method", "POST"),

@@ -18,12 +18,12 @@ void Deadlines::ArmTimer() {
   // with every call.
   if (earliest >= armed_for_) return;
   armed_for_ = earliest;
-  timer_.Start(std::max(earliest - SystemClock().Now(), Duration(0)), [this] { Expire(); });
+  timer_.Start(std::max(earliest - clock_.Now(), Duration(0)), [this] { Expire(); });
 }
 
 void Deadlines::Expire() {
   armed_for_ = MonotonicTime::Max();
-  const MonotonicTime now = SystemClock().Now();
+  const MonotonicTime now = clock_.Now();
   while (!calls_.empty() && calls_.begin()->first.first <= now) {
     const CallId call = calls_.begin()->second;
     calls_.erase(calls_.begin());

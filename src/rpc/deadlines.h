@@ -20,8 +20,8 @@ namespace mokv::rpc {
 class Deadlines {
  public:
   // `expired` is told of each call whose deadline has passed and was not removed before.
-  Deadlines(net::IoThread& io, std::function<void(CallId call)> expired)
-      : timer_(io), expired_(std::move(expired)) {}
+  Deadlines(net::IoThread& io, const Clock& clock, std::function<void(CallId call)> expired)
+      : clock_(clock), timer_(io), expired_(std::move(expired)) {}
 
   // What to remove it by; never 0.
   uint64_t Add(MonotonicTime deadline, CallId call);
@@ -31,6 +31,7 @@ class Deadlines {
   void ArmTimer();
   void Expire();
 
+  const Clock& clock_;
   absl::btree_map<std::pair<MonotonicTime, uint64_t>, CallId> calls_;
   uint64_t next_id_ = 1;
   MonotonicTime armed_for_ = MonotonicTime::Max();

@@ -207,10 +207,9 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
               .io_thread = transport_->thread().index(),
               .subject = transport_->peer_name(),
               .peer_address = transport_->peer_address()},
-      keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout,
-                 SystemClock().Now()),
-      empty_data_(kEmptyDataBurst, kEmptyDataPerSecond, SystemClock().Now()),
-      long_heads_(kLongHeadsBurst, kLongHeadsPerSecond, SystemClock().Now()) {
+      keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout, shared_.Now()),
+      empty_data_(kEmptyDataBurst, kEmptyDataPerSecond, shared_.Now()),
+      long_heads_(kLongHeadsBurst, kLongHeadsPerSecond, shared_.Now()) {
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
@@ -248,7 +247,7 @@ void ServerConnection::Start(std::string_view first_bytes) {
 }
 
 void ServerConnection::OnBytes(std::string_view bytes) {
-  turn_time_ = SystemClock().Now();
+  turn_time_ = shared_.Now();
   keepalive_.OnBytes(turn_time_);
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
@@ -326,7 +325,7 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
     record.peer_address = origin_.peer_address;
     record.code = call.status.code();
     record.message = MessageOf(call.status);
-    record.duration = SystemClock().Now() - call.received;
+    record.duration = shared_.Now() - call.received;
     record.request_bytes = call.request_bytes;
     record.response_bytes = call.response_bytes;
     observer->OnCallFinished(record);
@@ -415,7 +414,7 @@ void ServerConnection::Submit(ServerCall& call) {
   } else if (!call.status.ok()) {
     SubmitFailure(call);
   } else if (call.source != nullptr) {
-    call.progress = SystemClock().Now();
+    call.progress = shared_.Now();
     AddDeadline(call);  // A stream that began at once has a deadline as well.
     SubmitData(call);
   } else {
@@ -484,7 +483,7 @@ ssize_t ServerConnection::ReadResponse(ServerCall& call, uint8_t* buffer, size_t
   if (taken == left && call.source == nullptr) return static_cast<ssize_t>(taken);
   call.taken_bytes += taken;
   if (taken == left || call.taken_bytes >= kProgressBytes) {
-    call.progress = SystemClock().Now();
+    call.progress = shared_.Now();
     call.taken_bytes = 0;
   }
   return static_cast<ssize_t>(taken);
@@ -496,14 +495,14 @@ void ServerConnection::Complete(Completion completion) {
   if (completion.wake) {
     if (call->source != nullptr && call->source_waits) {
       call->source_waits = false;
-      call->progress = SystemClock().Now();
+      call->progress = shared_.Now();
       nghttp2_session_resume_data(session_, call->stream);
       MarkDirty();
     }
     return;
   }
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
-  call->progress = SystemClock().Now();                     // Until now the client waited for us.
+  call->progress = shared_.Now();                           // Until now the client waited for us.
   call->status = std::move(completion.status);
   if (completion.source != nullptr) {
     call->source = std::move(completion.source);
@@ -613,7 +612,7 @@ void ServerConnection::Flush() {
   flushing_ = false;
   if (transport_->blocked()) {
     // OnWritable goes on.
-    if (written > 0) blocked_since_ = SystemClock().Now();
+    if (written > 0) blocked_since_ = shared_.Now();
     return;
   }
   if (written >= kWriteBytesPerTurnMax) {

@@ -24,6 +24,7 @@ struct ServerShared {
   absl::flat_hash_map<std::string, std::unique_ptr<Method>> methods;  // By their paths.
   std::vector<std::string> method_paths;
 
+  MonotonicTime Now() const { return options.clock->Now(); }
   // Null when there is none.
   const Method* FindMethod(std::string_view path) const {
     const auto found = methods.find(absl::string_view(path.data(), path.size()));

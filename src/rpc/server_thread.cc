@@ -9,7 +9,7 @@ namespace mokv::rpc {
 ServerThread::ServerThread(net::IoThread& io, ServerShared& shared)
     : io_(io),
       shared_(shared),
-      deadlines_(io,
+      deadlines_(io, *shared.options.clock,
                  [this](CallId call) {
                    if (ServerConnection* connection = Find(call.connection);
                        connection != nullptr) {
@@ -121,7 +121,7 @@ ServerConnection* ServerThread::Find(uint64_t connection) {
 }
 
 void ServerThread::Watch() {
-  const MonotonicTime now = SystemClock().Now();
+  const MonotonicTime now = shared_.Now();
   for (ServerConnection* connection : OpenConnections()) connection->Watch(now);
   const ServerOptions& options = shared_.options;
   const Duration shortest =

@@ -123,6 +123,12 @@ RawAnswer RawClient::Wait(uint32_t stream) {
   return answers_[stream];
 }
 
+RawAnswer RawClient::WaitForData(uint32_t stream, size_t size) {
+  while (answers_[stream].data.size() < size && !answers_[stream].ended && ReadFrame()) {
+  }
+  return answers_[stream];
+}
+
 const std::vector<RawGoAway>& RawClient::WaitForGoAways(size_t count) {
   while (goaways_.size() < count && ReadFrame()) {
   }

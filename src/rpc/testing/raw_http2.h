@@ -97,6 +97,8 @@ class RawClient {
 
   // Reads until the stream's end.
   RawAnswer Wait(uint32_t stream);
+  // Reads until `size` bytes of DATA have come, or the stream has ended.
+  RawAnswer WaitForData(uint32_t stream, size_t size);
   // Reads until there have been `count` of them, or the connection has ended.
   const std::vector<RawGoAway>& WaitForGoAways(size_t count);
   // Reads until a PING, and returns the bytes of its answer; empty when none came.
