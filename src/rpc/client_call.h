@@ -60,6 +60,12 @@ struct ClientCall {
   std::unique_ptr<net::Timer> timer;
   bool finished = false;  // Its status has been told.
 
+  // A header or trailer of the answer.
+  void TakeHeader(std::string_view name, std::string_view value);
+  // Bytes of the answer. A failure is why the call has to end.
+  absl::Status TakeData(std::string_view bytes, uint64_t message_bytes_max);
+  // What has become of the call when its stream is closed with this error code of HTTP/2.
+  absl::Status EndStatus(uint32_t http2_error) const;
   // Tells the status, the first time.
   void Finish(const absl::Status& status);
 };

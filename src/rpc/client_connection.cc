@@ -17,22 +17,6 @@ namespace {
 constexpr uint32_t kStreamWindowBytes = uint32_t{4} << 20;
 constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 
-// gRPC's mapping of HTTP/2 errors (PROTOCOL-HTTP2, "Errors").
-absl::StatusCode CodeOfHttp2Error(uint32_t error) {
-  switch (error) {
-    case NGHTTP2_REFUSED_STREAM:
-      return absl::StatusCode::kUnavailable;
-    case NGHTTP2_CANCEL:
-      return absl::StatusCode::kCancelled;
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-      return absl::StatusCode::kResourceExhausted;
-    case NGHTTP2_INADEQUATE_SECURITY:
-      return absl::StatusCode::kPermissionDenied;
-    default:
-      return absl::StatusCode::kInternal;
-  }
-}
-
 }  // namespace
 
 class ClientCalls {
@@ -47,11 +31,10 @@ struct ClientConnection::Callbacks {
   }
 
   static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
-                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
-                      void* user) {
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t, void*) {
     if (ClientCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
-      Self(user).OnHeader(*call, {reinterpret_cast<const char*>(name), name_size},
-                          {reinterpret_cast<const char*>(value), value_size});
+      call->TakeHeader({reinterpret_cast<const char*>(name), name_size},
+                       {reinterpret_cast<const char*>(value), value_size});
     }
     return 0;
   }
@@ -59,7 +42,10 @@ struct ClientConnection::Callbacks {
   static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
                     size_t size, void* user) {
     if (ClientCall* call = CallOf(session, stream); call != nullptr) {
-      Self(user).OnData(*call, {reinterpret_cast<const char*>(data), size});
+      ClientConnection& self = Self(user);
+      absl::Status broken = call->TakeData({reinterpret_cast<const char*>(data), size},
+                                           self.options_.message_bytes_max);
+      if (!broken.ok()) self.FailCall(*call, std::move(broken));
     }
     return 0;
   }
@@ -190,75 +176,12 @@ void ClientConnection::ExpireCall(int32_t stream) {
   call.Finish(failure);  // The last thing: whoever is told may end the channel.
 }
 
-void ClientConnection::OnHeader(ClientCall& call, std::string_view name, std::string_view value) {
-  if (name == ":status") {
-    call.http_status = value;
-  } else if (name == "grpc-status") {
-    call.grpc_status = ParseStatusCode(value);
-  } else if (name == "grpc-message") {
-    call.grpc_message = PercentDecode(value);
-  }
-}
-
-void ClientConnection::OnData(ClientCall& call, std::string_view bytes) {
-  if (!call.failure.ok()) return;
-  call.response += bytes;
-  std::string_view rest = call.response;
-  while (rest.size() >= kMessagePrefixBytes) {
-    const MessagePrefix prefix = ParseMessagePrefix(rest);
-    if (prefix.compressed) {
-      FailCall(call, absl::InternalError("the server sent a compressed message"));
-      return;
-    }
-    if (prefix.size_bytes > options_.message_bytes_max) {
-      FailCall(call, ResourceExhausted("message of {} bytes is over the limit of {}",
-                                       prefix.size_bytes, options_.message_bytes_max));
-      return;
-    }
-    if (rest.size() < kMessagePrefixBytes + prefix.size_bytes) break;
-    const std::string_view message = rest.substr(kMessagePrefixBytes, prefix.size_bytes);
-    if (call.on_message) {
-      call.on_message(message);
-    } else if (call.has_message) {
-      FailCall(call, absl::InternalError("the server sent more than one message"));
-      return;
-    } else {
-      call.message = message;
-      call.has_message = true;
-    }
-    rest.remove_prefix(kMessagePrefixBytes + prefix.size_bytes);
-  }
-  call.response.erase(0, call.response.size() - rest.size());
-}
-
-absl::Status ClientConnection::FinalStatus(const ClientCall& call, uint32_t http2_error) const {
-  if (!call.failure.ok()) return call.failure;
-  if (call.grpc_status.has_value()) {
-    if (*call.grpc_status != absl::StatusCode::kOk) {
-      return absl::Status(*call.grpc_status, call.grpc_message);
-    }
-    if (call.unary_done != nullptr && !call.has_message) {
-      // gRPC's table has UNIMPLEMENTED here. But that promises that nothing was done, and this
-      // server may well have done it.
-      return absl::InternalError("the server answered OK without a message");
-    }
-    return absl::OkStatus();
-  }
-  if (http2_error != NGHTTP2_NO_ERROR) {
-    return MakeStatus(CodeOfHttp2Error(http2_error), "the server reset the call: {}",
-                      nghttp2_http2_strerror(http2_error));
-  }
-  return MakeStatus(CodeOfHttpStatus(call.http_status),
-                    "answer without grpc-status, HTTP status {} (outcome unknown)",
-                    call.http_status);
-}
-
 void ClientConnection::OnStreamClose(ClientCall& call, uint32_t http2_error) {
   const auto found = calls_->by_stream.find(call.stream);
   MOKV_CHECK(found != calls_->by_stream.end());
   const std::unique_ptr<ClientCall> owned = std::move(found->second);
   calls_->by_stream.erase(found);
-  owned->Finish(FinalStatus(*owned, http2_error));
+  owned->Finish(owned->EndStatus(http2_error));
 }
 
 void ClientConnection::OnBytes(std::string_view bytes) {

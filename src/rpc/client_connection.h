@@ -51,10 +51,7 @@ class ClientConnection final : private net::Transport::Handler {
   void OnWritable() override { Flush(); }
   void OnClosed(const absl::Status& reason) override;
 
-  void OnHeader(ClientCall& call, std::string_view name, std::string_view value);
-  void OnData(ClientCall& call, std::string_view bytes);
   void OnStreamClose(ClientCall& call, uint32_t http2_error);
-  absl::Status FinalStatus(const ClientCall& call, uint32_t http2_error) const;
   void FailCall(ClientCall& call, absl::Status status);
   void ExpireCall(int32_t stream);
   void EndAll(const absl::Status& reason);

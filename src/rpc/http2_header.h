@@ -3,10 +3,14 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 namespace mokv::rpc {
+
+// What HTTP/2 adds to the bytes of a header when it counts them (RFC 9113, 6.5.2).
+inline constexpr size_t kHeaderOverheadBytes = 32;
 
 // Both texts must outlive the session; nghttp2 keeps pointers to them.
 inline nghttp2_nv StaticHeader(std::string_view name, std::string_view value) {

@@ -1,7 +1,9 @@
 #include "rpc/server_call.h"
 
 #include "base/check.h"
+#include "base/status.h"
 #include "rpc/grpc_wire.h"
+#include "rpc/method.h"
 
 namespace mokv::rpc {
 namespace {
@@ -26,6 +28,26 @@ void ServerCall::Decide(State decision) {
   state = decision;
 }
 
+bool ServerCall::StalledSince(MonotonicTime time) const {
+  const bool we_wait = state == State::kReceiving || (state == State::kAnswering && !source_waits);
+  return we_wait && progress <= time;
+}
+
+CallRecord ServerCall::Record(MonotonicTime now) const {
+  CallRecord record;
+  record.io_thread = origin.io_thread;
+  record.method = head.method != nullptr ? head.method->index : kUnknownMethod;
+  record.path = head.method != nullptr ? std::string_view(head.method->path) : head.path;
+  record.subject = origin.subject;
+  record.peer_address = origin.peer_address;
+  record.code = status.code();
+  record.message = MessageOf(status);
+  record.duration = now - received;
+  record.request_bytes = request_bytes;
+  record.response_bytes = response_bytes;
+  return record;
+}
+
 void ServerCall::Reset() {
   stream = 0;
   state = State::kReceiving;
@@ -37,7 +59,6 @@ void ServerCall::Reset() {
   response_sent = 0;
   source.reset();
   source_waits = false;
-  trailers_submitted = false;
   http_status = {};
   taken_bytes = 0;
   status = absl::OkStatus();

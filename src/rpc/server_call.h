@@ -16,12 +16,14 @@
 #include "base/clock.h"
 #include "rpc/completion.h"
 #include "rpc/server_request.h"
+#include "rpc/server_telemetry.h"
 
 namespace mokv::rpc {
 
 // What the calls of one connection have in common, for their handlers. The connection's own, and
 // valid as long as it.
 struct CallOrigin {
+  const Clock& clock;
   CompletionSink& sink;
   uint64_t connection;
   size_t io_thread;  // Its index.
@@ -45,6 +47,10 @@ class ServerCall {
   // What the handler has decided: kDeferred or kAnswered. CHECKs that it is the first time.
   void Decide(State decision);
 
+  // Whether the engine has waited for the client since then, and in vain.
+  bool StalledSince(MonotonicTime time) const;
+  // What is known of it now that it is over. Views of the call.
+  CallRecord Record(MonotonicTime now) const;
   // Makes a finished call as good as new; keeps buffers unless they have grown large.
   void Reset();
   // Writes the prefix of a unary response, whose message stands behind the room for it.
@@ -69,7 +75,6 @@ class ServerCall {
   size_t response_sent = 0;
   std::unique_ptr<MessageSource> source;  // Of a server stream that may have more.
   bool source_waits = false;
-  bool trailers_submitted = false;
   // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
   std::string_view http_status;
   absl::Status status;
@@ -82,7 +87,7 @@ class ServerCall {
   MonotonicTime progress;
   size_t taken_bytes = 0;  // Since then.
 
-  // List of the connection's open calls.
+  // List of the connection's open calls, which ServerCalls keeps.
   ServerCall* previous = nullptr;
   ServerCall* next = nullptr;
 };

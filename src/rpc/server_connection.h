@@ -8,15 +8,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "net/transport.h"
 #include "rpc/completion.h"
 #include "rpc/deadlines.h"
-#include "rpc/flood_guard.h"
+#include "rpc/flood_watch.h"
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
 #include "rpc/server_call.h"
+#include "rpc/server_calls.h"
 #include "rpc/server_shared.h"
 
 struct nghttp2_session;
@@ -67,14 +67,8 @@ class ServerConnection final : private net::Transport::Handler {
   void Close();
 
  private:
-  struct Callbacks;  // nghttp2's callbacks, which are plain functions.
+  struct Callbacks;  // nghttp2's, which are plain functions: server_callbacks.cc.
 
-  // What a client must take of an answer to count as reading it: the largest frame that every
-  // client takes. One that takes a byte now and then would hold the answer, and what it is made
-  // from, for ever.
-  static constexpr size_t kProgressBytes = size_t{16} << 10;
-  // Finished calls kept for reuse.
-  static constexpr size_t kSpareCallsMax = 64;
   // Bytes handed to the socket at a time, and in one turn.
   static constexpr size_t kWriteBytes = size_t{64} << 10;
   static constexpr size_t kWriteBytesPerTurnMax = size_t{512} << 10;
@@ -85,7 +79,7 @@ class ServerConnection final : private net::Transport::Handler {
   void OnWritable() override { Flush(); }
   void OnClosed(const absl::Status& reason) override;
 
-  ServerCall& OpenCall(int32_t stream);
+  nghttp2_session* NewSession();
   void CloseCall(ServerCall& call, uint32_t http2_error);
   void OnHeadersEnd(ServerCall& call);
   void OnData(ServerCall& call, std::string_view bytes);
@@ -95,18 +89,8 @@ class ServerConnection final : private net::Transport::Handler {
   void Fail(ServerCall& call, absl::Status status);
   // Gives the call's answer to HTTP/2.
   void Submit(ServerCall& call);
-  void SubmitData(ServerCall& call);
-  void SubmitFailure(ServerCall& call);
-  void SubmitTrailers(ServerCall& call);
-  // Whole answer without a gRPC status, for clients that do not speak gRPC.
-  void SubmitHttpError(ServerCall& call);
-  void OnEmptyData();
-  // One more header of the block in progress. False: blocks have passed the limit so often, or this
-  // one so far, that the connection ends.
-  bool CountHeader(size_t name_and_value_bytes);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
-  ssize_t ReadResponse(ServerCall& call, uint8_t* buffer, size_t size_bytes, uint32_t* flags);
   void EndStalledCalls(MonotonicTime no_progress_since);
   void MarkDirty();
   ServerCall* Find(int32_t stream);
@@ -116,18 +100,13 @@ class ServerConnection final : private net::Transport::Handler {
   Deadlines& deadlines_;
   std::unique_ptr<net::Transport> transport_;
   const CallOrigin origin_;
-  nghttp2_session* session_ = nullptr;
   Keepalive keepalive_;
   OpenedStreams opened_;
-  FloodGuard empty_data_;
-  FloodGuard long_heads_;
-  size_t block_bytes_ = 0;  // Of the header block in progress, of a request or its trailers.
-  // Of what, once there is one: nghttp2's callback then returns an error, and the connection ends.
-  std::string_view flood_;
+  FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
+  ServerCalls calls_;
+  nghttp2_session* const session_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
-  ServerCall* open_calls_ = nullptr;
-  std::vector<std::unique_ptr<ServerCall>> spare_calls_;
   uint64_t assembly_bytes_ = 0;
   std::string output_;
   bool dirty_ = false;

@@ -3,39 +3,15 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
-#include "net/testing/loopback.h"
-#include "net/testing/wait.h"
-#include "rpc/server.h"
 #include "rpc/testing/raw_http2.h"
+#include "rpc/testing/raw_server.h"
 
 namespace mokv::rpc {
 namespace {
 
-using net::Until;
-
-// A stream that has nothing to say.
-class Silent final : public MessageSource {
- public:
-  Next Produce(std::string*) override { return Next::kWait; }
-};
-
-class ServerFloodTest : public testing::Test {
+class ServerFloodTest : public RawServerTest {
  protected:
-  ServerFloodTest() : server_(pool_, {}, nullptr) {
-    server_.AddUnary("/t.T/Echo", [](UnaryCall& call) {
-      call.response() += call.request();
-      call.Finish();
-    });
-    server_.AddServerStream("/t.T/Silent",
-                            [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
-    listener_ = net::BindLoopback(pool_, server_.protocol());
-    pool_.Start();
-    listener_->Start();
-  }
-  ~ServerFloodTest() override {
-    listener_->Stop();
-    pool_.Stop();
-  }
+  ServerFloodTest() : RawServerTest(ServerOptions()) {}
 
   void ExpectEnd(RawClient& client, uint32_t error) {
     const auto& goaways = client.WaitForGoAways(1);
@@ -43,14 +19,10 @@ class ServerFloodTest : public testing::Test {
     EXPECT_EQ(goaways[0].error, error);
     EXPECT_TRUE(client.socket().WaitForEnd());
     // Others are served as before.
-    RawClient other(listener_->port());
+    RawClient other(port());
     EXPECT_EQ(other.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
     EXPECT_EQ(server_.stats().connections_broken, 1u);
   }
-
-  net::IoPool pool_{1};
-  Server server_;
-  std::unique_ptr<net::Listener> listener_;
 };
 
 // HPACK (RFC 7541, 6.2.1 and 6.1): a header of 4,033 bytes as it counts, which goes into the table,
@@ -65,14 +37,14 @@ bool SendHead(RawClient& client, uint32_t stream, const std::string& more) {
 }
 
 TEST_F(ServerFloodTest, AHeaderThatIsNamedThousandsOfTimesEndsTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   ASSERT_TRUE(SendHead(client, 1, NewLargeHeader() + SameAgain(4'000)));
   ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 // Goal: trailers, which nobody reads, cost no more than headers do.
 TEST_F(ServerFloodTest, TrailersThatNameOneHeaderThousandsOfTimesEndTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
   client.Send(Frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
                     NewLargeHeader() + SameAgain(4'000)));
@@ -80,7 +52,7 @@ TEST_F(ServerFloodTest, TrailersThatNameOneHeaderThousandsOfTimesEndTheConnectio
 }
 
 TEST_F(ServerFloodTest, ShortTrailersAreNoFlood) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   for (uint32_t stream = 1; stream < 60; stream += 2) {
     client.SendHeaders(stream, GrpcHeaders("/t.T/Echo"));
     client.SendData(stream, Message("x"), /*end=*/false);
@@ -91,7 +63,7 @@ TEST_F(ServerFloodTest, ShortTrailersAreNoFlood) {
 
 // Goal: who sends too much by mistake hears so; who goes on does not.
 TEST_F(ServerFloodTest, HeadersOverTheLimitAreAnsweredSomeTimes) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   ASSERT_TRUE(SendHead(client, 1, NewLargeHeader() + SameAgain(5)));
   EXPECT_EQ(client.Wait(1).grpc_status(), "8");
   for (uint32_t stream = 3; stream < 400; stream += 2) {
@@ -101,7 +73,7 @@ TEST_F(ServerFloodTest, HeadersOverTheLimitAreAnsweredSomeTimes) {
 }
 
 TEST_F(ServerFloodTest, EmptyDataFramesWithoutEndEndTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
   std::string many;
   for (int i = 0; i < 10'000; ++i) many += DataFrame(1, "", /*end=*/false);
@@ -110,7 +82,7 @@ TEST_F(ServerFloodTest, EmptyDataFramesWithoutEndEndTheConnection) {
 }
 
 TEST_F(ServerFloodTest, SomeEmptyDataFramesAreNoFlood) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
   for (int i = 0; i < 100; ++i) client.SendData(1, "", /*end=*/false);
   client.SendData(1, Message("x"), /*end=*/false);
@@ -121,21 +93,21 @@ TEST_F(ServerFloodTest, SomeEmptyDataFramesAreNoFlood) {
 // ---- RFC 9113, 5.1: what may not be sent on a stream that is closed.
 
 TEST_F(ServerFloodTest, DataOnAStreamThatIsOverEndsTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   EXPECT_EQ(client.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
   client.SendData(1, "more");
   ExpectEnd(client, NGHTTP2_STREAM_CLOSED);
 }
 
 TEST_F(ServerFloodTest, HeadersOnAStreamThatIsOverEndTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   EXPECT_EQ(client.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"), true);
   ExpectEnd(client, NGHTTP2_STREAM_CLOSED);
 }
 
 TEST_F(ServerFloodTest, ASmallerStreamNumberEndsTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   EXPECT_EQ(client.Call(5, "/t.T/Echo", "x").grpc_status(), "0");
   // Another gap behind it hides the first one from nobody.
   EXPECT_EQ(client.Call(9, "/t.T/Echo", "x").grpc_status(), "0");
@@ -144,7 +116,7 @@ TEST_F(ServerFloodTest, ASmallerStreamNumberEndsTheConnection) {
 }
 
 TEST_F(ServerFloodTest, DataBehindTheEndOfARequestEndsTheConnection) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   client.SendHeaders(1, GrpcHeaders("/t.T/Silent"));
   client.SendData(1, Message(""));
   client.SendData(1, "more");
@@ -153,7 +125,7 @@ TEST_F(ServerFloodTest, DataBehindTheEndOfARequestEndsTheConnection) {
 
 // Goal: what may have been on its way when the stream ended does no harm.
 TEST_F(ServerFloodTest, WindowsAndResetsOfAStreamThatIsOverAreIgnored) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   EXPECT_EQ(client.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
   client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Number(1)));
   client.SendReset(1);
@@ -162,7 +134,7 @@ TEST_F(ServerFloodTest, WindowsAndResetsOfAStreamThatIsOverAreIgnored) {
 
 // Goal: who does not speak gRPC gets a whole answer of HTTP, once its request is there.
 TEST_F(ServerFloodTest, WhatIsNotGrpcIsAnsweredWithATextOnceTheRequestHasEnded) {
-  RawClient client(listener_->port());
+  RawClient client(port());
   Headers head = GrpcHeaders("/t.T/Echo");
   head[5].second = "text/html";
   client.SendHeaders(1, head);

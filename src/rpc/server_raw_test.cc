@@ -4,80 +4,20 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
-#include <future>
 #include <optional>
 
-#include "net/testing/loopback.h"
 #include "net/testing/wait.h"
 #include "rpc/grpc_wire.h"
-#include "rpc/server.h"
 #include "rpc/testing/raw_http2.h"
+#include "rpc/testing/raw_server.h"
 
 namespace mokv::rpc {
 namespace {
 
 using net::Until;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
-// A stream that has nothing to say.
-class Silent final : public MessageSource {
- public:
-  Next Produce(std::string*) override { return Next::kWait; }
-};
-
-class ServerRawTest : public testing::Test {
- protected:
-  explicit ServerRawTest(const Server::Options& options = Limits())
-      : server_(pool_, options, nullptr) {
-    server_.AddUnary("/t.T/Echo", [](UnaryCall& call) {
-      call.response() += call.request();
-      call.Finish();
-    });
-    server_.AddUnary("/t.T/Never", [this](UnaryCall& call) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      kept_.push_back(call.Defer());
-    });
-    server_.AddUnary("/t.T/Large", [](UnaryCall& call) {
-      call.response().append(size_t{8} << 20, 'x');
-      call.Finish();
-    });
-    server_.AddUnary("/t.T/Fails", [](UnaryCall& call) {
-      call.Fail(absl::NotFoundError(std::string(100'000, 'k')));
-    });
-    server_.AddServerStream("/t.T/Silent",
-                            [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
-    listener_ = net::BindLoopback(pool_, server_.protocol());
-    pool_.Start();
-    listener_->Start();
-  }
-
-  ~ServerRawTest() override {
-    listener_->Stop();
-    pool_.Stop();
-    kept_.clear();
-  }
-
-  static Server::Options Limits() {
-    Server::Options options;
-    options.message_bytes_max = 1 << 20;
-    options.calls_per_connection_max = 100;
-    return options;
-  }
-
-  uint16_t port() const { return listener_->port(); }
-
-  size_t kept() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return kept_.size();
-  }
-
-  net::IoPool pool_{1};
-  Server server_;
-  std::unique_ptr<net::Listener> listener_;
-  std::mutex mutex_;
-  std::vector<Responder> kept_;
-};
+using ServerRawTest = RawServerTest;
 
 TEST_F(ServerRawTest, ServesAClientThatObeys) {
   RawClient client(port());
@@ -220,105 +160,12 @@ TEST_F(ServerRawTest, ManyCancelledCallsAreNoFlood) {
   EXPECT_EQ(client.Call(stream, "/t.T/Echo", "x").grpc_status(), "0");
 }
 
-class ServerDrainTest : public ServerRawTest {
- protected:
-  explicit ServerDrainTest(Duration goaway_notice = seconds(20))
-      : ServerRawTest(WithNotice(goaway_notice)) {}
-
-  static Server::Options WithNotice(Duration goaway_notice) {
-    Server::Options options = Limits();
-    options.goaway_notice = goaway_notice;
-    return options;
-  }
-
-  // A client that has one call open, and a drain under way that it does not know of yet.
-  void BeginDrain(RawClient& client, Duration grace = seconds(20)) {
-    client.SendHeaders(1, GrpcHeaders("/t.T/Never"));
-    client.SendData(1, Message(""));
-    ASSERT_TRUE(Until([&] { return kept() == 1; }));
-    listener_->Stop();
-    drained_ = std::async(std::launch::async, [this, grace] { server_.Drain(grace); });
-  }
-
-  void AnswerKept() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (Responder& responder : kept_) responder.Finish("");
-    kept_.clear();
-  }
-
-  std::future<void> drained_;
-};
-
-// Goal:   a call that a client sends before it can know of the drain is served.
-// Method: the first GOAWAY refuses nothing; the second comes with the answer to the PING behind it.
-TEST_F(ServerDrainTest, ServesCallsThatRaceWithTheGoaway) {
-  RawClient client(port());
-  BeginDrain(client);
-  ASSERT_EQ(client.WaitForGoAways(1).size(), 1u);
-  EXPECT_EQ(client.WaitForGoAways(1)[0].last_stream, uint32_t{0x7fffffff});
-  EXPECT_EQ(client.Call(3, "/t.T/Echo", "late").data, Message("late"));
-  client.Send(client.WaitForPing());
-  const auto& goaways = client.WaitForGoAways(2);
-  ASSERT_EQ(goaways.size(), 2u);
-  EXPECT_EQ(goaways[1].last_stream, 3u);
-  AnswerKept();
-  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
-  EXPECT_TRUE(client.socket().WaitForEnd());
-  drained_.wait();
-}
-
-// Goal:   what a client is told was not looked at (GOAWAY's last stream) must not be carried out.
-// Method: the answer to the PING and the next call come in one piece, so that the call is there
-//         before the GOAWAY that refuses it has left.
-TEST_F(ServerDrainTest, NothingIsBegunOnceGoawayIsOnItsWay) {
-  RawClient client(port());
-  BeginDrain(client);
-  const std::string answer = client.WaitForPing();
-  ASSERT_FALSE(answer.empty());
-  client.Send(answer + HeadersFrame(3, GrpcHeaders("/t.T/Never")) + DataFrame(3, Message("")));
-  const auto& goaways = client.WaitForGoAways(2);
-  ASSERT_EQ(goaways.size(), 2u);
-  EXPECT_EQ(goaways[1].last_stream, 1u);
-  EXPECT_EQ(kept(), 1u) << "the second call was begun";
-  AnswerKept();
-  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
-  drained_.wait();
-}
-
-class ServerShortNoticeTest : public ServerDrainTest {
- protected:
-  ServerShortNoticeTest() : ServerDrainTest(milliseconds(100)) {}
-};
-
-// Goal: a client that never answers the PING does not hold up the drain.
-TEST_F(ServerShortNoticeTest, GoesAwayWithoutAnAnswerToThePing) {
-  RawClient client(port());
-  BeginDrain(client);
-  const auto& goaways = client.WaitForGoAways(2);
-  ASSERT_EQ(goaways.size(), 2u);
-  EXPECT_EQ(goaways[1].last_stream, 1u);
-  AnswerKept();
-  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
-  drained_.wait();
-}
-
-TEST_F(ServerDrainTest, ClosesIdleConnectionsAfterOneRoundTrip) {
-  RawClient client(port());
-  EXPECT_EQ(client.Call(1, "/t.T/Echo", "").grpc_status(), "0");
-  listener_->Stop();
-  drained_ = std::async(std::launch::async, [this] { server_.Drain(seconds(20)); });
-  client.Send(client.WaitForPing());
-  EXPECT_EQ(client.WaitForGoAways(2).size(), 2u);
-  EXPECT_TRUE(client.socket().WaitForEnd());
-  drained_.wait();
-}
-
 class ServerKeepaliveTest : public ServerRawTest {
  protected:
   ServerKeepaliveTest() : ServerRawTest(Asking()) {}
 
-  static Server::Options Asking() {
-    Server::Options options = Limits();
+  static ServerOptions Asking() {
+    ServerOptions options = Limits();
     options.keepalive_idle = milliseconds(50);
     return options;
   }
@@ -339,8 +186,8 @@ class ServerStallTest : public ServerRawTest {
  protected:
   ServerStallTest() : ServerRawTest(ShortStall()) {}
 
-  static Server::Options ShortStall() {
-    Server::Options options = Limits();
+  static ServerOptions ShortStall() {
+    ServerOptions options = Limits();
     options.stall_timeout = milliseconds(500);
     return options;
   }

@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
+#include "rpc/http2_header.h"
 #include "rpc/server_shared.h"
 
 namespace mokv::rpc {

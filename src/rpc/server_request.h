@@ -17,9 +17,6 @@
 
 namespace mokv::rpc {
 
-// What HTTP/2 adds to the bytes of a header (RFC 9113, 6.5.2).
-inline constexpr size_t kHeaderOverheadBytes = 32;
-
 struct Method;
 struct ServerShared;
 

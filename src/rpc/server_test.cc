@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "net/testing/loopback.h"
 #include "rpc/testing/channel_call.h"
+#include "rpc/testing/raw_server.h"
 
 namespace mokv::rpc {
 namespace {
@@ -69,10 +70,7 @@ class Recorder final : public CallObserver {
 class ServerTest : public testing::Test {
  protected:
   ServerTest() : pool_(2), server_(pool_, SmallLimits(), &recorder_) {
-    server_.AddUnary("/t.T/Echo", [](UnaryCall& call) {
-      call.response() += call.request();
-      call.Finish();
-    });
+    server_.AddUnary("/t.T/Echo", Echo);
     server_.AddUnary("/t.T/Later", [this](UnaryCall& call) {
       later_.push_back(
           std::thread([responder = call.Defer(), text = std::string(call.request())]() mutable {

@@ -14,6 +14,7 @@
 #include "rpc/call.h"
 #include "rpc/server_connection.h"
 #include "rpc/testing/raw_http2.h"
+#include "rpc/testing/raw_server.h"
 
 namespace mokv::rpc {
 namespace {
@@ -30,10 +31,7 @@ class ServerWatchTest : public testing::Test,
  protected:
   ServerWatchTest() {
     shared_.options.clock = &clock_;
-    AddUnary("/t.T/Echo", [](UnaryCall& call) {
-      call.response() += call.request();
-      call.Finish();
-    });
+    AddUnary("/t.T/Echo", Echo);
     AddUnary("/t.T/Never", [this](UnaryCall& call) { kept_.push_back(call.Defer()); });
     AddUnary("/t.T/Large", [](UnaryCall& call) {
       call.response().append(size_t{1} << 20, 'x');

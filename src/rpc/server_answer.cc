@@ -1,0 +1,118 @@
+#include "rpc/server_answer.h"
+
+#include <fmt/format.h>
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/http2_header.h"
+
+namespace mokv::rpc {
+namespace {
+
+// What a client is told of an error; gRPC clients refuse headers of more than 16 KiB, and escapes
+// make three bytes of one.
+constexpr size_t kStatusMessageBytesMax = 5'000;
+// What a client must take of an answer to count as reading it: the largest frame that every client
+// takes. One that takes a byte now and then would hold the answer, and what it is made from, for
+// ever.
+constexpr size_t kProgressBytes = size_t{16} << 10;
+
+const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
+const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");
+const nghttp2_nv kPlainText = StaticHeader("content-type", "text/plain");
+const nghttp2_nv kAllow = StaticHeader("allow", "POST");
+const nghttp2_nv kGrpcStatusOk = StaticHeader("grpc-status", "0");
+
+std::string_view CodeText(absl::StatusCode code) {
+  static constexpr std::string_view kTexts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                                "9", "10", "11", "12", "13", "14", "15", "16"};
+  const auto index = static_cast<size_t>(code);
+  return index < std::size(kTexts) ? kTexts[index] : "2";
+}
+
+std::string EncodedMessage(const absl::Status& status) {
+  return PercentEncode(MessageOf(status).substr(0, kStatusMessageBytesMax));
+}
+
+void SubmitTrailers(nghttp2_session* session, ServerCall& call) {
+  if (call.status.ok()) {
+    nghttp2_submit_trailer(session, call.stream, &kGrpcStatusOk, 1);
+    return;
+  }
+  const std::string message = EncodedMessage(call.status);
+  const nghttp2_nv trailers[] = {StaticHeader("grpc-status", CodeText(call.status.code())),
+                                 CopiedHeader("grpc-message", message)};
+  nghttp2_submit_trailer(session, call.stream, trailers, std::size(trailers));
+}
+
+// nghttp2 has room for `size` bytes of the response.
+ssize_t ReadResponse(nghttp2_session* session, int32_t, uint8_t* buffer, size_t size,
+                     uint32_t* flags, nghttp2_data_source* data_source, void*) {
+  ServerCall& call = *static_cast<ServerCall*>(data_source->ptr);
+  if (call.response_sent == call.response.size() && call.source != nullptr) call.FillFromSource();
+  const size_t left = call.response.size() - call.response_sent;
+  const size_t taken = std::min(left, size);
+  if (taken == 0 && call.source != nullptr) return NGHTTP2_ERR_DEFERRED;
+  std::memcpy(buffer, call.response.data() + call.response_sent, taken);
+  call.response_sent += taken;
+  if (taken == left && call.source == nullptr) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (call.http_status.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      SubmitTrailers(session, call);
+    }
+    // Most unary answers leave at once; for them the time is not worth asking.
+    return static_cast<ssize_t>(taken);
+  }
+  call.taken_bytes += taken;
+  if (taken == left || call.taken_bytes >= kProgressBytes) {
+    call.progress = call.origin.clock.Now();
+    call.taken_bytes = 0;
+  }
+  return static_cast<ssize_t>(taken);
+}
+
+nghttp2_data_provider ResponseOf(ServerCall& call) {
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &call;
+  provider.read_callback = ReadResponse;
+  return provider;
+}
+
+void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
+  call.response = fmt::format("{}\n", MessageOf(call.status));
+  const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText, kAllow};
+  const nghttp2_data_provider provider = ResponseOf(call);
+  // RFC 9110, 15.5.6: a refused method has the allowed one beside it.
+  const size_t count = std::size(headers) - (call.head.is_post ? 1 : 0);
+  nghttp2_submit_response(session, call.stream, headers, count,
+                          call.head.is_head ? nullptr : &provider);
+}
+
+void SubmitFailure(nghttp2_session* session, const ServerCall& call) {
+  const std::string message = EncodedMessage(call.status);
+  const nghttp2_nv headers[] = {kStatusOk, kContentType,
+                                StaticHeader("grpc-status", CodeText(call.status.code())),
+                                CopiedHeader("grpc-message", message)};
+  nghttp2_submit_response(session, call.stream, headers, std::size(headers), nullptr);
+}
+
+}  // namespace
+
+void SubmitAnswer(nghttp2_session* session, ServerCall& call) {
+  if (!call.http_status.empty()) return SubmitHttpError(session, call);
+  if (!call.status.ok()) return SubmitFailure(session, call);
+  if (call.source == nullptr) call.FrameResponse();
+  const nghttp2_nv headers[] = {kStatusOk, kContentType};
+  const nghttp2_data_provider provider = ResponseOf(call);
+  nghttp2_submit_response(session, call.stream, headers, std::size(headers), &provider);
+}
+
+}  // namespace mokv::rpc

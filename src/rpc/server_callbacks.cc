@@ -1,0 +1,161 @@
+// nghttp2's callbacks of a server's session: which of them there are, and what of a frame means
+// which event for the connection.
+#include <nghttp2/nghttp2.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "base/check.h"
+#include "rpc/server_connection.h"
+
+namespace mokv::rpc {
+namespace {
+
+// Resets of calls that a client may send: at once, and per second from then on. Cancelling is every
+// client's right, and thousands of deadlines may pass together; only a flood ends the connection.
+constexpr uint64_t kResetsBurst = 20'000;
+constexpr uint64_t kResetsPerSecond = 2'000;
+
+// What the PING carries that tells whether a client has seen the first GOAWAY.
+constexpr uint8_t kGoAwayPing[8] = {'g', 'o', ' ', 'a', 'w', 'a', 'y', '?'};
+// Of the first GOAWAY: all streams that can be (RFC 9113, 6.8).
+constexpr int32_t kStreamMax = INT32_MAX;
+
+struct SessionCallbacks {
+  nghttp2_session_callbacks* get = nullptr;
+  ~SessionCallbacks() { nghttp2_session_callbacks_del(get); }
+};
+
+}  // namespace
+
+struct ServerConnection::Callbacks {
+  static ServerConnection& Self(void* user_data) {
+    return *static_cast<ServerConnection*>(user_data);
+  }
+  static ServerCall* CallOf(nghttp2_session* session, int32_t stream) {
+    return static_cast<ServerCall*>(nghttp2_session_get_stream_user_data(session, stream));
+  }
+
+  // nghttp2 ignores a stream that is opened behind one with a greater number; RFC 9113, 5.1.1 has a
+  // connection error for it. Numbers of streams that it has forgotten must not be taken for these.
+  static int OnBeginFrame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
+    if (head->type != NGHTTP2_HEADERS || head->stream_id % 2 == 0) return 0;
+    if (!Self(user).opened_.Take(head->stream_id)) {
+      nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+      Self(user).MarkDirty();
+    }
+    return 0;
+  }
+
+  static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    Self(user).flood_watch_.OnHeaders();
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (Self(user).going_away_) {
+      // The client has been told, or will be, that this call was not looked at: so it must not be.
+      Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+      return 0;
+    }
+    ServerCall& call = Self(user).calls_.Open(frame->hd.stream_id, Self(user).turn_time_);
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, &call);
+    return 0;
+  }
+
+  static int OnHeader(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name,
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                      void* user) {
+    // Trailers too, and headers of calls that are not taken any more: they cost as much.
+    if (!Self(user).flood_watch_.OnHeader(name_size + value_size, Self(user).turn_time_)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
+      call->head.Take({reinterpret_cast<const char*>(name), name_size},
+                      {reinterpret_cast<const char*>(value), value_size}, Self(user).shared_);
+    }
+    return 0;
+  }
+
+  static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
+                    size_t size, void* user) {
+    if (ServerCall* call = CallOf(session, stream); call != nullptr) {
+      Self(user).OnData(*call, {reinterpret_cast<const char*>(data), size});
+    }
+    return 0;
+  }
+
+  static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
+        std::memcmp(frame->ping.opaque_data, kGoAwayPing, sizeof(kGoAwayPing)) == 0) {
+      Self(user).GoAway();
+    }
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_DATA && !ends && frame->hd.length == frame->data.padlen &&
+        !Self(user).flood_watch_.OnEmptyData(Self(user).turn_time_)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    ServerCall* call = CallOf(session, frame->hd.stream_id);
+    if (call == nullptr) return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      Self(user).OnHeadersEnd(*call);
+    }
+    if (ends) Self(user).OnRequestEnd(*call);
+    return 0;
+  }
+
+  static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY) {
+      if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        Self(user).CountBroken(nghttp2_http2_strerror(frame->goaway.error_code));
+      } else if (frame->goaway.last_stream_id == kStreamMax) {
+        // Only now: nghttp2 would let a PING that waits together with the GOAWAY go first.
+        nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, kGoAwayPing);
+      }
+    }
+    // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
+    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+      const ServerCall* call = CallOf(session, frame->hd.stream_id);
+      if (call != nullptr && !call->request_ended) {
+        Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_NO_ERROR);
+      }
+    }
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session* session, int32_t stream, uint32_t error, void* user) {
+    if (ServerCall* call = CallOf(session, stream); call != nullptr) {
+      nghttp2_session_set_stream_user_data(session, stream, nullptr);
+      Self(user).CloseCall(*call, error);
+    }
+    return 0;
+  }
+
+  static const nghttp2_session_callbacks* Get() {
+    static const SessionCallbacks* callbacks = [] {
+      auto* made = new SessionCallbacks;
+      MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&made->get), 0);
+      nghttp2_session_callbacks_set_on_begin_frame_callback(made->get, OnBeginFrame);
+      nghttp2_session_callbacks_set_on_begin_headers_callback(made->get, OnBeginHeaders);
+      nghttp2_session_callbacks_set_on_header_callback(made->get, OnHeader);
+      nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made->get, OnData);
+      nghttp2_session_callbacks_set_on_frame_recv_callback(made->get, OnFrame);
+      nghttp2_session_callbacks_set_on_frame_send_callback(made->get, OnFrameSent);
+      nghttp2_session_callbacks_set_on_stream_close_callback(made->get, OnStreamClose);
+      return made;
+    }();
+    return callbacks->get;
+  }
+};
+
+nghttp2_session* ServerConnection::NewSession() {
+  nghttp2_option* option = nullptr;
+  MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
+  nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
+  nghttp2_session* session = nullptr;
+  MOKV_CHECK_EQ(nghttp2_session_server_new2(&session, Callbacks::Get(), this, option), 0);
+  nghttp2_option_del(option);
+  return session;
+}
+
+}  // namespace mokv::rpc
