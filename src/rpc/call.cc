@@ -1,6 +1,7 @@
 #include "rpc/call.h"
 
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "rpc/grpc_wire.h"
@@ -54,16 +55,26 @@ void ServerStreamCall::Start(std::unique_ptr<MessageSource> source) {
 
 StreamWaker ServerStreamCall::waker() const { return StreamWaker(call_.origin.sink, call_.id()); }
 
+namespace {
+
+// One function for each kind of method.
+struct Runner {
+  void operator()(const UnaryHandler& handler) const {
+    UnaryCall unary(call);
+    handler(unary);
+  }
+  void operator()(const ServerStreamHandler& handler) const {
+    ServerStreamCall stream(call);
+    handler(stream);
+  }
+  ServerCall& call;
+};
+
+}  // namespace
+
 void RunHandler(ServerCall& call) {
   call.state = ServerCall::State::kHandling;
-  const Method& method = *call.head.method;
-  if (method.unary) {
-    UnaryCall unary(call);
-    method.unary(unary);
-  } else {
-    ServerStreamCall stream(call);
-    method.server_stream(stream);
-  }
+  std::visit(Runner{call}, call.head.method->handler);
   if (call.state == ServerCall::State::kHandling) {
     call.state = ServerCall::State::kAnswered;
     call.status = absl::InternalError("the handler gave no answer");

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <variant>
 
 namespace mokv::rpc {
 
@@ -17,9 +18,9 @@ using ServerStreamHandler = std::function<void(ServerStreamCall&)>;
 struct Method {
   std::string path;
   size_t index = 0;  // Position in Server::method_paths().
-  // Exactly one is set.
-  UnaryHandler unary;
-  ServerStreamHandler server_stream;
+  // By its kind. Two places tell kinds apart: ServerReceiver, for what each wants of its request,
+  // and RunHandler (call.h).
+  std::variant<UnaryHandler, ServerStreamHandler> handler;
 };
 
 }  // namespace mokv::rpc

@@ -39,14 +39,14 @@ Server::~Server() = default;
 void Server::AddUnary(std::string path, UnaryHandler handler) {
   Method method;
   method.path = std::move(path);
-  method.unary = std::move(handler);
+  method.handler = std::move(handler);
   impl_->Add(std::move(method));
 }
 
 void Server::AddServerStream(std::string path, ServerStreamHandler handler) {
   Method method;
   method.path = std::move(path);
-  method.server_stream = std::move(handler);
+  method.handler = std::move(handler);
   impl_->Add(std::move(method));
 }
 

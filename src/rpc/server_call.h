@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "rpc/completion.h"
-#include "rpc/server_request.h"
+#include "rpc/request_head.h"
 #include "rpc/server_telemetry.h"
 
 namespace mokv::rpc {

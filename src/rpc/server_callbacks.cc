@@ -77,29 +77,32 @@ struct ServerConnection::Callbacks {
 
   static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
                     size_t size, void* user) {
+    ServerConnection& self = Self(user);
     if (ServerCall* call = CallOf(session, stream); call != nullptr) {
-      Self(user).OnData(*call, {reinterpret_cast<const char*>(data), size});
+      const std::string_view bytes{reinterpret_cast<const char*>(data), size};
+      self.Proceed(*call, self.receiver_.OnData(*call, bytes, self.turn_time_));
     }
     return 0;
   }
 
   static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    ServerConnection& self = Self(user);
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
         std::memcmp(frame->ping.opaque_data, kGoAwayPing, sizeof(kGoAwayPing)) == 0) {
-      Self(user).GoAway();
+      self.GoAway();
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_DATA && !ends && frame->hd.length == frame->data.padlen &&
-        !Self(user).flood_watch_.OnEmptyData(Self(user).turn_time_)) {
+        !self.flood_watch_.OnEmptyData(self.turn_time_)) {
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     ServerCall* call = CallOf(session, frame->hd.stream_id);
     if (call == nullptr) return 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-      Self(user).OnHeadersEnd(*call);
+      self.Proceed(*call, self.receiver_.OnHead(*call));
     }
-    if (ends) Self(user).OnRequestEnd(*call);
+    if (ends) self.Proceed(*call, self.receiver_.OnEnd(*call, self.turn_time_));
     return 0;
   }
 

@@ -41,6 +41,7 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
               .peer_address = transport_->peer_address()},
       keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout, shared_.Now()),
       flood_watch_(shared_.options.header_bytes_max, shared_.Now()),
+      receiver_(shared_.options),
       calls_(origin_, shared_.stats),
       session_(NewSession()) {}
 
@@ -106,52 +107,13 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
   if (CallObserver* observer = shared_.observer; observer != nullptr) {
     observer->OnCallFinished(call.Record(shared_.Now()));
   }
-  if (!call.request_ended) assembly_bytes_ -= call.request.size();
+  receiver_.OnClose(call);
   calls_.Close(call);
 }
 
-void ServerConnection::OnHeadersEnd(ServerCall& call) {
-  if (call.head.timeout.has_value()) call.deadline = call.received + *call.head.timeout;
-  std::optional<HeadRefusal> refusal = CheckHead(call.head, shared_.options);
-  if (!refusal.has_value()) return;
-  if (refusal->http_status == "200") {
-    Fail(call, std::move(refusal->status));
-  } else {
-    // Answered once the request has ended: not every client reads before that.
-    call.status = std::move(refusal->status);
-    call.http_status = refusal->http_status;
-  }
-}
-
-void ServerConnection::OnData(ServerCall& call, std::string_view bytes) {
-  call.progress = turn_time_;
-  // Answered already, with an error, or going to be.
-  if (call.state != ServerCall::State::kReceiving || !call.http_status.empty()) return;
-  call.request += bytes;
-  assembly_bytes_ += bytes.size();
-  const ServerOptions& options = shared_.options;
-  if (absl::Status status = CheckSize(call.request, options); !status.ok()) {
-    Fail(call, std::move(status));
-  } else if (assembly_bytes_ > options.assembly_bytes_max) {
-    Fail(call, ResourceExhausted("requests in assembly on this connection are over the limit of {}",
-                                 options.assembly_bytes_max));
-  }
-}
-
-void ServerConnection::OnRequestEnd(ServerCall& call) {
-  call.request_ended = true;
-  assembly_bytes_ -= call.request.size();
-  if (call.state != ServerCall::State::kReceiving) return;
-  if (!call.http_status.empty()) return Submit(call);
-  if (absl::Status status = CheckMessage(call.request); !status.ok()) {
-    Fail(call, std::move(status));
-    return;
-  }
-  call.request_bytes = call.request.size() - kMessagePrefixBytes;
-  if (call.deadline <= turn_time_) {
-    Fail(call, absl::DeadlineExceededError("deadline passed on arrival; nothing was done"));
-    return;
-  }
+void ServerConnection::Proceed(ServerCall& call, ServerReceiver::Next next) {
+  if (next == ServerReceiver::Next::kRefuse) Submit(call);
+  if (next != ServerReceiver::Next::kHandle) return;
   RunHandler(call);
   if (call.state == ServerCall::State::kDeferred) {
     AddDeadline(call);
@@ -166,12 +128,6 @@ void ServerConnection::AddDeadline(ServerCall& call) {
   if (call.deadline != MonotonicTime::Max() && call.deadline_id == 0) {
     call.deadline_id = deadlines_.Add(call.deadline, call.id());
   }
-}
-
-void ServerConnection::Fail(ServerCall& call, absl::Status status) {
-  if (call.state == ServerCall::State::kAnswering) return;
-  call.status = std::move(status);
-  Submit(call);
 }
 
 void ServerConnection::Submit(ServerCall& call) {
@@ -213,8 +169,8 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
   if (call == nullptr) return;
   call->deadline_id = 0;
   if (call->state == ServerCall::State::kDeferred) {
-    Fail(*call, absl::DeadlineExceededError(absl::string_view(call->deadline_message.data(),
-                                                              call->deadline_message.size())));
+    call->status = MakeStatus(absl::StatusCode::kDeadlineExceeded, "{}", call->deadline_message);
+    Submit(*call);
   } else if (call->source != nullptr) {
     // A stream in progress ends where it is; its client has given up by itself.
     call->status = absl::DeadlineExceededError("deadline exceeded");

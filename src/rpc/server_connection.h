@@ -1,6 +1,6 @@
 // ServerConnection: HTTP/2 of one client, on nghttp2. Internal to the engine.
 //
-// Owner:   its Owner (the ServerThread), which deletes it at the end of the turn in which it closed.
+// Owner:   its ServerThread, as Owner, which deletes it at the end of the turn in which it closed.
 // Threads: confined to its I/O thread.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "rpc/opened_streams.h"
 #include "rpc/server_call.h"
 #include "rpc/server_calls.h"
+#include "rpc/server_receiver.h"
 #include "rpc/server_shared.h"
 
 struct nghttp2_session;
@@ -81,12 +82,8 @@ class ServerConnection final : private net::Transport::Handler {
 
   nghttp2_session* NewSession();
   void CloseCall(ServerCall& call, uint32_t http2_error);
-  void OnHeadersEnd(ServerCall& call);
-  void OnData(ServerCall& call, std::string_view bytes);
-  void OnRequestEnd(ServerCall& call);
+  void Proceed(ServerCall& call, ServerReceiver::Next next);
   void AddDeadline(ServerCall& call);
-  // The engine's own answer, unless there is one already.
-  void Fail(ServerCall& call, absl::Status status);
   // Gives the call's answer to HTTP/2.
   void Submit(ServerCall& call);
   void ResetStream(int32_t stream, uint32_t http2_error);
@@ -103,11 +100,11 @@ class ServerConnection final : private net::Transport::Handler {
   Keepalive keepalive_;
   OpenedStreams opened_;
   FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
+  ServerReceiver receiver_;
   ServerCalls calls_;
   nghttp2_session* const session_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
-  uint64_t assembly_bytes_ = 0;
   std::string output_;
   bool dirty_ = false;
   bool flushing_ = false;

@@ -1,5 +1,5 @@
-// A server that goes away, against clients written by hand: calls that race with the news are either
-// served or certainly not begun.
+// A server that goes away, against clients written by hand: calls that race with the news are
+// either served or certainly not begun.
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 

@@ -58,7 +58,7 @@ class ServerWatchTest : public testing::Test,
   void AddUnary(const std::string& path, UnaryHandler handler) {
     auto method = std::make_unique<Method>();
     method->path = path;
-    method->unary = std::move(handler);
+    method->handler = std::move(handler);
     shared_.methods.emplace(path, std::move(method));
   }
 

@@ -1,7 +1,7 @@
-// What a client's request says, and whether gRPC's rules allow it: headers first, then one message
-// behind its prefix. Internal to the engine.
+// RequestHead: what the headers of a client's request say, and whether gRPC's rules allow it.
+// Internal to the engine.
 //
-// Pure functions of what was received; ServerConnection feeds them and sends the refusals.
+// Threads: a value of its call. Pure functions of what was received.
 #pragma once
 
 #include <absl/status/status.h>
@@ -43,12 +43,5 @@ struct HeadRefusal {
   absl::Status status;
 };
 std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOptions& options);
-
-// RESOURCE_EXHAUSTED as soon as `received`, the beginning of a request, shows that the whole would
-// be over the limit.
-absl::Status CheckSize(std::string_view received, const ServerOptions& options);
-
-// OK when `request` is exactly one message that is not compressed.
-absl::Status CheckMessage(std::string_view request);
 
 }  // namespace mokv::rpc

@@ -1,4 +1,4 @@
-#include "rpc/server_request.h"
+#include "rpc/request_head.h"
 
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
@@ -72,40 +72,6 @@ std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOption
         .status = MakeStatus(absl::StatusCode::kUnimplemented, "unknown method {}", head.path)};
   }
   return std::nullopt;
-}
-
-absl::Status CheckSize(std::string_view received, const ServerOptions& options) {
-  if (received.size() >= kMessagePrefixBytes) {
-    const MessagePrefix prefix = ParseMessagePrefix(received);
-    if (prefix.size_bytes > options.message_bytes_max) {
-      return ResourceExhausted("message of {} bytes is over the limit of {}", prefix.size_bytes,
-                               options.message_bytes_max);
-    }
-  }
-  if (received.size() > options.message_bytes_max + kMessagePrefixBytes) {
-    return ResourceExhausted("more than one message, over the limit of {} bytes",
-                             options.message_bytes_max);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckMessage(std::string_view request) {
-  // gRPC's own table of status codes has UNIMPLEMENTED for a number of messages that the method
-  // does not take: most likely the client believes it to be of another kind.
-  if (request.empty()) return absl::UnimplementedError("the request holds no message");
-  if (request.size() < kMessagePrefixBytes) {
-    return absl::InternalError("the request's message is cut off");
-  }
-  const MessagePrefix prefix = ParseMessagePrefix(request);
-  if (prefix.compressed) {
-    return absl::UnimplementedError("compressed messages are not supported");
-  }
-  const uint64_t rest = request.size() - kMessagePrefixBytes;
-  if (rest < prefix.size_bytes) return absl::InternalError("the request's message is cut off");
-  if (rest > prefix.size_bytes) {
-    return absl::UnimplementedError("the request holds more than one message");
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace mokv::rpc
