@@ -53,8 +53,8 @@ SHELLS = {"serf": "shell"}
 FLOORS = {
     "rpc": [
         ("rules", {"flood_guard", "grpc_wire", "http2_header", "keepalive", "opened_streams"}),
-        ("words", {"client_call", "message_source", "method", "server_options", "server_telemetry"}),
-        ("answers", {"completion"}),
+        ("words", {"message_source", "method", "server_options", "server_telemetry", "trailers"}),
+        ("answers", {"client_call", "completion"}),
         (
             "parts",
             {"client_connection", "deadlines", "flood_watch", "responder", "server_shared"},

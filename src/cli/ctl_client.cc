@@ -33,11 +33,11 @@ class CtlClient::Impl {
                                    const std::string& request) {
     std::promise<absl::StatusOr<std::string>> answer;
     ChannelTo(endpoint).Call(method, request, timeout_,
-                             [&](const absl::Status& status, std::string_view response) {
-                               if (status.ok()) {
+                             [&](const rpc::CallEnd& end, std::string_view response) {
+                               if (end.status.ok()) {
                                  answer.set_value(std::string(response));
                                } else {
-                                 answer.set_value(status);
+                                 answer.set_value(end.status);
                                }
                              });
     return answer.get_future().get();
@@ -49,7 +49,7 @@ class CtlClient::Impl {
     std::promise<absl::Status> ended;
     ChannelTo(endpoint).CallStream(
         method, request, timeout_, [&](std::string_view message) { on_message(message); },
-        [&](const absl::Status& status) { ended.set_value(status); });
+        [&](const rpc::CallEnd& end) { ended.set_value(end.status); });
     return ended.get_future().get();
   }
 

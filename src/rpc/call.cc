@@ -25,15 +25,17 @@ std::string_view Call::metadata(std::string_view name) const {
   return {};
 }
 
-void Call::Fail(absl::Status status) {
+void Call::Fail(absl::Status status, Trailers trailers) {
   MOKV_CHECK(!status.ok());
+  CheckTrailers(trailers);
   call_.Decide(ServerCall::State::kAnswered);
   call_.status = std::move(status);
+  call_.trailers = std::move(trailers);
 }
 
-Responder Call::DeferCall(std::string_view at_deadline) {
+Responder Call::DeferCall(const DeadlineAnswer& at_deadline) {
   call_.Decide(ServerCall::State::kDeferred);
-  call_.deadline_message = at_deadline;
+  call_.at_deadline = at_deadline;
   return Responder(call_.origin.sink, call_.id());
 }
 

@@ -14,9 +14,11 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "rpc/completion.h"
 #include "rpc/message_source.h"
 #include "rpc/method.h"
 #include "rpc/responder.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 
@@ -41,11 +43,11 @@ class Call {
   // Index of the I/O thread in its pool.
   size_t io_thread() const;
 
-  // `status` must not be OK.
-  void Fail(absl::Status status);
+  // `status` must not be OK. The trailers go with it.
+  void Fail(absl::Status status, Trailers trailers = {});
 
  protected:
-  Responder DeferCall(std::string_view at_deadline);
+  Responder DeferCall(const DeadlineAnswer& at_deadline);
   ServerCall& call_;
 };
 
@@ -55,11 +57,9 @@ class UnaryCall final : public Call {
   // Where the response message is to be appended before Finish.
   std::string& response();
   void Finish();
-  // `at_deadline` is the message of DEADLINE_EXCEEDED should nobody answer in time; it must be a
-  // literal. (A write says `outcome unknown`.)
-  Responder Defer(std::string_view at_deadline = "deadline exceeded") {
-    return DeferCall(at_deadline);
-  }
+  // `at_deadline` is what the client hears should nobody answer in time. (A write says `outcome
+  // unknown`.)
+  Responder Defer(const DeadlineAnswer& at_deadline = {}) { return DeferCall(at_deadline); }
 };
 
 class ServerStreamCall final : public Call {
@@ -68,7 +68,7 @@ class ServerStreamCall final : public Call {
   void Start(std::unique_ptr<MessageSource> source);
   StreamWaker waker() const;
   // As UnaryCall's.
-  StreamResponder Defer(std::string_view at_deadline = "deadline exceeded") {
+  StreamResponder Defer(const DeadlineAnswer& at_deadline = {}) {
     return StreamResponder(DeferCall(at_deadline));
   }
 };

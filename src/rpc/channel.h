@@ -2,8 +2,8 @@
 // deadlines.
 //
 // Connects with the first call, and again with the next call after the connection was lost. Nothing
-// is retried: a call whose connection broke ends with UNAVAILABLE, and whether it was carried out
-// is unknown when its message says so.
+// is retried: a call whose connection broke ends with UNAVAILABLE. CallEnd says whether the server
+// may have begun it; when it may have, the message says `outcome unknown` to people.
 //
 // Threads: Call and CallStream are thread-safe; `done` and `on_message` run on the I/O thread.
 // Owner:   the I/O thread's pool must outlive the channel; the channel may go at any time, calls

@@ -24,7 +24,8 @@ class ChannelTest : public testing::Test {
   Channel::Options To(uint16_t port) const { return {.target = {"127.0.0.1", port}}; }
 
   // The end of a unary call, which is stream 1, that was answered with `frames`.
-  absl::Status StatusAfter(std::string_view frames) {
+  absl::Status StatusAfter(std::string_view frames) { return EndAfter(frames).status; }
+  CallResult EndAfter(std::string_view frames, bool close = false) {
     Channel channel(pool_.thread(0), To(server_.port()));
     auto call = BeginCall(channel, "/t.T/Echo", "");
     net::RawSocket socket = server_.Accept();
@@ -33,10 +34,11 @@ class ChannelTest : public testing::Test {
     std::optional<RawFrame> frame;
     do {
       frame = reader.Read();
-    } while (frame.has_value() && frame->type != NGHTTP2_HEADERS);
+    } while (frame.has_value() && frame->type != NGHTTP2_DATA);
     socket.Send(Frame(NGHTTP2_SETTINGS, 0, 0, ""));
     socket.Send(frames);
-    return call.get().status;
+    if (close) socket.Close();
+    return call.get();
   }
 
   net::IoPool pool_{1};
@@ -94,6 +96,33 @@ TEST_F(ChannelTest, ResetCallsEndAsHttp2Says) {
   EXPECT_EQ(reset(NGHTTP2_INTERNAL_ERROR), absl::StatusCode::kInternal);
 }
 
+TEST_F(ChannelTest, TellsTheTrailersOfTheAnswer) {
+  const Headers headers = {
+      {":status", "200"}, {"content-type", "application/grpc"}, {"fate", "no"}};
+  const CallResult behind =
+      EndAfter(HeadersFrame(1, headers) + DataFrame(1, Message("x"), /*end=*/false) +
+               HeadersFrame(1, {{"grpc-status", "0"}, {"fate", "done"}}, true));
+  EXPECT_TRUE(behind.status.ok()) << behind.status;
+  EXPECT_EQ(behind.trailers, (Trailers{{"fate", "done"}}));
+  Headers alone = headers;
+  alone.emplace_back("grpc-status", "10");
+  EXPECT_EQ(EndAfter(HeadersFrame(1, alone, true)).trailers, (Trailers{{"fate", "no"}}));
+}
+
+// Goal: whoever may send a call again learns whether the server may have begun it.
+TEST_F(ChannelTest, SaysWhetherTheServerMayHaveBegunTheCall) {
+  const CallResult lost = EndAfter("", /*close=*/true);
+  EXPECT_EQ(lost.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(MessageOf(lost.status).find("outcome unknown"), std::string_view::npos);
+  EXPECT_EQ(lost.reached, Reached::kMaybe);
+  // GOAWAY that names no stream: the call was not looked at.
+  const std::string goaway = Frame(NGHTTP2_GOAWAY, 0, 0, Number(0) + Number(NGHTTP2_NO_ERROR));
+  const CallResult refused = EndAfter(goaway);
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(MessageOf(refused.status).find("outcome unknown"), std::string_view::npos);
+  EXPECT_EQ(refused.reached, Reached::kNo);
+}
+
 // Goal:   a server that reads no more does not keep a caller beyond its deadline.
 // Method: it allows any amount, and a request that no socket's buffers hold is on its way; neither
 //         its end nor its reset can leave.
@@ -106,7 +135,9 @@ TEST_F(ChannelTest, DeadlinePassesWhileTheServerDoesNotRead) {
   socket.Send(Frame(NGHTTP2_SETTINGS, 0, 0, window));
   socket.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(0x7fffffff - 65535)));
   ASSERT_EQ(call.wait_for(seconds(30)), std::future_status::ready);
-  EXPECT_EQ(call.get().status.code(), absl::StatusCode::kDeadlineExceeded);
+  const CallResult end = call.get();
+  EXPECT_EQ(end.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(end.reached, Reached::kMaybe);
 }
 
 // Goal:   a deadline holds from the call on, not from the connection on.
@@ -121,13 +152,16 @@ TEST_F(ChannelTest, DeadlinePassesWhileConnecting) {
   options.tls = *tls;
   options.connect_timeout = seconds(20);
   Channel channel(pool_.thread(0), options);
-  EXPECT_EQ(BeginCall(channel, "/t.T/Echo", "", milliseconds(30)).get().status.code(),
-            absl::StatusCode::kDeadlineExceeded);
+  const CallResult end = BeginCall(channel, "/t.T/Echo", "", milliseconds(30)).get();
+  EXPECT_EQ(end.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(end.reached, Reached::kNo);
 }
 
 TEST_F(ChannelTest, NobodyListeningIsUnavailable) {
   Channel nobody(pool_.thread(0), To(1));
-  EXPECT_EQ(BeginCall(nobody, "/t.T/Echo", "").get().status.code(), absl::StatusCode::kUnavailable);
+  const CallResult end = BeginCall(nobody, "/t.T/Echo", "").get();
+  EXPECT_EQ(end.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(end.reached, Reached::kNo);
 }
 
 }  // namespace

@@ -2,8 +2,11 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <utility>
+
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
+#include "rpc/http2_header.h"
 
 namespace mokv::rpc {
 namespace {
@@ -26,13 +29,18 @@ absl::StatusCode CodeOfHttp2Error(uint32_t error) {
 
 }  // namespace
 
-void ClientCall::TakeHeader(std::string_view name, std::string_view value) {
+void ClientCall::TakeHeader(std::string_view name, std::string_view value, bool is_last) {
   if (name == ":status") {
     http_status = value;
   } else if (name == "grpc-status") {
     grpc_status = ParseStatusCode(value);
   } else if (name == "grpc-message") {
     grpc_message = PercentDecode(value);
+  } else if (is_last && !IsTransportHeader(name)) {
+    trailer_bytes += name.size() + value.size() + kHeaderOverheadBytes;
+    if (trailer_bytes <= kTrailerBytesMax) {
+      trailers.push_back({std::string(name), std::string(value)});
+    }
   }
 }
 
@@ -82,14 +90,22 @@ absl::Status ClientCall::EndStatus(uint32_t http2_error) const {
                     "answer without grpc-status, HTTP status {} (outcome unknown)", http_status);
 }
 
-void ClientCall::Finish(const absl::Status& status) {
+void ClientCall::End(uint32_t http2_error) {
+  // RFC 9113, 8.7: a stream that is refused so was not looked at.
+  if (http2_error == NGHTTP2_REFUSED_STREAM && !grpc_status.has_value()) sent = false;
+  CallEnd end{EndStatus(http2_error), {}, reached()};
+  if (failure.ok() && grpc_status.has_value()) end.trailers = std::move(trailers);
+  Tell(end);
+}
+
+void ClientCall::Tell(const CallEnd& end) {
   if (finished) return;
   finished = true;
   timer.reset();
   if (unary_done) {
-    unary_done(status, status.ok() ? std::string_view(message) : std::string_view());
+    unary_done(end, end.status.ok() ? std::string_view(message) : std::string_view());
   } else {
-    stream_done(status);
+    stream_done(end);
   }
 }
 

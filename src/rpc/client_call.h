@@ -1,4 +1,4 @@
-// ClientCall: one call of a client, from the queue to its status; and what a channel's user gives
+// ClientCall: one call of a client, from the queue to its end; and what a channel's user gives
 // and is given. Internal to the engine, but for the options and the callbacks' types.
 //
 // Owner:   the channel while it waits for a connection, then the connection.
@@ -20,6 +20,7 @@
 #include "net/address.h"
 #include "net/io_pool.h"
 #include "net/tls.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 
@@ -34,10 +35,25 @@ struct ChannelOptions {
   const Clock* clock = &SystemClock();
 };
 
+// Whether the server may have begun a call.
+enum class Reached {
+  kNo,     // Certainly not: nothing of its message has left, or the server said that it took none.
+  kMaybe,  // Anything else, an answer too.
+};
+
+// How a call has ended.
+struct CallEnd {
+  absl::Status status;
+  // What the server said beside the status, but for headers that gRPC uses itself; empty when the
+  // status is not the server's.
+  Trailers trailers;
+  Reached reached = Reached::kNo;
+};
+
 // The response is only valid during the call, and empty unless the status is OK.
-using UnaryDone = absl::AnyInvocable<void(const absl::Status& status, std::string_view response)>;
+using UnaryDone = absl::AnyInvocable<void(const CallEnd& end, std::string_view response)>;
 using OnMessage = absl::AnyInvocable<void(std::string_view message)>;
-using StreamDone = absl::AnyInvocable<void(const absl::Status& status)>;
+using StreamDone = absl::AnyInvocable<void(const CallEnd& end)>;
 
 struct ClientCall {
   std::string method;
@@ -49,25 +65,33 @@ struct ClientCall {
   StreamDone stream_done;
 
   int32_t stream = 0;
-  bool sent = false;  // Bytes of it may have left.
+  bool sent = false;  // Bytes of its message may have left, to a server that took them.
   std::string response;
   std::string http_status;
   std::optional<absl::StatusCode> grpc_status;
   std::string grpc_message;
+  Trailers trailers;
+  size_t trailer_bytes = 0;
   bool has_message = false;  // Unary: `message` is complete.
   std::string message;
   absl::Status failure;  // Ours, which overrules the server's.
   std::unique_ptr<net::Timer> timer;
-  bool finished = false;  // Its status has been told.
+  bool finished = false;  // Its end has been told.
 
-  // A header or trailer of the answer.
-  void TakeHeader(std::string_view name, std::string_view value);
+  // A header or trailer of the answer; `is_last`: of the block that ends it.
+  void TakeHeader(std::string_view name, std::string_view value, bool is_last);
   // Bytes of the answer. A failure is why the call has to end.
   absl::Status TakeData(std::string_view bytes, uint64_t message_bytes_max);
-  // What has become of the call when its stream is closed with this error code of HTTP/2.
+  // Its stream was closed, with this error code of HTTP/2: tells what has become of the call.
+  void End(uint32_t http2_error);
+  // It has come to nothing more, for a reason on our side.
+  void Finish(const absl::Status& status) { Tell({status, {}, reached()}); }
+
+ private:
+  Reached reached() const { return sent ? Reached::kMaybe : Reached::kNo; }
   absl::Status EndStatus(uint32_t http2_error) const;
-  // Tells the status, the first time.
-  void Finish(const absl::Status& status);
+  // The first time only.
+  void Tell(const CallEnd& end);
 };
 
 }  // namespace mokv::rpc

@@ -34,7 +34,8 @@ struct ClientConnection::Callbacks {
                       size_t name_size, const uint8_t* value, size_t value_size, uint8_t, void*) {
     if (ClientCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
       call->TakeHeader({reinterpret_cast<const char*>(name), name_size},
-                       {reinterpret_cast<const char*>(value), value_size});
+                       {reinterpret_cast<const char*>(value), value_size},
+                       (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0);
     }
     return 0;
   }
@@ -181,7 +182,7 @@ void ClientConnection::OnStreamClose(ClientCall& call, uint32_t http2_error) {
   MOKV_CHECK(found != calls_->by_stream.end());
   const std::unique_ptr<ClientCall> owned = std::move(found->second);
   calls_->by_stream.erase(found);
-  owned->Finish(owned->EndStatus(http2_error));
+  owned->End(http2_error);
 }
 
 void ClientConnection::OnBytes(std::string_view bytes) {
@@ -242,9 +243,10 @@ void ClientConnection::EndAll(const absl::Status& reason) {
   auto calls = std::move(calls_->by_stream);
   calls_->by_stream.clear();
   for (auto& [stream, call] : calls) {
+    if (refused) call->sent = false;
     if (!call->failure.ok()) {
       call->Finish(call->failure);
-    } else if (call->sent && !refused) {
+    } else if (call->sent) {
       call->Finish(
           absl::Status(reason.code(), fmt::format("{} (outcome unknown)", MessageOf(reason))));
     } else {

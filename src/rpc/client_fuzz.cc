@@ -53,11 +53,11 @@ class Subject final : public ClientConnection::Owner {
 
   void OnConnected() override {
     auto unary = NewCall();
-    unary->unary_done = [this](const absl::Status&, std::string_view) { ++unary_ends_; };
+    unary->unary_done = [this](const CallEnd&, std::string_view) { ++unary_ends_; };
     connection_->Submit(std::move(unary));
     auto stream = NewCall();
     stream->on_message = [this](std::string_view) { MOKV_CHECK_EQ(stream_ends_, 0); };
-    stream->stream_done = [this](const absl::Status&) { ++stream_ends_; };
+    stream->stream_done = [this](const CallEnd&) { ++stream_ends_; };
     connection_->Submit(std::move(stream));
   }
 

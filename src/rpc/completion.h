@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "rpc/message_source.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 
@@ -19,10 +21,19 @@ struct CallId {
   int32_t stream = 0;
 };
 
+// What the client of a call hears, as DEADLINE_EXCEEDED, should its deadline pass before the
+// handler that deferred it has answered. Views of literals: the call keeps them as they are.
+struct DeadlineAnswer {
+  std::string_view message = "deadline exceeded";
+  std::string_view trailer_name = {};  // Empty: none.
+  std::string_view trailer_value = {};
+};
+
 struct Completion {
   CallId call;
-  bool wake = false;                      // Nothing but "ask the source again".
-  absl::Status status;                    // Not OK: the call fails, and nothing below counts.
+  bool wake = false;    // Nothing but "ask the source again".
+  absl::Status status;  // Not OK: the call fails, with `trailers`, and nothing below counts.
+  Trailers trailers;
   std::string message;                    // Of a unary call.
   std::unique_ptr<MessageSource> source;  // Of a server stream.
 };

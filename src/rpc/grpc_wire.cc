@@ -35,6 +35,11 @@ void WriteMessagePrefix(uint32_t size_bytes, char* out) {
   out[4] = static_cast<char>(size_bytes);
 }
 
+bool IsTransportHeader(std::string_view name) {
+  return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
+         name == "user-agent" || name == "content-type" || name == "accept-encoding";
+}
+
 std::optional<Duration> ParseTimeout(std::string_view text) {
   if (text.size() < 2 || text.size() > kTimeoutDigitsMax + 1) return std::nullopt;
   int64_t number = 0;

@@ -28,6 +28,9 @@ MessagePrefix ParseMessagePrefix(std::string_view bytes);
 // Writes the prefix of an uncompressed message of `size_bytes` to `out`.
 void WriteMessagePrefix(uint32_t size_bytes, char* out);
 
+// Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
+bool IsTransportHeader(std::string_view name);
+
 // "10S", "100m": at most eight digits and a unit of H M S m u n. Nothing when malformed.
 std::optional<Duration> ParseTimeout(std::string_view text);
 // The shortest exact-or-shorter form; at least "1n".

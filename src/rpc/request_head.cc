@@ -8,12 +8,6 @@
 namespace mokv::rpc {
 namespace {
 
-// Headers that gRPC or HTTP/2 use themselves; all others are the application's metadata.
-bool IsTransportHeader(std::string_view name) {
-  return name.starts_with(':') || name.starts_with("grpc-") || name == "te" ||
-         name == "user-agent" || name == "content-type" || name == "accept-encoding";
-}
-
 // "application/grpc" and "application/grpc+proto", but not "application/grpc-web".
 bool IsGrpc(std::string_view content_type) {
   constexpr std::string_view kGrpc = "application/grpc";

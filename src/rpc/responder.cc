@@ -20,10 +20,12 @@ void Responder::Finish(std::string message) {
   Post(std::move(completion));
 }
 
-void Responder::Fail(absl::Status status) {
+void Responder::Fail(absl::Status status, Trailers trailers) {
   MOKV_CHECK(!status.ok());
+  CheckTrailers(trailers);
   Completion completion;
   completion.status = std::move(status);
+  completion.trailers = std::move(trailers);
   Post(std::move(completion));
 }
 

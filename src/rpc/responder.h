@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "rpc/completion.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 
@@ -27,8 +28,8 @@ class Responder {
   Responder& operator=(Responder&& other) = delete;
 
   void Finish(std::string message);
-  // `status` must not be OK.
-  void Fail(absl::Status status);
+  // `status` must not be OK. The trailers go with it.
+  void Fail(absl::Status status, Trailers trailers = {});
 
  private:
   friend class StreamResponder;
@@ -54,7 +55,9 @@ class StreamResponder {
  public:
   explicit StreamResponder(Responder responder) : responder_(std::move(responder)) {}
   void Start(std::unique_ptr<MessageSource> source);
-  void Fail(absl::Status status) { responder_.Fail(std::move(status)); }
+  void Fail(absl::Status status, Trailers trailers = {}) {
+    responder_.Fail(std::move(status), std::move(trailers));
+  }
 
  private:
   Responder responder_;

@@ -54,9 +54,10 @@ TEST_F(ResponderTest, AnswersOnceWithAMessage) {
 TEST_F(ResponderTest, AnswersOnceWithAFailure) {
   {
     Responder responder = New();
-    responder.Fail(absl::NotFoundError("no key"));
+    responder.Fail(absl::NotFoundError("no key"), {{"fate", "not-done"}});
   }
   EXPECT_EQ(Only().status, absl::NotFoundError("no key"));
+  EXPECT_EQ(Only().trailers, (Trailers{{"fate", "not-done"}}));
 }
 
 // Whoever moves a responder into a callback has the duty to answer no more.
@@ -79,6 +80,15 @@ TEST_F(ResponderTest, SecondAnswerIsOurBug) {
       },
       "sink_");
   EXPECT_DEATH(New().Fail(absl::OkStatus()), "ok");
+}
+
+TEST_F(ResponderTest, TrailersThatCouldNotBeSentAreOurBug) {
+  const absl::Status status = absl::AbortedError("no");
+  EXPECT_DEATH(New().Fail(status, {{"Fate", "x"}}), "IsName");
+  EXPECT_DEATH(New().Fail(status, {{"grpc-status", "0"}}), "IsName");
+  EXPECT_DEATH(New().Fail(status, {{"fate-bin", "x"}}), "IsName");
+  EXPECT_DEATH(New().Fail(status, {{"fate", "a\r\nb: c"}}), "IsValue");
+  EXPECT_DEATH(New().Fail(status, Trailers(kTrailersMax + 1, {"fate", "x"})), "kTrailersMax");
 }
 
 TEST_F(ResponderTest, StreamStartsOrFailsOnce) {

@@ -4,14 +4,17 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <string>
 #include <string_view>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 namespace {
@@ -37,19 +40,49 @@ std::string_view CodeText(absl::StatusCode code) {
   return index < std::size(kTexts) ? kTexts[index] : "2";
 }
 
-std::string EncodedMessage(const absl::Status& status) {
-  return PercentEncode(MessageOf(status).substr(0, kStatusMessageBytesMax));
-}
+// What is said of a failure, in headers or trailers. They point into the call and into this.
+class FailureHeaders {
+ public:
+  explicit FailureHeaders(const ServerCall& call)
+      : message_(PercentEncode(MessageOf(call.status).substr(0, kStatusMessageBytesMax))) {
+    Add(kStatusOk);
+    Add(kContentType);
+    Add(StaticHeader("grpc-status", CodeText(call.status.code())));
+    Add(CopiedHeader("grpc-message", message_));
+    for (const Trailer& trailer : call.trailers) {
+      Add(CopiedHeader(trailer.name, trailer.value));
+      headers_[count_ - 1].flags = NGHTTP2_NV_FLAG_NONE;  // Not even the name outlives the call.
+    }
+  }
+  FailureHeaders(const FailureHeaders&) = delete;
+  FailureHeaders& operator=(const FailureHeaders&) = delete;
 
-void SubmitTrailers(nghttp2_session* session, ServerCall& call) {
+  void SubmitAlone(nghttp2_session* session, int32_t stream) const {
+    nghttp2_submit_response(session, stream, headers_.data(), count_, nullptr);
+  }
+  void SubmitBehindMessages(nghttp2_session* session, int32_t stream) const {
+    nghttp2_submit_trailer(session, stream, headers_.data() + kLeading, count_ - kLeading);
+  }
+
+ private:
+  static constexpr size_t kLeading = 2;  // Those that the answer had before its messages.
+
+  void Add(const nghttp2_nv& header) {
+    MOKV_CHECK_LT(count_, headers_.size());
+    headers_[count_++] = header;
+  }
+
+  const std::string message_;
+  std::array<nghttp2_nv, kLeading + 2 + kTrailersMax> headers_;
+  size_t count_ = 0;
+};
+
+void SubmitTrailers(nghttp2_session* session, const ServerCall& call) {
   if (call.status.ok()) {
     nghttp2_submit_trailer(session, call.stream, &kGrpcStatusOk, 1);
-    return;
+  } else {
+    FailureHeaders(call).SubmitBehindMessages(session, call.stream);
   }
-  const std::string message = EncodedMessage(call.status);
-  const nghttp2_nv trailers[] = {StaticHeader("grpc-status", CodeText(call.status.code())),
-                                 CopiedHeader("grpc-message", message)};
-  nghttp2_submit_trailer(session, call.stream, trailers, std::size(trailers));
 }
 
 // nghttp2 has room for `size` bytes of the response.
@@ -96,19 +129,11 @@ void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
                           call.head.is_head ? nullptr : &provider);
 }
 
-void SubmitFailure(nghttp2_session* session, const ServerCall& call) {
-  const std::string message = EncodedMessage(call.status);
-  const nghttp2_nv headers[] = {kStatusOk, kContentType,
-                                StaticHeader("grpc-status", CodeText(call.status.code())),
-                                CopiedHeader("grpc-message", message)};
-  nghttp2_submit_response(session, call.stream, headers, std::size(headers), nullptr);
-}
-
 }  // namespace
 
 void SubmitAnswer(nghttp2_session* session, ServerCall& call) {
   if (!call.http_status.empty()) return SubmitHttpError(session, call);
-  if (!call.status.ok()) return SubmitFailure(session, call);
+  if (!call.status.ok()) return FailureHeaders(call).SubmitAlone(session, call.stream);
   if (call.source == nullptr) call.FrameResponse();
   const nghttp2_nv headers[] = {kStatusOk, kContentType};
   const nghttp2_data_provider provider = ResponseOf(call);

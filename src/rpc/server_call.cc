@@ -62,7 +62,8 @@ void ServerCall::Reset() {
   http_status = {};
   taken_bytes = 0;
   status = absl::OkStatus();
-  deadline_message = {};
+  trailers.clear();
+  at_deadline = {};
   deadline_id = 0;
   request_bytes = 0;
   response_bytes = 0;

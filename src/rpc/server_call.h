@@ -17,6 +17,7 @@
 #include "rpc/completion.h"
 #include "rpc/request_head.h"
 #include "rpc/server_telemetry.h"
+#include "rpc/trailers.h"
 
 namespace mokv::rpc {
 
@@ -78,7 +79,8 @@ class ServerCall {
   // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
   std::string_view http_status;
   absl::Status status;
-  std::string_view deadline_message;
+  Trailers trailers;  // Of a failure.
+  DeadlineAnswer at_deadline;
   uint64_t deadline_id = 0;  // Among the thread's Deadlines; 0: none.
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;

@@ -155,6 +155,7 @@ void ServerConnection::Complete(Completion completion) {
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
   call->progress = shared_.Now();                           // Until now the client waited for us.
   call->status = std::move(completion.status);
+  call->trailers = std::move(completion.trailers);
   if (completion.source != nullptr) {
     call->source = std::move(completion.source);
   } else {
@@ -169,7 +170,12 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
   if (call == nullptr) return;
   call->deadline_id = 0;
   if (call->state == ServerCall::State::kDeferred) {
-    call->status = MakeStatus(absl::StatusCode::kDeadlineExceeded, "{}", call->deadline_message);
+    const DeadlineAnswer& answer = call->at_deadline;
+    call->status = MakeStatus(absl::StatusCode::kDeadlineExceeded, "{}", answer.message);
+    if (!answer.trailer_name.empty()) {
+      call->trailers = {{std::string(answer.trailer_name), std::string(answer.trailer_value)}};
+      CheckTrailers(call->trailers);
+    }
     Submit(*call);
   } else if (call->source != nullptr) {
     // A stream in progress ends where it is; its client has given up by itself.

@@ -129,6 +129,21 @@ TEST_F(ServerRawTest, CutsLongStatusMessages) {
   EXPECT_LT(answer.headers.at("grpc-message").size(), size_t{16} << 10);
 }
 
+// Goal: what a handler gave for the case that nobody answers in time stands beside the status, in
+//       the one block of headers that such an answer is.
+TEST_F(ServerRawTest, ADeadlineSaysWhatItsHandlerGave) {
+  RawClient client(port());
+  Headers headers = GrpcHeaders("/t.T/Never");
+  headers.emplace_back("grpc-timeout", "20m");
+  client.Send(HeadersFrame(1, headers) + DataFrame(1, Message("")));
+  const RawAnswer answer = client.Wait(1);
+  EXPECT_EQ(answer.headers.at(":status"), "200");
+  EXPECT_EQ(answer.grpc_status(), "4");
+  EXPECT_EQ(answer.headers.at("grpc-message"), "nobody was in time");
+  EXPECT_EQ(answer.headers.at("fate"), "unknown");
+  EXPECT_EQ(answer.data, "");
+}
+
 TEST_F(ServerRawTest, StreamThatBeganAtOnceHasADeadline) {
   RawClient client(port());
   Headers headers = GrpcHeaders("/t.T/Silent");

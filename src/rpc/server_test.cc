@@ -78,12 +78,21 @@ class ServerTest : public testing::Test {
           }));
     });
     server_.AddUnary("/t.T/Never", [this](UnaryCall& call) {
-      kept_.push_back(call.Defer("deadline exceeded; outcome unknown"));
+      kept_.push_back(call.Defer({"deadline exceeded; outcome unknown", "fate", "unknown"}));
     });
     server_.AddUnary("/t.T/Dropped", [](UnaryCall& call) { call.Defer(); });
     server_.AddUnary("/t.T/Mute", [](UnaryCall& call) { call.response() += "half an answer"; });
     server_.AddUnary("/t.T/Fails", [](UnaryCall& call) {
       call.Fail(absl::FailedPreconditionError("100% wröng\nreally"));
+    });
+    server_.AddUnary("/t.T/FailsWith", [](UnaryCall& call) {
+      call.Fail(absl::AbortedError("no"), {{"fate", "not-done"}, {"retry.in_ms", "20"}});
+    });
+    server_.AddUnary("/t.T/FailsLater", [](UnaryCall& call) {
+      call.Defer().Fail(absl::AbortedError("no"), {{"fate", "unknown"}});
+    });
+    server_.AddServerStream("/t.T/StreamFails", [](ServerStreamCall& call) {
+      call.Defer().Fail(absl::AbortedError("no"), {{"fate", "not-done"}});
     });
     server_.AddServerStream("/t.T/Count", [](ServerStreamCall& call) {
       call.Start(std::make_unique<Numbers>(std::stoull(std::string(call.request()))));
@@ -155,6 +164,18 @@ TEST_F(ServerTest, CarriesStatusAndMessageUnharmed) {
   EXPECT_EQ(MessageOf(answer.status), "100% wröng\nreally");
 }
 
+TEST_F(ServerTest, CarriesTheTrailersOfAFailure) {
+  const CallResult at_once = Begin("FailsWith", "").get();
+  EXPECT_EQ(at_once.status, absl::AbortedError("no"));
+  EXPECT_EQ(at_once.trailers, (Trailers{{"fate", "not-done"}, {"retry.in_ms", "20"}}));
+  EXPECT_EQ(at_once.reached, Reached::kMaybe);
+  EXPECT_EQ(Begin("FailsLater", "").get().trailers, (Trailers{{"fate", "unknown"}}));
+  EXPECT_EQ(BeginStream("StreamFails", "").get().trailers, (Trailers{{"fate", "not-done"}}));
+  // A call that is used again has none of the last one's.
+  EXPECT_EQ(Begin("Fails", "").get().trailers, Trailers());
+  EXPECT_EQ(Begin("Echo", "").get().trailers, Trailers());
+}
+
 TEST_F(ServerTest, RefusesUnknownMethods) {
   const CallResult answer = Begin("Nothing", "").get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnimplemented);
@@ -173,6 +194,7 @@ TEST_F(ServerTest, DeadlineEndsTheCallWithTheHandlersWords) {
   EXPECT_EQ(Begin("Echo", "hello").get().message, "hello");
   const CallResult answer = Begin("Never", "", milliseconds(500)).get();
   EXPECT_EQ(answer.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(answer.reached, Reached::kMaybe);
   EXPECT_EQ(recorder_.WaitFor(2).size(), 2u);
 }
 
@@ -236,7 +258,9 @@ TEST_F(ServerTest, DrainClosesWhatDoesNotEndInTime) {
   EXPECT_EQ(Begin("Echo", "x").get().message, "x");
   listener_->Stop();
   server_.Drain(milliseconds(20));
-  EXPECT_EQ(open.get().status.code(), absl::StatusCode::kUnavailable);
+  const CallResult answer = open.get();
+  EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(answer.reached, Reached::kMaybe);
 }
 
 }  // namespace

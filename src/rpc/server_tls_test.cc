@@ -78,7 +78,9 @@ TEST_F(ServerTlsTest, CarriesLargeMessages) {
 TEST_F(ServerTlsTest, RefusesClientsWithoutACertificateOfItsCa) {
   Serve("node");
   // Believes the server, but is itself signed by another.
-  EXPECT_EQ(Ask(Client("stranger", "h2")).status.code(), absl::StatusCode::kUnavailable);
+  const CallResult refused = Ask(Client("stranger", "h2"));
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(refused.reached, Reached::kNo) << refused.status;
   EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
   EXPECT_EQ(server_.stats().connections_total, 0u);
   EXPECT_TRUE(Ask(Client("root", "h2")).status.ok());

@@ -124,8 +124,8 @@ void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
 void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {
   request.subject = std::string(call.subject());
   replica_.Request(std::move(request), GiveUpAt(call, kWaitMax),
-                   [responder = call.Defer(kUnknownAtDeadline)](const absl::Status& status,
-                                                                bool fate_unknown) mutable {
+                   [responder = call.Defer({.message = kUnknownAtDeadline})](
+                       const absl::Status& status, bool fate_unknown) mutable {
                      if (!status.ok()) return responder.Fail(FailureOfChange(status, fate_unknown));
                      responder.Finish({});
                    });

@@ -140,7 +140,7 @@ void KvService::Write(rpc::UnaryCall& call, store::Operation operation, Append a
   writes_.Write(
       std::move(operation), std::string(call.subject()), GiveUpAt(call, kWaitMax),
       [key = std::move(key), expected = expected.value_or(Revision(0)), append,
-       responder = call.Defer(kUnknownAtDeadline)](const WriteResult& result) mutable {
+       responder = call.Defer({.message = kUnknownAtDeadline})](const WriteResult& result) mutable {
         if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
         if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
           return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));

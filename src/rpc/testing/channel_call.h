@@ -17,15 +17,18 @@ struct CallResult {
   absl::Status status;
   std::string message;                // Of a unary call.
   std::vector<std::string> messages;  // Of a stream.
+  Trailers trailers;
+  Reached reached = Reached::kNo;
 };
 
 inline std::future<CallResult> BeginCall(Channel& channel, std::string method, std::string request,
                                          Duration timeout = std::chrono::seconds(20)) {
   auto promise = std::make_shared<std::promise<CallResult>>();
-  channel.Call(std::move(method), std::move(request), timeout,
-               [promise](const absl::Status& status, std::string_view message) {
-                 promise->set_value({status, std::string(message), {}});
-               });
+  channel.Call(
+      std::move(method), std::move(request), timeout,
+      [promise](const CallEnd& end, std::string_view message) {
+        promise->set_value({end.status, std::string(message), {}, end.trailers, end.reached});
+      });
   return promise->get_future();
 }
 
@@ -37,8 +40,10 @@ inline std::future<CallResult> BeginStreamCall(Channel& channel, std::string met
   channel.CallStream(
       std::move(method), std::move(request), timeout,
       [result](std::string_view message) { result->messages.emplace_back(message); },
-      [result, promise](const absl::Status& status) {
-        result->status = status;
+      [result, promise](const CallEnd& end) {
+        result->status = end.status;
+        result->trailers = end.trailers;
+        result->reached = end.reached;
         promise->set_value(std::move(*result));
       });
   return promise->get_future();

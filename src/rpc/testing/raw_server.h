@@ -33,7 +33,7 @@ class RawServerTest : public testing::Test {
     server_.AddUnary("/t.T/Echo", Echo);
     server_.AddUnary("/t.T/Never", [this](UnaryCall& call) {
       std::lock_guard<std::mutex> lock(mutex_);
-      kept_.push_back(call.Defer());
+      kept_.push_back(call.Defer({"nobody was in time", "fate", "unknown"}));
     });
     server_.AddUnary("/t.T/Large", [](UnaryCall& call) {
       call.response().append(size_t{8} << 20, 'x');

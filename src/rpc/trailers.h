@@ -1,0 +1,33 @@
+// Trailers: what a server says of a failed call beside its status, for programs and not for people.
+// What they are called and mean is the application's: rpc only carries them.
+//
+// Threads: values.
+// Bounds:  kTrailersMax to a failure that we send; kTrailerBytesMax of an answer that we get.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace mokv::rpc {
+
+struct Trailer {
+  // Lower-case letters, digits and `-_.`; none of gRPC's or HTTP/2's own, and not `-bin` at its
+  // end, which would make the value Base64.
+  std::string name;
+  // Printable ASCII, without a space at either end.
+  std::string value;
+
+  bool operator==(const Trailer&) const = default;
+};
+using Trailers = std::vector<Trailer>;
+
+inline constexpr size_t kTrailersMax = 4;
+// As RFC 9113, 6.5.2 counts. Trailers of an answer that pass it are dropped.
+inline constexpr size_t kTrailerBytesMax = size_t{8} << 10;
+
+// CHECKs the above of trailers that we are to send. Another is our own bug: they are not made of
+// what came from outside.
+void CheckTrailers(const Trailers& trailers);
+
+}  // namespace mokv::rpc
