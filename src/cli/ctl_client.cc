@@ -1,7 +1,11 @@
 #include "cli/ctl_client.h"
 
+#include <absl/functional/function_ref.h>
+
+#include <algorithm>
 #include <future>
 #include <map>
+#include <string_view>
 
 #include "base/status.h"
 #include "net/io_pool.h"
@@ -10,9 +14,15 @@
 namespace mokv {
 namespace {
 
-bool NeverReached(const absl::Status& status) {
-  return absl::IsUnavailable(status) &&
-         MessageOf(status).find("outcome unknown") == std::string_view::npos;
+// As the server says of a call that failed (docs/reference.md).
+constexpr std::string_view kFateTrailer = "mokv-fate";
+constexpr std::string_view kNotDone = "not-done";
+
+bool IsCertainlyNotDone(const rpc::CallEnd& end) {
+  return end.reached == rpc::Reached::kNo ||
+         std::any_of(end.trailers.begin(), end.trailers.end(), [](const rpc::Trailer& trailer) {
+           return trailer.name == kFateTrailer && trailer.value == kNotDone;
+         });
 }
 
 }  // namespace
@@ -29,18 +39,35 @@ class CtlClient::Impl {
     io_.Stop();
   }
 
-  absl::StatusOr<std::string> Call(const net::HostPort& endpoint, const std::string& method,
-                                   const std::string& request) {
-    std::promise<absl::StatusOr<std::string>> answer;
+  struct Answer {
+    rpc::CallEnd end;
+    std::string response;
+
+    absl::StatusOr<std::string> value() && {
+      if (!end.status.ok()) return end.status;
+      return std::move(response);
+    }
+  };
+
+  Answer Call(const net::HostPort& endpoint, const std::string& method,
+              const std::string& request) {
+    std::promise<Answer> answer;
     ChannelTo(endpoint).Call(method, request, timeout_,
                              [&](const rpc::CallEnd& end, std::string_view response) {
-                               if (end.status.ok()) {
-                                 answer.set_value(std::string(response));
-                               } else {
-                                 answer.set_value(end.status);
-                               }
+                               answer.set_value({end, std::string(response)});
                              });
     return answer.get_future().get();
+  }
+
+  // On one endpoint after the other, for as long as they are not available and `goes_on` agrees.
+  absl::StatusOr<std::string> CallUntil(const std::string& method, const std::string& request,
+                                        absl::FunctionRef<bool(const rpc::CallEnd& end)> goes_on) {
+    Answer answer{.end = {.status = absl::UnavailableError("no endpoint given")}, .response = {}};
+    for (const net::HostPort& endpoint : endpoints) {
+      answer = Call(endpoint, method, request);
+      if (!absl::IsUnavailable(answer.end.status) || !goes_on(answer.end)) break;
+    }
+    return std::move(answer).value();
   }
 
   absl::Status Stream(const net::HostPort& endpoint, const std::string& method,
@@ -96,19 +123,19 @@ CtlClient::~CtlClient() = default;
 
 const std::vector<net::HostPort>& CtlClient::endpoints() const { return impl_->endpoints; }
 
-absl::StatusOr<std::string> CtlClient::CallEndpoint(const net::HostPort& endpoint,
-                                                    const std::string& method,
-                                                    const std::string& request) {
-  return impl_->Call(endpoint, method, request);
+absl::StatusOr<std::string> CtlClient::ReadFrom(const net::HostPort& endpoint,
+                                                const std::string& method,
+                                                const std::string& request) {
+  return impl_->Call(endpoint, method, request).value();
 }
 
-absl::StatusOr<std::string> CtlClient::Call(const std::string& method, const std::string& request) {
-  absl::StatusOr<std::string> answer = absl::UnavailableError("no endpoint given");
-  for (const net::HostPort& endpoint : impl_->endpoints) {
-    answer = impl_->Call(endpoint, method, request);
-    if (!NeverReached(answer.status())) break;
-  }
-  return answer;
+absl::StatusOr<std::string> CtlClient::Read(const std::string& method, const std::string& request) {
+  return impl_->CallUntil(method, request, [](const rpc::CallEnd&) { return true; });
+}
+
+absl::StatusOr<std::string> CtlClient::Change(const std::string& method,
+                                              const std::string& request) {
+  return impl_->CallUntil(method, request, IsCertainlyNotDone);
 }
 
 absl::Status CtlClient::Stream(const std::string& method, const std::string& request,
@@ -120,7 +147,7 @@ absl::Status CtlClient::Stream(const std::string& method, const std::string& req
       any_message = true;
       on_message(message);
     });
-    if (any_message || !NeverReached(status)) break;
+    if (any_message || !absl::IsUnavailable(status)) break;
   }
   return status;
 }

@@ -2,8 +2,8 @@
 // answers.
 //
 // Threads: one caller; the calls block. Owner: main.
-// Errors:  the call's status. An endpoint that cannot be reached is skipped for the next one; a
-//          call that may have been carried out is never sent again.
+// Errors:  the call's status. An endpoint that is not available is skipped for the next one; but a
+//          change that may have been carried out is never sent again.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -33,10 +33,12 @@ class CtlClient {
   static absl::StatusOr<std::unique_ptr<CtlClient>> Create(const CtlConnection& connection);
   ~CtlClient();
 
-  absl::StatusOr<std::string> Call(const std::string& method, const std::string& request);
-  // Only this endpoint, which need not be one of the configured ones.
-  absl::StatusOr<std::string> CallEndpoint(const net::HostPort& endpoint, const std::string& method,
-                                           const std::string& request);
+  // A call that changes nothing.
+  absl::StatusOr<std::string> Read(const std::string& method, const std::string& request);
+  // The same from this endpoint alone, which need not be one of the configured ones.
+  absl::StatusOr<std::string> ReadFrom(const net::HostPort& endpoint, const std::string& method,
+                                       const std::string& request);
+  absl::StatusOr<std::string> Change(const std::string& method, const std::string& request);
   // `on_message` is called on another thread, one call at a time, before this returns.
   absl::Status Stream(const std::string& method, const std::string& request,
                       const std::function<void(std::string_view)>& on_message);

@@ -42,7 +42,7 @@ struct NodeStates {
 void AskNode(CtlClient& client, const net::HostPort& endpoint, NodeStates& states,
              const std::string& name = "") {
   const auto status =
-      ParseAnswer<api::StatusResponse>(client.CallEndpoint(endpoint, "/api.Cluster/Status", ""));
+      ParseAnswer<api::StatusResponse>(client.ReadFrom(endpoint, "/api.Cluster/Status", ""));
   if (status.ok()) {
     states.by_name[status->id()] = *status;
   } else {
@@ -57,7 +57,7 @@ NodeStates AskAllNodes(CtlClient& client) {
     asked.push_back(endpoint.ToString());
     AskNode(client, endpoint, states);
   }
-  const auto servers = ParseAnswer<api::GetServersResponse>(client.Call("/api.KV/GetServers", ""));
+  const auto servers = ParseAnswer<api::GetServersResponse>(client.Read("/api.KV/GetServers", ""));
   if (!servers.ok()) return states;
   for (const api::Server& server : servers->servers()) {
     const absl::StatusOr<net::HostPort> address = net::ParseHostPort(server.rpc_addr());
@@ -100,7 +100,7 @@ int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string&
   request.set_key(key);
   request.set_consistency(ConsistencyOf(stale));
   const auto item =
-      ParseAnswer<api::GetResponse>((*client)->Call("/api.KV/Get", request.SerializeAsString()));
+      ParseAnswer<api::GetResponse>((*client)->Read("/api.KV/Get", request.SerializeAsString()));
   if (!item.ok()) return CtlComplain(item.status());
   if (format == CtlFormat::kJson) {
     PrintLine(ItemJson(*item));
@@ -128,7 +128,7 @@ int CtlSet(const CtlConnection& connection, CtlFormat format, const std::string&
   }
   if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
   const auto response =
-      ParseAnswer<api::SetResponse>((*client)->Call("/api.KV/Set", request.SerializeAsString()));
+      ParseAnswer<api::SetResponse>((*client)->Change("/api.KV/Set", request.SerializeAsString()));
   if (!response.ok()) return CtlComplain(response.status());
   PrintLine(format == CtlFormat::kJson
                 ? fmt::format(R"({{"ok":true,"revision":{}}})", response->revision())
@@ -144,7 +144,7 @@ int CtlDelete(const CtlConnection& connection, CtlFormat format, const std::stri
   request.set_key(key);
   if (expected_revision.has_value()) request.set_expected_revision(*expected_revision);
   const auto response = ParseAnswer<api::DeleteResponse>(
-      (*client)->Call("/api.KV/Delete", request.SerializeAsString()));
+      (*client)->Change("/api.KV/Delete", request.SerializeAsString()));
   if (!response.ok()) return CtlComplain(response.status());
   PrintLine(format == CtlFormat::kJson ? fmt::format(R"({{"ok":true,"revision":{},"deleted":{}}})",
                                                      response->revision(), response->deleted())
@@ -186,7 +186,7 @@ namespace {
 std::map<std::string, uint64_t> RoundTrips(CtlClient& client) {
   std::map<std::string, uint64_t> round_trips;
   const auto list =
-      ParseAnswer<api::MemberListResponse>(client.Call("/api.Cluster/MemberList", ""));
+      ParseAnswer<api::MemberListResponse>(client.Read("/api.Cluster/MemberList", ""));
   if (!list.ok()) return round_trips;
   for (const api::GossipMember& member : list->gossip()) {
     round_trips[member.id()] = member.round_trip_us();

@@ -16,7 +16,7 @@ namespace {
 constexpr Duration kLookInterval = std::chrono::milliseconds(100);
 
 absl::StatusOr<api::MemberListResponse> Members(CtlClient& client) {
-  return ParseAnswer<api::MemberListResponse>(client.Call("/api.Cluster/MemberList", ""));
+  return ParseAnswer<api::MemberListResponse>(client.Read("/api.Cluster/MemberList", ""));
 }
 
 std::string_view RoleOf(const api::Member& member) {
@@ -29,7 +29,7 @@ int Change(const CtlConnection& connection, const std::string& method, const Req
            std::string_view done) {
   const auto client = CtlClient::Create(connection);
   if (!client.ok()) return ComplainOfUsage(client.status());
-  const auto answer = (*client)->Call(method, request.SerializeAsString());
+  const auto answer = (*client)->Change(method, request.SerializeAsString());
   if (!answer.ok()) return CtlComplain(answer.status());
   PrintLine(done);
   return kCtlDone;
@@ -77,7 +77,7 @@ int CtlMemberAdd(const CtlConnection& connection, const std::string& name,
   api::MemberAddRequest request;
   request.set_id(name);
   request.set_rpc_addr(address);
-  const auto answer = (*client)->Call("/api.Cluster/MemberAdd", request.SerializeAsString());
+  const auto answer = (*client)->Change("/api.Cluster/MemberAdd", request.SerializeAsString());
   if (!answer.ok()) return CtlComplain(answer.status());
   do {
     const auto list = Members(**client);

@@ -24,9 +24,6 @@ namespace mokv::rpc {
 class Channel {
  public:
   using Options = ChannelOptions;
-  using UnaryDone = rpc::UnaryDone;
-  using OnMessage = rpc::OnMessage;
-  using StreamDone = rpc::StreamDone;
 
   Channel(net::IoThread& thread, Options options);
   ~Channel();

@@ -14,8 +14,8 @@
 
 namespace mokv::rpc {
 
-// Names a call among those of one I/O thread, also when it is over. Connections are numbered and
-// never again, streams are HTTP/2's.
+// Names a call among those of one I/O thread, also when it is over: a connection's number is never
+// given to another, and a stream's is HTTP/2's.
 struct CallId {
   uint64_t connection = 0;
   int32_t stream = 0;

@@ -28,7 +28,8 @@ void ClusterService::Register(rpc::Server& server) {
   using Handler = void (ClusterService::*)(rpc::UnaryCall&);
   const auto add = [&](const char* path, Handler handler) {
     server.AddUnary(path, [this, handler](rpc::UnaryCall& call) {
-      if (absl::Status status = Authorize(call); !status.ok()) return call.Fail(std::move(status));
+      if (absl::Status status = Authorize(call); !status.ok())
+        return Fail(call, NotBegun(std::move(status)));
       (this->*handler)(call);
     });
   };
@@ -99,7 +100,7 @@ void ClusterService::MemberAdd(rpc::UnaryCall& call) {
   absl::Status status = ParseRequest(call.request(), request);
   if (status.ok() && request.id().empty()) status = InvalidArgument("the new member has no name");
   if (status.ok()) status = net::ParseHostPort(request.rpc_addr()).status();
-  if (!status.ok()) return call.Fail(std::move(status));
+  if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
   Change(call, {.kind = replica::AdminRequest::Kind::kAddMember,
                 .name = request.id(),
                 .rpc_address = request.rpc_addr()});
@@ -109,14 +110,14 @@ void ClusterService::MemberRemove(rpc::UnaryCall& call) {
   api::MemberRemoveRequest request;
   absl::Status status = ParseRequest(call.request(), request);
   if (status.ok() && request.id().empty()) status = InvalidArgument("no member is named");
-  if (!status.ok()) return call.Fail(std::move(status));
+  if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
   Change(call, {.kind = replica::AdminRequest::Kind::kRemoveMember, .name = request.id()});
 }
 
 void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
   api::TransferLeadershipRequest request;
   if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
-    return call.Fail(std::move(status));
+    return Fail(call, NotBegun(std::move(status)));
   }
   Change(call, {.kind = replica::AdminRequest::Kind::kTransfer, .name = request.id()});
 }
@@ -124,9 +125,10 @@ void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
 void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {
   request.subject = std::string(call.subject());
   replica_.Request(std::move(request), GiveUpAt(call, kWaitMax),
-                   [responder = call.Defer({.message = kUnknownAtDeadline})](
-                       const absl::Status& status, bool fate_unknown) mutable {
-                     if (!status.ok()) return responder.Fail(FailureOfChange(status, fate_unknown));
+                   [responder = call.Defer(UnknownAtDeadline())](const absl::Status& status,
+                                                                 bool fate_unknown) mutable {
+                     if (!status.ok())
+                       return Fail(responder, FailureOfChange(status, fate_unknown));
                      responder.Finish({});
                    });
 }

@@ -2,28 +2,54 @@
 
 #include <fmt/format.h>
 
+#include <string>
+#include <string_view>
+
 #include "base/check.h"
 #include "base/status.h"
 
 namespace mokv::service {
 namespace {
 
-absl::Status With(const absl::Status& status, std::string_view fate) {
+constexpr std::string_view kTrailer = "mokv-fate";
+constexpr std::string_view kNotDone = "not-done";
+constexpr std::string_view kUnknown = "unknown";
+
+Failure With(std::string_view fate, absl::Status status) {
+  return {std::move(status), {{std::string(kTrailer), std::string(fate)}}};
+}
+
+absl::Status InWords(const absl::Status& status, std::string_view fate) {
   return absl::Status(status.code(), fmt::format("{}; {}", MessageOf(status), fate));
 }
 
 }  // namespace
 
-absl::Status FailureOf(const replica::WriteResult& result) {
-  MOKV_CHECK(result.fate != replica::WriteResult::Fate::kApplied);
-  const bool unknown = result.fate == replica::WriteResult::Fate::kUnknown;
-  return With(result.reason, unknown ? "outcome unknown" : "nothing was written");
+Failure NotBegun(absl::Status status) {
+  MOKV_CHECK(!status.ok());
+  return With(kNotDone, std::move(status));
 }
 
-absl::Status FailureOfChange(const absl::Status& status, bool fate_unknown) {
+Failure FailureOf(const replica::WriteResult& result) {
+  MOKV_CHECK(result.fate != replica::WriteResult::Fate::kApplied);
+  if (result.fate == replica::WriteResult::Fate::kUnknown) {
+    return With(kUnknown, InWords(result.reason, "outcome unknown"));
+  }
+  return With(kNotDone, InWords(result.reason, "nothing was written"));
+}
+
+Failure FailureOfChange(const absl::Status& status, bool fate_unknown) {
   MOKV_CHECK(!status.ok());
-  if (fate_unknown) return With(status, "outcome unknown");
-  return absl::IsUnavailable(status) ? With(status, "nothing was changed") : status;
+  if (fate_unknown) return With(kUnknown, InWords(status, "outcome unknown"));
+  // What is wrong with the request needs no such words.
+  return With(kNotDone,
+              absl::IsUnavailable(status) ? InWords(status, "nothing was changed") : status);
+}
+
+rpc::DeadlineAnswer UnknownAtDeadline() {
+  return {.message = "deadline exceeded; outcome unknown",
+          .trailer_name = kTrailer,
+          .trailer_value = kUnknown};
 }
 
 }  // namespace mokv::service

@@ -111,7 +111,7 @@ void KvService::Set(rpc::UnaryCall& call) {
     status = InvalidArgument("value of {} bytes is over the limit of {} (max-value-bytes)",
                              request.value().size(), options_.value_bytes_max);
   }
-  if (!status.ok()) return call.Fail(std::move(status));
+  if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
   Write(call,
         store::Set{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
                    ExpectedOf(request)},
@@ -126,7 +126,7 @@ void KvService::Delete(rpc::UnaryCall& call) {
   if (status.ok()) status = Authorize(call, request.key(), auth::kProduce);
   if (status.ok()) status = CheckKey(request.key());
   if (status.ok()) status = CheckSession(request);
-  if (!status.ok()) return call.Fail(std::move(status));
+  if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
   Write(call, store::Delete{request.key(), ExpectedOf(request)},
         [](const machine::Result& result, std::string& response) {
           AppendDeleteResponse(result.revision, result.deleted, response);
@@ -137,18 +137,19 @@ void KvService::Write(rpc::UnaryCall& call, store::Operation operation, Append a
   const std::optional<Revision> expected = store::ExpectedOf(operation);
   // Only a failed condition needs the key again.
   std::string key = expected.has_value() ? store::KeyOf(operation) : std::string();
-  writes_.Write(
-      std::move(operation), std::string(call.subject()), GiveUpAt(call, kWaitMax),
-      [key = std::move(key), expected = expected.value_or(Revision(0)), append,
-       responder = call.Defer({.message = kUnknownAtDeadline})](const WriteResult& result) mutable {
-        if (result.fate != WriteResult::Fate::kApplied) return responder.Fail(FailureOf(result));
-        if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
-          return responder.Fail(ConditionFailed(key, expected, result.applied.found_revision));
-        }
-        std::string response;
-        append(result.applied, response);
-        responder.Finish(std::move(response));
-      });
+  writes_.Write(std::move(operation), std::string(call.subject()), GiveUpAt(call, kWaitMax),
+                [key = std::move(key), expected = expected.value_or(Revision(0)), append,
+                 responder = call.Defer(UnknownAtDeadline())](const WriteResult& result) mutable {
+                  if (result.fate != WriteResult::Fate::kApplied)
+                    return Fail(responder, FailureOf(result));
+                  if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
+                    return Fail(responder, NotBegun(ConditionFailed(
+                                               key, expected, result.applied.found_revision)));
+                  }
+                  std::string response;
+                  append(result.applied, response);
+                  responder.Finish(std::move(response));
+                });
 }
 
 void KvService::List(rpc::ServerStreamCall& call) {

@@ -80,6 +80,24 @@ class ItemsTest(SharedNodeTestCase):
         )
         self.assertEqual(details, f"no value for key: {self.key('nöpe')}")
 
+    # Goal: a client need not read English to know that it may send a refused write again.
+    def test_a_refused_write_says_that_it_was_not_done(self):
+        put(self.client, self.key())
+        requests = (
+            (self.client.set, kv_pb2.SetRequest(key="")),
+            (self.client.set, kv_pb2.SetRequest(key=self.key(), expected_revision=0)),
+            (self.client.delete, kv_pb2.DeleteRequest(key="k" * (KEY_BYTES_MAX + 1))),
+            (self.client.delete, b"\xff"),
+        )
+        with self.node.client("nobody-client") as nobody:
+            for call, request in (*requests, (nobody.set, kv_pb2.SetRequest(key=self.key()))):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call(request)
+                self.assertEqual(harness.fate_of(caught.exception), "not-done", caught.exception)
+            with self.assertRaises(grpc.RpcError) as caught:
+                nobody.get(kv_pb2.GetRequest(key=self.key()))
+            self.assertIsNone(harness.fate_of(caught.exception), "a read has no fate")
+
     def test_delete_removes(self):
         put(self.client, self.key())
         answer = delete(self.client, self.key())
