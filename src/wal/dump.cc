@@ -42,7 +42,7 @@ std::string TypeName(uint8_t type) {
   return fmt::format("type {}", type);
 }
 
-std::string Text(const Record& record) {
+std::string TextOf(const Record& record) {
   switch (record.type) {
     case RecordType::kEntry:
       return fmt::format("entry {} term {} {} {} bytes {}", record.first, record.second,
@@ -67,6 +67,12 @@ std::string Text(const Record& record) {
   return "unknown record";
 }
 
+// The group is worth a word only when it is not the one that everything is of.
+std::string Text(const Record& record) {
+  if (record.group == kGroup) return TextOf(record);
+  return fmt::format("group {}: {}", record.group, TextOf(record));
+}
+
 class Dumper {
  public:
   Dumper(FileSystem& files, absl::AnyInvocable<void(std::string_view)>& print)
@@ -78,16 +84,20 @@ class Dumper {
                           files_.Open(path, FileSystem::OpenMode::kRead));
     MOKV_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
     MOKV_ASSIGN_OR_RETURN(const std::string header, file->ReadAt(0, kSegmentHeaderBytes));
-    Line("{}  {} bytes", path, size);
-    const absl::StatusOr<uint64_t> decoded = DecodeSegmentHeader(header, path);
+    const absl::StatusOr<SegmentHeader> decoded = DecodeSegmentHeader(header, path);
     if (!decoded.ok()) {
       ++summary_.damages;
+      Line("{}  {} bytes", path, size);
       Line("  {}", MessageOf(decoded.status()));
       if (absl::IsFailedPrecondition(decoded.status())) return absl::OkStatus();
-    } else if (*decoded != generation) {
-      ++summary_.damages;
-      Line("  its header says generation {:016x}", *decoded);
+    } else {
+      Line("{}  {} bytes, version {}", path, size, decoded->version);
+      if (decoded->generation != generation) {
+        ++summary_.damages;
+        Line("  its header says generation {:016x}", decoded->generation);
+      }
     }
+    version_ = decoded.ok() ? decoded->version : kFormatVersion;
     MOKV_RETURN_IF_ERROR(scanner_.Open(*file, {generation, kSegmentHeaderBytes}, size));
     return DumpBatches();
   }
@@ -126,7 +136,7 @@ class Dumper {
          batch.durable.offset);
     Record record;
     for (RecordCursor cursor(batch.records); !cursor.done();) {
-      if (!cursor.Next(record)) {
+      if (!cursor.Next(record) || (version_ < kGroupsSinceVersion && record.group != kGroup)) {
         ++summary_.damages;
         Line("    malformed record");
         return;
@@ -144,6 +154,7 @@ class Dumper {
   FileSystem& files_;
   absl::AnyInvocable<void(std::string_view)>& print_;
   SegmentScanner scanner_;
+  uint32_t version_ = 0;  // Of the segment.
   DumpSummary summary_;
 };
 

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -142,6 +144,23 @@ bool IsLogFile(const std::string& name) {
   return ParseSegmentName(name).has_value() || ParseSpareName(name).has_value();
 }
 
+// The format versions of the segments that have been written to.
+std::map<std::string, uint32_t> VersionsOfUsed(CrashFileSystem& files) {
+  std::map<std::string, uint32_t> versions;
+  for (const std::string& name : Names(files, std::string(kDirectory))) {
+    const std::optional<uint64_t> generation = ParseSegmentName(name);
+    if (!generation.has_value()) continue;
+    const std::string bytes = files.Contents(fmt::format("{}/{}", kDirectory, name));
+    const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(bytes, name);
+    EXPECT_TRUE(header.ok()) << header.status();
+    const std::string_view first = std::string_view(bytes).substr(kSegmentHeaderBytes);
+    if (header.ok() && DecodeBatch(first, {*generation, kSegmentHeaderBytes}).has_value()) {
+      versions[name] = header->version;
+    }
+  }
+  return versions;
+}
+
 std::string PathOf(uint32_t version, const RecordedLog& log) {
   return fmt::format("{}/v{}/{}", MOKV_WAL_TESTDATA, version, log.name);
 }
@@ -200,14 +219,18 @@ TEST_P(LogFixtures, IsReadAsItWasWritten) {
 }
 
 // Goal: what an older version wrote is a log to go on with, over several segments and another start.
+//       The segment that it ends in is written to further; what begins from then on is of ours.
 TEST_P(LogFixtures, GoesOnAndIsReadAgain) {
   LogHarness harness(kSegmentBytes);
   ASSERT_NO_FATAL_FAILURE(CopyFiles(harness));
   ASSERT_TRUE(harness.Open().ok());
   std::vector<std::string> expected = harness.EntryTexts();
   const uint64_t last = harness.log->last_index().value();
-  const HardState hard_state{.term = Term(9), .vote = "node-9", .commit = Index(last)};
+  const HardState hard_state{.term = Term(9), .vote = "", .commit = Index(last)};
   harness.Append({.hard_state = hard_state});
+  harness.executor.RunAll();
+  const std::map<std::string, uint32_t> old = VersionsOfUsed(harness.files);
+  for (const auto& [name, version_of_it] : old) EXPECT_EQ(version_of_it, version()) << name;
   for (uint64_t i = last + 1; i <= last + 8; ++i) {
     harness.Write(i, 9, std::string(600, 'n'));
     expected.push_back(ToString(MakeEntry(i, 9, std::string(600, 'n'))));
@@ -218,6 +241,11 @@ TEST_P(LogFixtures, GoesOnAndIsReadAgain) {
   EXPECT_EQ(harness.EntryTexts(), expected);
   EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
   EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+  const std::map<std::string, uint32_t> now = VersionsOfUsed(harness.files);
+  EXPECT_GE(now.size(), old.size() + 2);
+  for (const auto& [name, version_of_it] : now) {
+    EXPECT_EQ(version_of_it, old.contains(name) ? version() : kFormatVersion) << name;
+  }
 }
 
 // The newest version still writes what it wrote.
@@ -234,7 +262,7 @@ TEST_P(LogFixtures, IsWrittenAsItWas) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryVersion, LogFixtures,
-                         ::testing::Combine(::testing::Values(1u),
+                         ::testing::Combine(::testing::Range(1u, kFormatVersion + 1),
                                             ::testing::ValuesIn(RecordedLogs())),
                          [](const auto& instance) {
                            std::string name =

@@ -83,7 +83,7 @@ std::string EncodeSegmentHeader(uint64_t generation) {
   return bytes;
 }
 
-absl::StatusOr<uint64_t> DecodeSegmentHeader(std::string_view bytes, std::string_view path) {
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, std::string_view path) {
   if (bytes.size() < kSegmentHeaderBytes) {
     return DataLoss("{}: damaged at offset 0: {} bytes are too few for a segment header", path,
                     bytes.size());
@@ -103,7 +103,7 @@ absl::StatusOr<uint64_t> DecodeSegmentHeader(std::string_view bytes, std::string
                           Checksum64(bytes.substr(0, kHeaderChecksumOffset), generation)) {
     return DataLoss("{}: damaged at offset 0: the segment header does not verify", path);
   }
-  return generation;
+  return SegmentHeader{.generation = generation, .version = version};
 }
 
 void BatchBuilder::Clear() {
@@ -128,7 +128,7 @@ void BatchBuilder::AddRecord(uint8_t type, uint8_t subtype, uint64_t first, uint
   MOKV_CHECK_LE(body.size(), kEntryBytesMax);
   const uint64_t padded = Aligned(body.size());
   char* const place = Grow(kRecordHeaderBytes + padded);
-  Put(place, uint64_t{body.size()} << 32 | uint64_t{subtype} << 8 | type);
+  Put(place, uint64_t{body.size()} << 32 | uint64_t{kGroup} << 16 | uint64_t{subtype} << 8 | type);
   Put(place + 8, first);
   Put(place + 16, second);
   if (!body.empty()) {

@@ -22,7 +22,12 @@
 
 namespace mokv::wal {
 
-inline constexpr uint32_t kFormatVersion = 1;
+// That we write. Of older ones, back to 1, all is read.
+inline constexpr uint32_t kFormatVersion = 2;
+// Several Raft groups are to share a log one day. Until then a record of another group than this
+// one is refused. Records of version 1 are all of this group.
+inline constexpr uint16_t kGroup = 0;
+inline constexpr uint32_t kGroupsSinceVersion = 2;
 inline constexpr uint64_t kSegmentHeaderBytes = 64;
 inline constexpr uint64_t kBatchHeaderBytes = 48;
 // Where in the header the batch says where it stands: generation, offset.
@@ -81,9 +86,13 @@ std::optional<uint64_t> ParseSpareName(std::string_view name);
 // Header, and zero bytes where the first batch will start: what is behind them in a reused file is
 // then not taken for the beginning of one.
 std::string EncodeSegmentHeader(uint64_t generation);
-// The generation. FAILED_PRECONDITION for a format version above ours, DATA_LOSS for what does not
-// verify; both name `path`.
-absl::StatusOr<uint64_t> DecodeSegmentHeader(std::string_view bytes, std::string_view path);
+struct SegmentHeader {
+  uint64_t generation = 0;
+  uint32_t version = 0;
+};
+// FAILED_PRECONDITION for a format version above ours, DATA_LOSS for what does not verify; both
+// name `path`.
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, std::string_view path);
 
 // Collects the records of one batch. Its buffer is kept from batch to batch.
 class BatchBuilder {
@@ -165,6 +174,7 @@ enum class RecordType : uint8_t {
 struct Record {
   RecordType type = RecordType::kEntry;
   uint8_t subtype = 0;  // EntryType of an entry; as written, known or not.
+  uint16_t group = 0;   // As written, kGroup or not.
   // Entry, start, head, reset: index and term. Hard state: term and commit.
   // Truncation: first index dropped.
   uint64_t first = 0;
@@ -193,6 +203,7 @@ class RecordCursor {
     if (size > rest_.size()) return false;
     record.type = static_cast<RecordType>(word);
     record.subtype = static_cast<uint8_t>(word >> 8);
+    record.group = static_cast<uint16_t>(word >> 16);
     std::memcpy(&record.first, bytes + 8, sizeof(record.first));
     std::memcpy(&record.second, bytes + 16, sizeof(record.second));
     record.body = {bytes + kRecordHeaderBytes, length};

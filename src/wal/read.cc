@@ -35,7 +35,7 @@ absl::Status ReadExtent(FileSystem& files, const std::string& directory, const E
     if (!batch.has_value()) return damaged();
     Record record;
     for (RecordCursor cursor(batch->records); !cursor.done() && next <= last;) {
-      if (!cursor.Next(record)) return damaged();
+      if (!cursor.Next(record) || record.group != kGroup) return damaged();
       if (record.type != RecordType::kEntry) continue;
       if (Index(record.first) != next) return damaged();
       ++next;

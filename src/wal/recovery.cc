@@ -21,6 +21,7 @@ struct SegmentFile {
   std::string path;
   uint64_t generation = 0;
   absl::Status header;                // Whether it verifies.
+  uint32_t version = 0;               // Of the format, if it does.
   std::optional<SegmentStart> start;  // Of a segment that has been written to.
   bool untouched = false;             // Prepared, and certainly never written to.
 };
@@ -49,6 +50,9 @@ class Recoverer {
  private:
   absl::Status FindSegments();
   absl::Status LookAt(SegmentFile& segment);
+  static absl::Status CheckGroups(const SegmentFile& segment, const Batch& batch);
+  static absl::Status CheckGroup(const SegmentFile& segment, const Batch& batch, uint32_t number,
+                                 const Record& record);
   absl::Status ChooseChain();
   absl::Status Scan(size_t i);
   absl::Status CheckStart(const SegmentFile& segment) const;
@@ -120,19 +124,52 @@ absl::Status Recoverer::LookAt(SegmentFile& segment) {
   MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                         files_.Open(segment.path, FileSystem::OpenMode::kRead));
   MOKV_ASSIGN_OR_RETURN(const std::string bytes, file->ReadAt(0, kSegmentStartBytesMax));
-  const absl::StatusOr<uint64_t> generation = DecodeSegmentHeader(bytes, segment.path);
-  if (absl::IsFailedPrecondition(generation.status())) return generation.status();
-  segment.header = generation.status();
-  if (generation.ok() && *generation != segment.generation) {
-    return DataLoss("{}: its header says generation {:016x}", segment.path, *generation);
+  const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(bytes, segment.path);
+  if (absl::IsFailedPrecondition(header.status())) return header.status();
+  segment.header = header.status();
+  if (header.ok()) {
+    if (header->generation != segment.generation) {
+      return DataLoss("{}: its header says generation {:016x}", segment.path, header->generation);
+    }
+    segment.version = header->version;
   }
   if (bytes.size() <= kSegmentHeaderBytes) return absl::OkStatus();
   const std::string_view first = std::string_view(bytes).substr(kSegmentHeaderBytes);
   const std::optional<Batch> batch = DecodeBatch(first, {segment.generation, kSegmentHeaderBytes});
-  if (batch.has_value()) segment.start = StartOf(*batch);
+  if (batch.has_value()) {
+    // Before anything that a start of another group says is believed.
+    if (segment.header.ok()) MOKV_RETURN_IF_ERROR(CheckGroups(segment, *batch));
+    segment.start = StartOf(*batch);
+  }
   segment.untouched =
       segment.header.ok() && AllZero(first.substr(0, kBatchHeaderBytes)) && !batch.has_value();
   return absl::OkStatus();
+}
+
+absl::Status Recoverer::CheckGroups(const SegmentFile& segment, const Batch& batch) {
+  uint32_t records = 0;
+  Record record;
+  for (RecordCursor cursor(batch.records); !cursor.done() && cursor.Next(record); ++records) {
+    MOKV_RETURN_IF_ERROR(CheckGroup(segment, batch, records, record));
+  }
+  return absl::OkStatus();
+}
+
+// Of other groups only a later version knows; skipped, their entries would be lost with the first
+// segment that is used again.
+absl::Status Recoverer::CheckGroup(const SegmentFile& segment, const Batch& batch, uint32_t number,
+                                   const Record& record) {
+  if (record.group == kGroup) return absl::OkStatus();
+  if (segment.version < kGroupsSinceVersion) {
+    return DataLoss(
+        "{}: damaged at offset {}: record {} of the batch: malformed: its bytes 2 and 3 are not "
+        "zero",
+        segment.path, batch.offset, number);
+  }
+  return FailedPrecondition(
+      "{}: record {} of the batch at offset {} is of Raft group {}; this mokv reads group {} only. "
+      "Nothing was changed: start the version of mokv that wrote it, or a newer one",
+      segment.path, number, batch.offset, record.group, kGroup);
 }
 
 // The newest segment with a start is the tail; from it back as far as its entries are needed.
@@ -205,6 +242,7 @@ absl::Status Recoverer::Replay(const SegmentFile& segment, const Batch& batch) {
     RecordCursor behind = cursor;
     Record record;
     if (!behind.Next(record)) return wrong(records, "malformed");
+    MOKV_RETURN_IF_ERROR(CheckGroup(segment, batch, records, record));
     if (record.type == RecordType::kEntry) {
       absl::Status status = CheckEntry(record.id());
       if (!status.ok()) return wrong(records, MessageOf(status));
@@ -254,8 +292,8 @@ absl::Status Recoverer::TellCommitted() {
   while (!at.done()) {
     RecordCursor behind = at;
     Record record;
-    if (!behind.Next(record) || record.type != RecordType::kEntry || record.first != next ||
-        record.second != term || next == UINT64_MAX) {
+    if (!behind.Next(record) || record.type != RecordType::kEntry || record.group != kGroup ||
+        record.first != next || record.second != term || next == UINT64_MAX) {
       break;
     }
     at = behind;
@@ -473,7 +511,9 @@ absl::Status Recoverer::SortTheRest() {
     // A generation that may have been written to, even if nothing of it is there, is never written
     // to again: what arrives on the disk late must not be taken for what comes. That is the first
     // one behind the tail.
-    if (!segment.untouched || std::exchange(first_behind, false)) {
+    // Nor is one that an older version has prepared: what begins from now on is of ours.
+    if (!segment.untouched || std::exchange(first_behind, false) ||
+        segment.version != kFormatVersion) {
       pool.retired.push_back(generation);
       continue;
     }

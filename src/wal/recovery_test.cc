@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <functional>
 #include <utility>
 
+#include "base/checksum.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "wal/dump.h"
 #include "wal/log_harness.h"
 
 namespace mokv::wal {
@@ -40,6 +43,12 @@ class LogRecovery : public ::testing::Test {
       offsets.push_back(batch->end_offset);
     }
     return offsets;
+  }
+
+  // After a change of a batch: its checksum becomes right again.
+  static void MendBatch(std::string& batch, uint64_t generation) {
+    const uint64_t checksum = Checksum64(std::string_view(batch).substr(8), generation);
+    std::memcpy(batch.data(), &checksum, sizeof(checksum));
   }
 
   static std::string MessageOfOpen(LogHarness& harness, absl::StatusCode code) {
@@ -194,7 +203,72 @@ TEST_F(LogRecovery, NewerFormatVersionIsRefused) {
   WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), 8, std::string("\x05\0\0\0", 4));
   EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kFailedPrecondition),
-            fmt::format("{} has log format version 5; this mokv reads up to 1", harness.PathOf(1)));
+            fmt::format("{} has log format version 5; this mokv reads up to 2", harness.PathOf(1)));
+}
+
+// Several groups are to share a log one day. A mokv that knows one may not lose what is of others.
+TEST_F(LogRecovery, RecordOfAnotherGroupIsRefusedByName) {
+  LogHarness harness;
+  WriteThree(harness);
+  const std::string path = harness.PathOf(1);
+  const uint64_t end = BatchesOf(harness.files.Contents(path), 1).back();
+  BatchBuilder builder;
+  builder.AddHardState({.term = Term(1), .vote = "n", .commit = Index(2)});
+  const size_t second = builder.size_bytes();
+  builder.AddEntry(MakeEntry(4, 1, "of others"));
+  std::string batch(builder.Finish({1, end}, {1, end}));
+  batch[second + 2] = '\x05';
+  batch[second + 3] = '\x01';
+  MendBatch(batch, 1);
+  harness.files.Damage(path, end, batch);
+  const std::string before = harness.files.Contents(path);
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kFailedPrecondition),
+            fmt::format("{}: record 1 of the batch at offset {} is of Raft group 261; this mokv "
+                        "reads group 0 only. Nothing was changed: start the version of mokv that "
+                        "wrote it, or a newer one",
+                        path, end));
+  EXPECT_EQ(harness.files.Contents(path), before);
+  std::string dump;
+  ASSERT_TRUE(DumpLog(harness.files, "/data/log", [&](std::string_view line) {
+                dump += fmt::format("{}\n", line);
+              }).ok());
+  EXPECT_THAT(dump, HasSubstr("group 261: entry 4 term 1 command 9 bytes \"of others\""));
+}
+
+// The first thing that a start looks at is how each segment begins.
+TEST_F(LogRecovery, SegmentThatAnotherGroupBeginsIsRefusedByName) {
+  LogHarness harness;
+  WriteThree(harness);
+  const std::string path = harness.PathOf(1);
+  std::string start = harness.files.Contents(path).substr(kSegmentHeaderBytes, 128);
+  start[kBatchHeaderBytes + 2] = '\x07';
+  MendBatch(start, 1);
+  harness.files.Damage(path, kSegmentHeaderBytes, start);
+  EXPECT_THAT(MessageOfOpen(harness, absl::StatusCode::kFailedPrecondition),
+              HasSubstr(path + ": record 0 of the batch at offset 64 is of Raft group 7"));
+}
+
+// Version 1 knew no groups: whatever stands there is none.
+TEST_F(LogRecovery, GroupInASegmentOfVersion1IsDataLoss) {
+  LogHarness harness;
+  const std::vector<uint64_t> offsets = WriteThree(harness);
+  const std::string path = harness.PathOf(1);
+  std::string header = harness.files.Contents(path).substr(0, kSegmentHeaderBytes);
+  header[8] = '\x01';
+  const uint64_t checksum = Checksum64(std::string_view(header).substr(0, 56), 1);
+  std::memcpy(&header[56], &checksum, sizeof(checksum));
+  harness.files.Damage(path, 0, header);
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(3));
+  harness.Kill();
+  std::string batch = harness.files.Contents(path).substr(offsets[2], offsets[2] - offsets[1]);
+  batch[kBatchHeaderBytes + 2] = '\x01';
+  MendBatch(batch, 1);
+  harness.files.Damage(path, offsets[2], batch);
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            fmt::format("{}: damaged at offset {}: record 0 of the batch: malformed: its bytes 2 "
+                        "and 3 are not zero",
+                        path, offsets[2]));
 }
 
 // (Of the newest segments nothing is left that could tell of them.)
