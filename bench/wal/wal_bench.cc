@@ -98,6 +98,9 @@ struct Opened {
   std::unique_ptr<Queue> log_thread = std::make_unique<Queue>();
   std::unique_ptr<Queue> background = std::make_unique<Queue>();
   std::unique_ptr<Log> log;
+  Ticket last_ticket;
+
+  void Append(Write write) { log->Append(++last_ticket, std::move(write)); }
 };
 
 Opened OpenLog(FileSystem& files, const std::string& directory, uint64_t* entries = nullptr) {
@@ -222,7 +225,7 @@ void MeasureAppend(const std::string& directory, int rounds) {
         });
         our_seconds += Seconds([&] {
           for (uint64_t i = first; i < first + kBatchesATurn; ++i) {
-            opened.log->Append(std::move(writes[i]));
+            opened.Append(std::move(writes[i]));
             opened.log_thread->RunAll();
           }
         });
@@ -263,7 +266,7 @@ void MeasureCpu(int rounds) {
     std::vector<Write> writes = batches.Make(Index(0), kBatches, kEntries);
     const double seconds = CpuSeconds([&] {
       for (Write& write : writes) {
-        opened.log->Append(std::move(write));
+        opened.Append(std::move(write));
         opened.log_thread->RunAll();
       }
     });
@@ -292,7 +295,7 @@ void MeasureRecover(const std::string& directory, int rounds) {
       Opened opened = OpenLog(PosixFileSystem(), log_directory);
       while (opened.log->stats().segments < kSegments) {
         for (Write& write : batches.Make(opened.log->last_index(), 64, entries)) {
-          opened.log->Append(std::move(write));
+          opened.Append(std::move(write));
         }
         opened.log_thread->RunAll();
         opened.background->RunAll();

@@ -107,7 +107,7 @@ void Replica::BeginCluster(const std::string& cluster_id) {
   MOKV_CHECK(recovered.ok());
   begun.hard_state = {.term = entry.term, .vote = {}, .commit = entry.index};
   begun.applied = entry.index;
-  initial_ticket_ = log_->Append({.entries = {entry}, .hard_state = begun.hard_state});
+  log_->Append(kInitialTicket, {.entries = {entry}, .hard_state = begun.hard_state});
   Advance(Life::kBeginning);
 }
 

@@ -22,7 +22,6 @@
 #include <absl/status/status.h>
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -207,7 +206,6 @@ class Replica final : public PeersHandler {
   void AskCore(MonotonicTime now);
   void Step(raft::Event event);
   void Persist(raft::PersistRequest request);
-  void OnPersisted(wal::Ticket ticket);
   void Send(const std::vector<raft::Message>& messages);
   void Apply(const std::vector<Entry>& committed);
   void TellLosses(const std::vector<raft::EntriesLost>& losses);
@@ -239,19 +237,21 @@ class Replica final : public PeersHandler {
   // Below: replica thread only.
   Administration administration_;
   std::unique_ptr<Replay> replay_;
-  std::unique_ptr<raft::Core> core_;           // Null until the initial entry is durable.
-  std::optional<wal::Ticket> initial_ticket_;  // Of a new cluster.
-  std::optional<raft::Recovered> initial_;     // What the core then begins with.
+  std::unique_ptr<raft::Core> core_;        // Null until a new cluster's first entry is durable.
+  std::optional<raft::Recovered> initial_;  // What the core then begins with.
   std::string failure_;
   uint64_t last_id_ = 0;  // Of reads, proposals, changes and forwards.
   std::vector<Event> batch_;
   std::vector<machine::Result> results_;  // Of what is being applied.
 
-  struct Persisting {
-    wal::Ticket written;
-    raft::PersistTicket ticket;
-  };
-  std::deque<Persisting> persisting_;
+  // The log's tickets: the first is a new cluster's first entry, the others are the core's.
+  static constexpr wal::Ticket kInitialTicket{1};
+  static wal::Ticket LogTicket(raft::PersistTicket ticket) {
+    return kInitialTicket + ticket.value();
+  }
+  static raft::PersistTicket CoreTicket(wal::Ticket ticket) {
+    return raft::PersistTicket(ticket - kInitialTicket);
+  }
   wal::Ticket durable_;
 
   MonotonicTime alarm_at_ = MonotonicTime::Max();

@@ -102,13 +102,13 @@ void Replica::Handle(WaitingRead read) {
 }
 
 void Replica::Handle(Durable durable) {
-  durable_ = std::max(durable_, durable.ticket);
-  if (initial_ticket_.has_value() && *initial_ticket_ <= durable_) {
-    initial_ticket_.reset();
-    const absl::Status started = StartCore(*std::exchange(initial_, {}));
-    MOKV_CHECK(started.ok());
-  }
-  OnPersisted(durable_);
+  // Of a write in pieces all but the last one give back the ticket before it.
+  if (durable.ticket <= durable_) return;
+  durable_ = durable.ticket;
+  if (durable_ > kInitialTicket) return Step(raft::Persisted{CoreTicket(durable_)});
+  MOKV_CHECK(initial_.has_value());
+  const absl::Status started = StartCore(*std::exchange(initial_, {}));
+  MOKV_CHECK(started.ok());
 }
 
 void Replica::Handle(LogFailed failed) {
@@ -177,21 +177,9 @@ void Replica::Persist(raft::PersistRequest request) {
   MOKV_CHECK(!request.install.has_value());
   ++counters_.batches;
   counters_.batch_entries += request.entries.size();
-  const wal::Ticket written = log_->Append({.truncate_from = request.truncate_from,
-                                            .entries = std::move(request.entries),
-                                            .hard_state = std::move(request.hard_state)});
-  persisting_.push_back({written, request.ticket});
-  // What changed nothing on disk has the ticket of an earlier write, perhaps answered already.
-  OnPersisted(durable_);
-}
-
-void Replica::OnPersisted(wal::Ticket ticket) {
-  std::optional<raft::PersistTicket> persisted;
-  while (!persisting_.empty() && persisting_.front().written <= ticket) {
-    persisted = persisting_.front().ticket;
-    persisting_.pop_front();
-  }
-  if (persisted.has_value()) Step(raft::Persisted{*persisted});
+  log_->Append(LogTicket(request.ticket), {.truncate_from = request.truncate_from,
+                                           .entries = std::move(request.entries),
+                                           .hard_state = std::move(request.hard_state)});
 }
 
 // --- send

@@ -314,7 +314,7 @@ class Life {
                         state.entries.begin() + static_cast<std::ptrdiff_t>(count));
     state.added = 0;
     ++counts_.head_cuts;
-    const Ticket ticket = harness_.log->CutHead(state.head.index);
+    const Ticket ticket = harness_.CutHead(state.head.index.value());
     Given(std::move(state), ticket);
   }
 
@@ -325,7 +325,7 @@ class Life {
     state.entries.clear();
     state.added = 0;
     ++counts_.resets;
-    const Ticket ticket = harness_.log->ResetTo(state.head.index, state.head.term);
+    const Ticket ticket = harness_.ResetTo(state.head.index.value(), state.head.term.value());
     Given(std::move(state), ticket);
   }
 

@@ -1,9 +1,9 @@
 // Logs that some version of the format has written: they are read, and go on.
 //
 // testdata/vN/NAME holds the files of a log as version N wrote them, what the dump says of them
-// (dump.txt) and what a start finds in them (found.txt). The files stay as they are: later versions
-// prove with them that they still read version N. Only while a version is not released yet may its
-// files be recorded anew, from RecordedLogs():
+// (dump.txt) and what a start finds in them (found.txt). The log's files stay as they are: later
+// versions prove with them that they still read version N. Only while a version is not released yet
+// may its files be recorded anew, from RecordedLogs():
 //   MOKV_RECORD=1 wal_test --gtest_filter='*LogFixtures*'
 #include <gtest/gtest.h>
 
@@ -52,9 +52,9 @@ void WriteEveryKind(LogHarness& harness) {
   ASSERT_TRUE(harness.Open().ok());
   harness.executor.RunAll();
   for (uint64_t i = 1; i <= 13; ++i) harness.Write(i, 1, std::string(400, 'x'));
-  harness.log->CutHead(Index(12));
+  harness.CutHead(12);
   harness.executor.RunAll();
-  harness.log->ResetTo(Index(100), Term(2));
+  harness.ResetTo(100, 2);
   harness.executor.RunAll();
   Write first;
   first.entries = {
@@ -73,7 +73,7 @@ void WriteEveryKind(LogHarness& harness) {
   for (uint64_t i = 106; i <= 112; ++i) harness.Write(i, 3, std::string(400, 'y'));
   harness.Append(
       {.hard_state = HardState{.term = Term(4), .vote = "node-2", .commit = Index(112)}});
-  harness.log->CutHead(Index(102));
+  harness.CutHead(102);
   harness.executor.RunAll();
   harness.Write(113, 4, "the end");
   harness.log->Close();
@@ -113,10 +113,10 @@ void WriteCutHead(LogHarness& harness) {
   harness.executor.RunAll();
   for (uint64_t i = 1; i <= 9; ++i) harness.Write(i, 3, std::string(600, 'h'));
   harness.Append({.hard_state = HardState{.term = Term(3), .vote = "node-1", .commit = Index(9)}});
-  harness.log->CutHead(Index(7));
+  harness.CutHead(7);
   harness.executor.RunAll();
   for (uint64_t i = 10; i <= 12; ++i) harness.Write(i, 3, std::string(500, 'i'));
-  harness.log->CutHead(Index(8));
+  harness.CutHead(8);
   harness.executor.RunAll();
   harness.Kill();
 }

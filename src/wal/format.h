@@ -109,6 +109,7 @@ class BatchBuilder {
 
   // With the batch header.
   uint64_t size_bytes() const { return size_; }
+  uint32_t record_count() const { return records_; }
 
   // Completes the header of the batch, which starts at `start`, while the log was durable up to
   // `durable`. The result is followed by up to a batch header's size of zero bytes, as far as

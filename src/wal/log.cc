@@ -107,9 +107,9 @@ class SegmentedLog final : public Log {
   std::optional<Term> TermAt(Index index) const override { return terms_.TermAt(index); }
 
   absl::Status Admit(const Demand& demand) const override;
-  Ticket Append(Write write) override;
-  Ticket CutHead(Index up_to) override;
-  Ticket ResetTo(Index last, Term last_term) override;
+  void Append(Ticket ticket, Write write) override;
+  void CutHead(Ticket ticket, Index up_to) override;
+  void ResetTo(Ticket ticket, Index last, Term last_term) override;
   ReadTask PrepareRead(Index first, uint64_t payload_bytes_max) override;
   void Tick() override;
   Stats stats() const override;
@@ -117,6 +117,7 @@ class SegmentedLog final : public Log {
 
  private:
   // On the caller's thread.
+  void Take(Ticket ticket);
   void AppendPieces(Write write);
   uint64_t AddPiece(const std::vector<Entry>& entries, size_t& end);
   void Enqueue(QueuedWrite item);
@@ -127,7 +128,7 @@ class SegmentedLog final : public Log {
   absl::Status WriteQueued();
   size_t EncodeBatch();
   absl::Status NextSegment(uint64_t bytes);
-  void Publish(size_t items, Position start, bool starts_segment);
+  void Publish(size_t items, Position start, Position end, bool starts_segment);
   void SealHead(Ticket ticket);
   void RetireSegments(EntryId sealed_head);
   void UpdateRoom();
@@ -146,7 +147,8 @@ class SegmentedLog final : public Log {
   TermRuns terms_;
   Index commit_;
   Term last_hard_state_term_;
-  Ticket last_ticket_;
+  Ticket last_ticket_;    // Taken.
+  Ticket before_ticket_;  // The one before that.
   UnsyncedEntries unsynced_;
   bool closed_ = false;
 
@@ -210,26 +212,28 @@ absl::Status SegmentedLog::Admit(const Demand& demand) const {
                            options_.directory);
 }
 
-Ticket SegmentedLog::Append(Write write) {
+void SegmentedLog::Take(Ticket ticket) {
   MOKV_CHECK(!closed_);
+  MOKV_CHECK_GT(ticket, last_ticket_);
+  before_ticket_ = std::exchange(last_ticket_, ticket);
+}
+
+void SegmentedLog::Append(Ticket ticket, Write write) {
+  Take(ticket);
   if (write.truncate_from == terms_.last_index().next()) write.truncate_from.reset();
   if (write.truncate_from.has_value()) {
     // A committed entry is never taken back.
     MOKV_CHECK_GT(*write.truncate_from, commit_);
     terms_.TruncateFrom(*write.truncate_from);
     unsynced_.TruncateFrom(*write.truncate_from);
-  } else if (write.entries.empty() && !write.hard_state.has_value()) {
-    return last_ticket_;
   }
   if (write.hard_state.has_value()) {
     MOKV_CHECK_GE(write.hard_state->term, last_hard_state_term_);
     MOKV_CHECK_LE(write.hard_state->vote.size(), kVoteBytesMax);
     last_hard_state_term_ = write.hard_state->term;
   }
-  ++last_ticket_;
   unsynced_.Trim(Ticket(durable_ticket_.load(std::memory_order_acquire)));
   AppendPieces(std::move(write));
-  return last_ticket_;
 }
 
 // One item, or several when there is much. The hard state goes with the first one too: entries of a
@@ -249,7 +253,7 @@ void SegmentedLog::AppendPieces(Write write) {
     if (!last && item.hard_state.has_value()) {
       item.hard_state->commit = std::min(item.hard_state->commit, terms_.last_index());
     }
-    item.ticket = last ? last_ticket_ : Ticket(last_ticket_.value() - 1);
+    item.ticket = last ? last_ticket_ : before_ticket_;
     unsynced_.Add(last_ticket_, item.block);
     if (item.truncate_from.has_value()) bytes += RecordBytes(0);
     if (item.hard_state.has_value()) bytes += RecordBytes(item.hard_state->vote.size());
@@ -279,31 +283,30 @@ uint64_t SegmentedLog::AddPiece(const std::vector<Entry>& entries, size_t& end) 
   return bytes;
 }
 
-Ticket SegmentedLog::CutHead(Index up_to) {
-  MOKV_CHECK(!closed_);
+void SegmentedLog::CutHead(Ticket ticket, Index up_to) {
+  Take(ticket);
   MOKV_CHECK_LE(up_to, terms_.last_index());
-  if (up_to < terms_.first_index()) return last_ticket_;
-  const EntryId head{up_to, *terms_.TermAt(up_to)};
-  terms_.CutThrough(head);
   QueuedWrite item;
-  item.ticket = ++last_ticket_;
-  item.head = head;
-  item.bytes_max = kBatchHeaderBytes + RecordBytes(0);
+  item.ticket = ticket;
+  item.bytes_max = kBatchHeaderBytes;
+  if (up_to >= terms_.first_index()) {
+    item.head = EntryId{up_to, *terms_.TermAt(up_to)};
+    item.bytes_max += RecordBytes(0);
+    terms_.CutThrough(*item.head);
+  }
   Enqueue(std::move(item));
-  return last_ticket_;
 }
 
-Ticket SegmentedLog::ResetTo(Index last, Term last_term) {
-  MOKV_CHECK(!closed_);
+void SegmentedLog::ResetTo(Ticket ticket, Index last, Term last_term) {
+  Take(ticket);
   MOKV_CHECK_LT(last, Index(UINT64_MAX));
   terms_ = TermRuns({last, last_term});
   unsynced_.Clear();
   QueuedWrite item;
-  item.ticket = ++last_ticket_;
+  item.ticket = ticket;
   item.reset = EntryId{last, last_term};
   item.bytes_max = kBatchHeaderBytes + RecordBytes(0);
   Enqueue(std::move(item));
-  return last_ticket_;
 }
 
 void SegmentedLog::Enqueue(QueuedWrite item) {
@@ -352,11 +355,16 @@ absl::Status SegmentedLog::WriteQueued() {
   const size_t items = EncodeBatch();
   if (items == 0) return NextSegment(taken_.front().bytes_max);
   const Position start = writer_.next_batch();
+  if (batch_.record_count() == 0) {
+    // Nothing that was given changes anything: it is as durable as what came before.
+    Publish(items, start, start, false);
+    return absl::OkStatus();
+  }
   const bool starts_segment = !writer_.started();
   Duration sync_time{0};
   MOKV_RETURN_IF_ERROR(writer_.Write(batch_, clock_, sync_time));
   if (starts_segment) segments_.push_back({start.generation, last_.index.next()});
-  Publish(items, start, starts_segment);
+  Publish(items, start, writer_.end(), starts_segment);
   if (callbacks_.on_sync) callbacks_.on_sync(sync_time);
   return absl::OkStatus();
 }
@@ -398,9 +406,9 @@ absl::Status SegmentedLog::NextSegment(uint64_t bytes) {
   return absl::OkStatus();
 }
 
-// The first `items` of taken_ are durable, in a batch at `start`.
-void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
-  const Position end = writer_.end();
+// The first `items` of taken_ are durable, in a batch from `start` to `end`; the two are the same
+// where there was nothing to write.
+void SegmentedLog::Publish(size_t items, Position start, Position end, bool starts_segment) {
   uint64_t bytes = 0;
   uint64_t entries = 0;
   Index first_entry;
@@ -429,7 +437,7 @@ void SegmentedLog::Publish(size_t items, Position start, bool starts_segment) {
     if (first.reset.has_value()) index_.Clear();
     if (entries > 0) index_.Add(first_entry, last_.index, start, end.offset);
     if (head_moved) index_.CutHead(head_.index);
-    ++stats_.batches;
+    if (end != start) ++stats_.batches;
     stats_.entries += entries;
     stats_.bytes += end.offset - start.offset;
     stats_.segments = segments_.size();

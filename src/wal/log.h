@@ -1,8 +1,8 @@
 // Log: the segmented write-ahead log that keeps Raft's entries and hard state.
 //
-// Append queues and returns a ticket; the log's own executor (the log thread) writes all that has
-// queued as one batch, calls fdatasync once, and reports the last ticket that is durable now (group
-// commit).
+// What is appended queues, under a ticket of the caller's own; the log's own executor (the log
+// thread) writes all that has queued as one batch, calls fdatasync once, and gives back the newest
+// ticket that is durable now (group commit).
 //
 // Threads:  Append, CutHead, ResetTo, Read, PrepareRead, TermAt and the indexes are confined to one
 //           caller (the replica thread); Admit, Tick and stats are thread-safe. Callbacks are
@@ -40,7 +40,8 @@
 
 namespace mokv::wal {
 
-// Counts what was given to the log since it was opened, from 1; 0 means "nothing yet".
+// The caller's number for what it gives to the log. Each is greater than the one before, since the
+// log was opened; 0 is none.
 using Ticket = StrongInt<struct TicketTag>;
 
 struct Options {
@@ -75,7 +76,7 @@ struct Demand {
   }
 };
 
-// All that was given up to `ticket` is on disk; the log there ends with `last`. Later writes may
+// All that was given up to and including `ticket` is on disk, 0 meaning nothing yet; the log there ends with `last`. Later writes may
 // have dropped `last` since: only the term tells whether it is still the entry that the caller
 // means.
 struct Durable {
@@ -121,7 +122,7 @@ struct Stats {
 class Log {
  public:
   struct Callbacks {
-    // Called once for each batch.
+    // Called once for each batch; tickets do not fall, and one may come again.
     absl::AnyInvocable<void(const Durable&)> on_durable;
     absl::AnyInvocable<void(absl::Status)> on_failure;
     // Time that one fdatasync took; may be null.
@@ -156,14 +157,15 @@ class Log {
   virtual absl::Status Admit(const Demand& demand) const = 0;
 
   // After a crash a prefix of the entries may be there, never without the truncation and a hard
-  // state of this write (its commit index lowered to what is there). Does nothing after a failure.
-  virtual Ticket Append(Write write) = 0;
+  // state of this write (its commit index lowered to what is there). What changes nothing is durable
+  // with what came before it. Does nothing after a failure.
+  virtual void Append(Ticket ticket, Write write) = 0;
   // Entries up to `up_to` are not needed any more: they are in a snapshot that is durable. Files
   // that hold nothing else are removed or used again.
-  virtual Ticket CutHead(Index up_to) = 0;
+  virtual void CutHead(Ticket ticket, Index up_to) = 0;
   // A snapshot that ends with entry `last` has been installed: all entries go, the next one is last
   // + 1; the hard state stays.
-  virtual Ticket ResetTo(Index last, Term last_term) = 0;
+  virtual void ResetTo(Ticket ticket, Index last, Term last_term) = 0;
 
   virtual Index first_index() const = 0;
   virtual Index last_index() const = 0;

@@ -54,7 +54,7 @@ class LogHarness {
     };
     callbacks.on_failure = [this](const absl::Status& status) { failures.push_back(status); };
     callbacks.on_sync = [this](Duration) { ++syncs; };
-    durable_ticket = Ticket(0);
+    last_ticket = durable_ticket = Ticket(0);
     auto opened = Log::Open(
         *file_system, clock, executor, executor, options, std::move(callbacks),
         [this](const EntryView& entry) {
@@ -90,7 +90,18 @@ class LogHarness {
     executor.RunAll();
   }
 
-  Ticket Append(wal::Write write) { return log->Append(std::move(write)); }
+  Ticket Append(wal::Write write) {
+    log->Append(++last_ticket, std::move(write));
+    return last_ticket;
+  }
+  Ticket CutHead(uint64_t up_to) {
+    log->CutHead(++last_ticket, Index(up_to));
+    return last_ticket;
+  }
+  Ticket ResetTo(uint64_t last, uint64_t last_term) {
+    log->ResetTo(++last_ticket, Index(last), Term(last_term));
+    return last_ticket;
+  }
 
   std::string PathOf(uint64_t generation) const {
     return fmt::format("{}/log-{:016x}.seg", options.directory, generation);
@@ -113,6 +124,7 @@ class LogHarness {
   std::vector<std::pair<uint64_t, uint64_t>> durable;
   std::vector<Durable> batches;
   std::vector<absl::Status> failures;
+  Ticket last_ticket;
   Ticket durable_ticket;
   int syncs = 0;
 

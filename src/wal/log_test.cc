@@ -113,6 +113,64 @@ TEST(Log, HardStateAloneIsDurableWithItsTicket) {
   EXPECT_EQ(harness.log->recovery().hard_state, vote);
 }
 
+// Goal: whoever waits for a ticket hears of it, also of one whose write changes nothing, without an
+//       fdatasync of its own, and not before all that came before it is durable.
+TEST(Log, WhatChangesNothingIsDurableWithWhatCameBefore) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Append({});
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+  EXPECT_EQ(harness.syncs, 0);
+  harness.Write(1, 1, "a");
+  harness.Append({.truncate_from = Index(2)});
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+  EXPECT_EQ(harness.syncs, 1);
+  EXPECT_THAT(harness.durable, ElementsAre(Pair(0, 0), Pair(1, 1), Pair(1, 1)));
+  EXPECT_EQ(harness.log->stats().batches, 1u);
+  // Behind a write that is not durable yet it is not either.
+  harness.Append({.entries = {MakeEntry(2, 1, "b")}});
+  const Ticket nothing = harness.CutHead(0);
+  EXPECT_LT(harness.durable_ticket, nothing);
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, nothing);
+  EXPECT_EQ(harness.syncs, 2);
+  ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+  EXPECT_THAT(harness.entries, SizeIs(2));
+}
+
+// Tickets are the caller's: they need not be without gaps.
+TEST(Log, GivesBackTheTicketsOfItsCaller) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.log->Append(Ticket(7), {.entries = {MakeEntry(1, 1, "a")}});
+  harness.log->Append(Ticket(100), {.entries = {MakeEntry(2, 1, "b")}});
+  harness.executor.RunAll();
+  ASSERT_THAT(harness.batches, SizeIs(1));
+  EXPECT_EQ(harness.batches[0].ticket, Ticket(100));
+  EXPECT_DEATH(harness.log->Append(Ticket(100), {.truncate_from = Index(1)}), "ticket");
+}
+
+// Goal: of a large Append, which is written in pieces, nobody hears before the last one is durable.
+TEST(Log, PartOfALargeAppendDoesNotGiveItsTicketBack) {
+  LogHarness harness(4096);
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.log->Append(Ticket(5), {.hard_state = HardState{.term = Term(1)}});
+  wal::Write write;
+  for (uint64_t i = 1; i <= 40; ++i)
+    write.entries.push_back(MakeEntry(i, 1, std::string(200, 'x')));
+  harness.log->Append(Ticket(9), std::move(write));
+  harness.executor.RunAll();
+  ASSERT_GT(harness.batches.size(), 1u);
+  EXPECT_EQ(harness.batches.front().ticket, Ticket(5));
+  EXPECT_EQ(harness.batches.back().ticket, Ticket(9));
+  for (const Durable& durable : harness.batches) {
+    EXPECT_EQ(durable.ticket == Ticket(9), durable.last == Index(40)) << durable.last.value();
+  }
+}
+
 TEST(Log, RollsAndRepeatsTheHardState) {
   LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
@@ -210,7 +268,7 @@ TEST(Log, CutHeadUsesFilesAgainAndKeepsTheHardState) {
   harness.Append({.hard_state = hard_state});
   harness.executor.RunAll();
   const uint64_t before = harness.log->stats().segments;
-  harness.log->CutHead(Index(17));
+  harness.CutHead(17);
   EXPECT_EQ(harness.log->first_index(), Index(18));
   harness.executor.RunAll();
   EXPECT_LT(harness.log->stats().segments, before - 2);
@@ -219,7 +277,7 @@ TEST(Log, CutHeadUsesFilesAgainAndKeepsTheHardState) {
   EXPECT_GT(harness.log->stats().segments_reused, 0u);
   EXPECT_EQ(harness.log->TermAt(Index(17)), Term(3));
   EXPECT_EQ(harness.log->TermAt(Index(16)), std::nullopt);
-  harness.log->CutHead(Index(3));  // Behind already.
+  harness.CutHead(3);  // Behind already.
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_EQ(harness.log->first_index(), Index(18));
   EXPECT_EQ(harness.log->last_index(), Index(30));
@@ -232,7 +290,7 @@ TEST(Log, WholeLogCanBeCut) {
   LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
   for (uint64_t i = 1; i <= 5; ++i) harness.Write(i, 2, "x");
-  harness.log->CutHead(Index(5));
+  harness.CutHead(5);
   harness.executor.RunAll();
   EXPECT_EQ(harness.log->last_index(), Index(5));
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
@@ -251,7 +309,7 @@ TEST(Log, ResetEmptiesItAndKeepsTheHardState) {
     const HardState hard_state{.term = Term(3), .vote = "n2", .commit = Index(1)};
     for (uint64_t i = 1; i <= 5; ++i) harness.Write(i, 3, std::string(700, 'a'));
     harness.Append({.hard_state = hard_state});
-    const Ticket ticket = harness.log->ResetTo(Index(last), Term(7));
+    const Ticket ticket = harness.ResetTo(last, 7);
     EXPECT_EQ(harness.log->first_index(), Index(last + 1));
     EXPECT_EQ(harness.log->last_index(), Index(last));
     harness.executor.RunAll();
@@ -449,6 +507,7 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
     ThreadExecutor log_thread;
     ThreadExecutor background;
     const auto log = Open(PosixFileSystem(), log_thread, background);
+    Ticket ticket;
     for (uint64_t i = 1; i <= kEntries; ++i) {
       while (!log->Admit({.entries = 1, .payload_bytes = 20, .largest_payload_bytes = 20}).ok()) {
         log->Tick();
@@ -457,7 +516,7 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
       wal::Write write;
       write.entries.push_back(MakeEntry(i, 1, fmt::format("payload {}", i)));
       write.hard_state = {.term = Term(1), .vote = "n", .commit = Index(i)};
-      log->Append(std::move(write));
+      log->Append(++ticket, std::move(write));
       (void)log->stats();
       if (i % 50 == 0) {
         const Index first = log->first_index();
@@ -467,7 +526,7 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
           ASSERT_EQ((*read)[k].bytes(), fmt::format("payload {}", first + k));
         }
       }
-      if (i % 400 == 0) log->CutHead(Index(i - 200));
+      if (i % 400 == 0) log->CutHead(++ticket, Index(i - 200));
     }
     log_thread.Stop();
     background.Stop();
@@ -492,7 +551,9 @@ TEST_F(RealLog, HangingSyncHoldsUpNobodyElse) {
   ThreadExecutor background;
   const auto log = Open(files, log_thread, background);
   files.HangSyncs(true);
-  for (uint64_t i = 1; i <= 10; ++i) log->Append({.entries = {MakeEntry(i, 1, "waits")}});
+  for (uint64_t i = 1; i <= 10; ++i) {
+    log->Append(Ticket(i), {.entries = {MakeEntry(i, 1, "waits")}});
+  }
   while (log->stats().oldest_unsynced < std::chrono::milliseconds(20)) std::this_thread::yield();
   EXPECT_EQ(durable_, 0u);
   EXPECT_EQ(log->Read(Index(1), 1000)->size(), 10u);

@@ -71,12 +71,12 @@ TEST(LogRead, RefusesWhatHasBeenCutOff) {
   LogHarness harness;
   ASSERT_TRUE(harness.Open().ok());
   for (uint64_t i = 1; i <= 6; ++i) harness.Write(i, 1, "x");
-  harness.log->CutHead(Index(3));
+  harness.CutHead(3);
   const absl::Status status = harness.log->Read(Index(3), 1000).status();
   EXPECT_TRUE(absl::IsOutOfRange(status));
   EXPECT_EQ(MessageOf(status), "entry 3 has been cut off; the log begins with 4");
   EXPECT_THAT(*harness.log->Read(Index(4), 1000), SizeIs(3));
-  harness.log->ResetTo(Index(9), Term(2));
+  harness.ResetTo(9, 2);
   EXPECT_TRUE(absl::IsOutOfRange(harness.log->Read(Index(9), 1000).status()));
   EXPECT_THAT(*harness.log->Read(Index(10), 1000), IsEmpty());
 }

@@ -291,7 +291,7 @@ TEST_F(LogRecovery, SegmentsBelowTheHeadMayBeMissingInAnyOrder) {
     ASSERT_TRUE(harness.Open().ok());
     for (uint64_t i = 1; i <= 8; ++i) harness.Write(i, 1, std::string(700, 'x'));
     ASSERT_EQ(harness.log->stats().segments, 4u);
-    harness.log->CutHead(Index(7));
+    harness.CutHead(7);
     // The cut is durable; of the files none has gone yet.
     ASSERT_TRUE(harness.executor.RunOne());
     harness.Kill();

@@ -85,7 +85,7 @@ void Use(CrashFileSystem& files) {
   if (found.last_index < Index(UINT64_MAX / 2)) {
     Write write;
     write.entries.push_back({found.last_index.next(), found.last_term, EntryType::kNoOp, nullptr});
-    (*log)->Append(std::move(write));
+    (*log)->Append(Ticket(1), std::move(write));
     executor.RunAll();
   }
   (*log)->Close();

@@ -102,7 +102,7 @@ TEST_F(LogSpace, CuttingTheHeadMakesRoomOnAFullDisk) {
   for (uint64_t i = 1; i <= 40; ++i) harness.Write(i, 1, std::string(400, 'x'));
   harness.files.SetCapacity(harness.files.used_bytes());
   Fill(harness, 400);
-  harness.log->CutHead(Index(40));
+  harness.CutHead(40);
   harness.executor.RunAll();
   EXPECT_GT(Fill(harness, 400), 10u);
   EXPECT_THAT(harness.failures, IsEmpty());
