@@ -100,7 +100,7 @@ struct Opened {
   std::unique_ptr<Log> log;
   Ticket last_ticket;
 
-  void Append(Write write) { log->Append(++last_ticket, std::move(write)); }
+  void Append(AppendRequest request) { log->Append(++last_ticket, std::move(request)); }
 };
 
 Opened OpenLog(FileSystem& files, const std::string& directory, uint64_t* entries = nullptr) {
@@ -133,16 +133,16 @@ class Batches {
           std::make_shared<const std::string>(kPayloadBytes, static_cast<char>('a' + i % 26)));
     }
   }
-  std::vector<Write> Make(Index after, uint64_t batches, uint64_t entries) const {
-    std::vector<Write> writes(batches);
-    for (Write& write : writes) {
-      write.entries.reserve(entries);
+  std::vector<AppendRequest> Make(Index after, uint64_t batches, uint64_t entries) const {
+    std::vector<AppendRequest> requests(batches);
+    for (AppendRequest& request : requests) {
+      request.entries.reserve(entries);
       for (uint64_t i = 0; i < entries; ++i) {
         ++after;
-        write.entries.push_back({after, Term(1), EntryType::kCommand, payloads_[i % 256]});
+        request.entries.push_back({after, Term(1), EntryType::kCommand, payloads_[i % 256]});
       }
     }
-    return writes;
+    return requests;
   }
   static uint64_t EncodedBytes(uint64_t entries) {
     return kBatchHeaderBytes + entries * RecordBytes(kPayloadBytes);
@@ -212,7 +212,7 @@ void MeasureAppend(const std::string& directory, int rounds) {
       std::filesystem::remove_all(directory + "/log");
       Opened opened = OpenLog(PosixFileSystem(), directory + "/log");
       opened.background->RunAll();
-      std::vector<Write> writes = batches.Make(Index(0), kBatches, entries);
+      std::vector<AppendRequest> requests = batches.Make(Index(0), kBatches, entries);
       double bare_seconds = 0;
       double our_seconds = 0;
       for (uint64_t turn = 0; turn < kTurns; ++turn) {
@@ -225,7 +225,7 @@ void MeasureAppend(const std::string& directory, int rounds) {
         });
         our_seconds += Seconds([&] {
           for (uint64_t i = first; i < first + kBatchesATurn; ++i) {
-            opened.Append(std::move(writes[i]));
+            opened.Append(std::move(requests[i]));
             opened.log_thread->RunAll();
           }
         });
@@ -263,10 +263,10 @@ void MeasureCpu(int rounds) {
     bare.values.push_back(bare_seconds * 1e9 / (kBatches * kEntries));
     NullFileSystem files;
     Opened opened = OpenLog(files, "log");
-    std::vector<Write> writes = batches.Make(Index(0), kBatches, kEntries);
+    std::vector<AppendRequest> requests = batches.Make(Index(0), kBatches, kEntries);
     const double seconds = CpuSeconds([&] {
-      for (Write& write : writes) {
-        opened.Append(std::move(write));
+      for (AppendRequest& request : requests) {
+        opened.Append(std::move(request));
         opened.log_thread->RunAll();
       }
     });
@@ -294,8 +294,8 @@ void MeasureRecover(const std::string& directory, int rounds) {
     {
       Opened opened = OpenLog(PosixFileSystem(), log_directory);
       while (opened.log->stats().segments < kSegments) {
-        for (Write& write : batches.Make(opened.log->last_index(), 64, entries)) {
-          opened.Append(std::move(write));
+        for (AppendRequest& request : batches.Make(opened.log->last_index(), 64, entries)) {
+          opened.Append(std::move(request));
         }
         opened.log_thread->RunAll();
         opened.background->RunAll();
@@ -334,7 +334,7 @@ void MeasureRecover(const std::string& directory, int rounds) {
       uint64_t found = 0;
       const double seconds = Seconds([&] {
         Opened opened = OpenLog(files, log_directory, &found);
-        MOKV_CHECK_EQ(opened.log->recovery().last_index, Index(appended));
+        MOKV_CHECK_EQ(opened.log->found().last_index, Index(appended));
       });
       MOKV_CHECK_EQ(found, appended);
       if (sum == 0) fmt::print(" ");

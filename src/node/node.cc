@@ -450,7 +450,7 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
                              {files_, clock_, *log_thread_, *log_space_thread_,
                               [this](Duration duration) { sync_times_.Record(duration); }}));
   open_log_ = log_.get();
-  const bool has_state = log_->recovery().last_index != Index(0);
+  const bool has_state = log_->found().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
   if (config_.bootstrap && has_state) {
     LogInfo("bootstrap is ignored: the data directory already has state",

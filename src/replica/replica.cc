@@ -69,7 +69,7 @@ absl::Status Replica::Start(wal::Log& log, Peers& peers,
   MOKV_CHECK(log_ == nullptr);
   log_ = &log;
   peers_ = &peers;
-  const wal::Recovery& found = log.recovery();
+  const wal::FoundLog& found = log.found();
   MOKV_ASSIGN_OR_RETURN(raft::Recovered recovered,
                         replay_->Finish(found.hard_state, found.last_index));
   replay_.reset();

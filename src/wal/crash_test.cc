@@ -154,14 +154,14 @@ class Life {
   }
 
   static State Found(LogHarness& harness) {
-    const Recovery& recovery = harness.log->recovery();
+    const FoundLog& log = harness.log->found();
     State found;
-    found.head.index = recovery.first_index - 1;
+    found.head.index = log.first_index - 1;
     found.head.term = harness.log->TermAt(found.head.index).value();
     found.entries = harness.entries;
-    found.hard_state = recovery.hard_state;
-    EXPECT_EQ(recovery.last_index, found.last());
-    EXPECT_EQ(recovery.last_term, found.last_term());
+    found.hard_state = log.hard_state;
+    EXPECT_EQ(log.last_index, found.last());
+    EXPECT_EQ(log.last_term, found.last_term());
     return found;
   }
 
@@ -192,7 +192,7 @@ class Life {
         << found.Text() << "acknowledged:\n"
         << states_[acknowledged_].Text() << "given since:\n"
         << GivenSince() << Dump(harness_.files);
-    if (harness_.log->recovery().cut_bytes > 0) ++counts_.cut_tails;
+    if (harness_.log->found().cut_bytes > 0) ++counts_.cut_tails;
     found.added = 0;
     states_ = {std::move(found)};
     tickets_ = {Ticket(0)};
@@ -271,9 +271,9 @@ class Life {
 
   void AppendAfter(uint64_t kept) {
     State state = states_.back();
-    Write write;
+    AppendRequest request;
     if (Index(kept) < state.last()) {
-      write.truncate_from = Index(kept + 1);
+      request.truncate_from = Index(kept + 1);
       state.entries.resize(kept - state.head.index.value());
       ++term_;
       ++counts_.truncations;
@@ -281,24 +281,24 @@ class Life {
     if (Chance(10)) ++term_;
     for (uint64_t n = Below(5); n > 0; --n) {
       const uint64_t size = Chance(3) ? 6000 : Below(Chance(20) ? 700 : 60);
-      write.entries.push_back(MakeEntry(kept + write.entries.size() + 1, term_,
-                                        fmt::format("{:016x}", random_.Next())));
+      request.entries.push_back(MakeEntry(kept + request.entries.size() + 1, term_,
+                                          fmt::format("{:016x}", random_.Next())));
       if (Chance(80)) {
-        write.entries.back().payload =
+        request.entries.back().payload =
             std::make_shared<const std::string>(size, static_cast<char>('a' + Below(26)));
       }
     }
-    state.entries.insert(state.entries.end(), write.entries.begin(), write.entries.end());
-    state.added = write.entries.size();
-    if ((write.entries.empty() && !write.truncate_from.has_value()) || Chance(50)) {
+    state.entries.insert(state.entries.end(), request.entries.begin(), request.entries.end());
+    state.added = request.entries.size();
+    if ((request.entries.empty() && !request.truncate_from.has_value()) || Chance(50)) {
       const Index commit = std::max(
           {state.hard_state.commit, state.head.index, Index(Below(state.last().value() + 1))});
-      write.hard_state = {.term = Term(term_),
-                          .vote = std::string(Below(Chance(20) ? 256 : 30), 'v'),
-                          .commit = commit};
-      state.hard_state = *write.hard_state;
+      request.hard_state = {.term = Term(term_),
+                            .vote = std::string(Below(Chance(20) ? 256 : 30), 'v'),
+                            .commit = commit};
+      state.hard_state = *request.hard_state;
     }
-    const Ticket ticket = harness_.Append(std::move(write));
+    const Ticket ticket = harness_.Append(std::move(request));
     Given(std::move(state), ticket);
   }
 
@@ -408,7 +408,7 @@ class Life {
     if (states_.back().Holds(found, states_.back().entries.size())) return;
     // Only the very last batch may be taken for a torn one, and that is told.
     ++counts_.flips_cut;
-    EXPECT_GT(other.log->recovery().cut_bytes, 0u);
+    EXPECT_GT(other.log->found().cut_bytes, 0u);
     if (!batch_since_check_) return;
     ASSERT_LT(Match(found, before_last_batch_), states_.size())
         << found.Text() << states_[before_last_batch_].Text() << states_.back().Text()

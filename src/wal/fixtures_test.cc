@@ -37,12 +37,11 @@ std::string Dump(FileSystem& files) {
 }
 
 std::string Found(LogHarness& harness) {
-  const Recovery& recovery = harness.log->recovery();
+  const FoundLog& found = harness.log->found();
   std::string text = fmt::format(
       "hard state term {} vote {} commit {}\nentries {} to {}, last term {}, before the first {}\n",
-      recovery.hard_state.term, recovery.hard_state.vote, recovery.hard_state.commit,
-      recovery.first_index, recovery.last_index, recovery.last_term,
-      harness.log->TermAt(recovery.first_index - 1).value());
+      found.hard_state.term, found.hard_state.vote, found.hard_state.commit, found.first_index,
+      found.last_index, found.last_term, harness.log->TermAt(found.first_index - 1).value());
   for (const std::string& entry : harness.EntryTexts()) text += entry + "\n";
   return text;
 }
@@ -56,7 +55,7 @@ void WriteEveryKind(LogHarness& harness) {
   harness.executor.RunAll();
   harness.ResetTo(100, 2);
   harness.executor.RunAll();
-  Write first;
+  AppendRequest first;
   first.entries = {
       {.index = Index(101), .term = Term(2), .type = EntryType::kConfiguration, .payload = nullptr},
       {.index = Index(102), .term = Term(2), .type = EntryType::kNoOp, .payload = nullptr},
@@ -215,10 +214,10 @@ TEST_P(LogFixtures, IsReadAsItWasWritten) {
   EXPECT_EQ(Dump(harness.files), FixtureText("dump.txt"));
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_EQ(Found(harness), FixtureText("found.txt"));
-  EXPECT_EQ(harness.log->recovery().cut_bytes > 0, log().torn);
+  EXPECT_EQ(harness.log->found().cut_bytes > 0, log().torn);
 }
 
-// Goal: what an older version wrote is a log to go on with, over several segments and another start.
+// Goal: what an older version wrote is a log to go on with, over several segments and a restart.
 //       The segment that it ends in is written to further; what begins from then on is of ours.
 TEST_P(LogFixtures, GoesOnAndIsReadAgain) {
   LogHarness harness(kSegmentBytes);
@@ -239,8 +238,8 @@ TEST_P(LogFixtures, GoesOnAndIsReadAgain) {
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_EQ(harness.EntryTexts(), expected);
-  EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
-  EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_EQ(harness.log->found().hard_state, hard_state);
+  EXPECT_EQ(harness.log->found().cut_bytes, 0u);
   const std::map<std::string, uint32_t> now = VersionsOfUsed(harness.files);
   EXPECT_GE(now.size(), old.size() + 2);
   for (const auto& [name, version_of_it] : now) {

@@ -12,9 +12,9 @@
 #include "base/term_runs.h"
 #include "wal/entry_index.h"
 #include "wal/format.h"
+#include "wal/log_scan.h"
 #include "wal/queued_write.h"
 #include "wal/read.h"
-#include "wal/recovery.h"
 #include "wal/segment_pool.h"
 #include "wal/segment_writer.h"
 #include "wal/unsynced.h"
@@ -55,32 +55,32 @@ class SegmentedLog final : public Log {
  public:
   SegmentedLog(FileSystem& files, const Clock& clock, Executor& log_thread, Executor& background,
                Options options, Callbacks callbacks, std::unique_ptr<FileLock> lock,
-               RecoveredLog recovered)
+               ScannedLog scanned)
       : files_(files),
         clock_(clock),
         log_thread_(log_thread),
         options_(std::move(options)),
         piece_bytes_max_(std::min(kPieceBytesMax, options_.segment_bytes / kSmallPart)),
         reserve_bytes_(std::min(kReserveBytesMax, options_.segment_bytes / kSmallPart)),
-        recovery_(std::move(recovered.recovery)),
+        found_(std::move(scanned.found)),
         lock_(std::move(lock)),
-        terms_(recovered.terms),
-        commit_(recovery_.hard_state.commit),
-        last_hard_state_term_(recovery_.hard_state.term),
-        index_(std::move(recovered.index)),
+        terms_(scanned.terms),
+        commit_(found_.hard_state.commit),
+        last_hard_state_term_(found_.hard_state.term),
+        index_(std::move(scanned.index)),
         pool_(files, background,
               {options_.directory, options_.segment_bytes, options_.ready_segments},
-              std::move(recovered.pool), [this] { PostDrain(); }),
+              std::move(scanned.pool), [this] { PostDrain(); }),
         callbacks_(std::move(callbacks)),
-        head_(recovered.terms.base()),
-        last_(recovered.terms.last()),
-        hard_state_(recovery_.hard_state),
-        segments_(recovered.segments.begin(), recovered.segments.end()),
-        superfluous_(std::move(recovered.superfluous)),
-        writer_(std::move(recovered.tail), recovered.end, recovered.tail_capacity_bytes) {
+        head_(scanned.terms.base()),
+        last_(scanned.terms.last()),
+        hard_state_(found_.hard_state),
+        segments_(scanned.segments.begin(), scanned.segments.end()),
+        superfluous_(std::move(scanned.superfluous)),
+        writer_(std::move(scanned.tail), scanned.end, scanned.tail_capacity_bytes) {
     const MutexLock lock_stats(mutex_);
-    stats_.segments = recovery_.segments;
-    stats_.cut_bytes = recovery_.cut_bytes;
+    stats_.segments = found_.segments;
+    stats_.cut_bytes = found_.cut_bytes;
   }
 
   // A new log gets its first segment before it opens; the others are prepared in the background.
@@ -101,13 +101,13 @@ class SegmentedLog final : public Log {
     return absl::OkStatus();
   }
 
-  const Recovery& recovery() const override { return recovery_; }
+  const FoundLog& found() const override { return found_; }
   Index first_index() const override { return terms_.first_index(); }
   Index last_index() const override { return terms_.last_index(); }
   std::optional<Term> TermAt(Index index) const override { return terms_.TermAt(index); }
 
   absl::Status Admit(const Demand& demand) const override;
-  void Append(Ticket ticket, Write write) override;
+  void Append(Ticket ticket, AppendRequest request) override;
   void CutHead(Ticket ticket, Index up_to) override;
   void ResetTo(Ticket ticket, Index last, Term last_term) override;
   ReadTask PrepareRead(Index first, uint64_t payload_bytes_max) override;
@@ -118,7 +118,7 @@ class SegmentedLog final : public Log {
  private:
   // On the caller's thread.
   void Take(Ticket ticket);
-  void AppendPieces(Write write);
+  void AppendPieces(AppendRequest request);
   uint64_t AddPiece(const std::vector<Entry>& entries, size_t& end);
   void Enqueue(QueuedWrite item);
 
@@ -140,7 +140,7 @@ class SegmentedLog final : public Log {
   const Options options_;
   const uint64_t piece_bytes_max_;
   const uint64_t reserve_bytes_;
-  const Recovery recovery_;
+  const FoundLog found_;
   std::unique_ptr<FileLock> lock_;
 
   // Confined to the caller (the replica thread).
@@ -180,7 +180,7 @@ class SegmentedLog final : public Log {
   EntryId last_;  // Of what is durable.
   HardState hard_state_;
   std::deque<LiveSegment> segments_;
-  std::vector<uint64_t> superfluous_;  // Segments that the recovery had no use for.
+  std::vector<uint64_t> superfluous_;  // Segments that the start had no use for.
   BatchBuilder batch_;
   SegmentWriter writer_;
 };
@@ -218,29 +218,29 @@ void SegmentedLog::Take(Ticket ticket) {
   before_ticket_ = std::exchange(last_ticket_, ticket);
 }
 
-void SegmentedLog::Append(Ticket ticket, Write write) {
+void SegmentedLog::Append(Ticket ticket, AppendRequest request) {
   Take(ticket);
-  if (write.truncate_from == terms_.last_index().next()) write.truncate_from.reset();
-  if (write.truncate_from.has_value()) {
+  if (request.truncate_from == terms_.last_index().next()) request.truncate_from.reset();
+  if (request.truncate_from.has_value()) {
     // A committed entry is never taken back.
-    MOKV_CHECK_GT(*write.truncate_from, commit_);
-    terms_.TruncateFrom(*write.truncate_from);
-    unsynced_.TruncateFrom(*write.truncate_from);
+    MOKV_CHECK_GT(*request.truncate_from, commit_);
+    terms_.TruncateFrom(*request.truncate_from);
+    unsynced_.TruncateFrom(*request.truncate_from);
   }
-  if (write.hard_state.has_value()) {
-    MOKV_CHECK_GE(write.hard_state->term, last_hard_state_term_);
-    MOKV_CHECK_LE(write.hard_state->vote.size(), kVoteBytesMax);
-    last_hard_state_term_ = write.hard_state->term;
+  if (request.hard_state.has_value()) {
+    MOKV_CHECK_GE(request.hard_state->term, last_hard_state_term_);
+    MOKV_CHECK_LE(request.hard_state->vote.size(), kVoteBytesMax);
+    last_hard_state_term_ = request.hard_state->term;
   }
   unsynced_.Trim(Ticket(durable_ticket_.load(std::memory_order_acquire)));
-  AppendPieces(std::move(write));
+  AppendPieces(std::move(request));
 }
 
 // One item, or several when there is much. The hard state goes with the first one too: entries of a
 // term must not be there without it.
-void SegmentedLog::AppendPieces(Write write) {
-  if (write.hard_state.has_value()) commit_ = std::max(commit_, write.hard_state->commit);
-  const auto entries = std::make_shared<const std::vector<Entry>>(std::move(write.entries));
+void SegmentedLog::AppendPieces(AppendRequest request) {
+  if (request.hard_state.has_value()) commit_ = std::max(commit_, request.hard_state->commit);
+  const auto entries = std::make_shared<const std::vector<Entry>>(std::move(request.entries));
   bool first = true;
   for (size_t next = 0; first || next < entries->size(); first = false) {
     QueuedWrite item;
@@ -248,8 +248,8 @@ void SegmentedLog::AppendPieces(Write write) {
     uint64_t bytes = AddPiece(*entries, item.block.end);
     next = item.block.end;
     const bool last = next == entries->size();
-    if (first) item.truncate_from = write.truncate_from;
-    if (first || last) item.hard_state = write.hard_state;
+    if (first) item.truncate_from = request.truncate_from;
+    if (first || last) item.hard_state = request.hard_state;
     if (!last && item.hard_state.has_value()) {
       item.hard_state->commit = std::min(item.hard_state->commit, terms_.last_index());
     }
@@ -407,7 +407,7 @@ absl::Status SegmentedLog::NextSegment(uint64_t bytes) {
 }
 
 // The first `items` of taken_ are durable, in a batch from `start` to `end`; the two are the same
-// where there was nothing to write.
+// where there was nothing to request.
 void SegmentedLog::Publish(size_t items, Position start, Position end, bool starts_segment) {
   uint64_t bytes = 0;
   uint64_t entries = 0;
@@ -600,11 +600,11 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
   MOKV_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(options.directory)));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
                         files.Lock(fmt::format("{}/{}", options.directory, kLockName)));
-  MOKV_ASSIGN_OR_RETURN(RecoveredLog recovered,
-                        RecoverLog(files, options.directory, on_entry, on_committed));
+  MOKV_ASSIGN_OR_RETURN(ScannedLog scanned,
+                        ScanLog(files, options.directory, on_entry, on_committed));
   auto log =
       std::make_unique<SegmentedLog>(files, clock, log_thread, background, std::move(options),
-                                     std::move(callbacks), std::move(lock), std::move(recovered));
+                                     std::move(callbacks), std::move(lock), std::move(scanned));
   MOKV_RETURN_IF_ERROR(log->PrepareSpace());
   return log;
 }

@@ -55,7 +55,7 @@ struct Options {
 };
 
 // One turn's worth of Raft's output, in the order in which it takes effect.
-struct Write {
+struct AppendRequest {
   // Entries from here on are dropped (a conflict with a leader's log).
   std::optional<Index> truncate_from;
   // Follow on each other and on what is left.
@@ -76,9 +76,9 @@ struct Demand {
   }
 };
 
-// All that was given up to and including `ticket` is on disk, 0 meaning nothing yet; the log there ends with `last`. Later writes may
-// have dropped `last` since: only the term tells whether it is still the entry that the caller
-// means.
+// All that was given up to and including `ticket` is on disk (0: nothing yet); the log there ends
+// with `last`. Later requests may have dropped `last` since: only the term tells whether it is
+// still the entry that the caller means.
 struct Durable {
   Ticket ticket;
   Index last;
@@ -94,7 +94,7 @@ struct EntryView {
 };
 
 // What a start found.
-struct Recovery {
+struct FoundLog {
   HardState hard_state;
   Index first_index;  // 1 until the head is cut.
   Index last_index;   // first_index - 1 when there are no entries.
@@ -113,7 +113,7 @@ struct Stats {
   uint64_t segments = 0;         // That the log consists of now.
   uint64_t segments_ready = 0;   // Prepared for what comes.
   uint64_t segments_reused = 0;  // Prepared from files that were cut off at the head.
-  uint64_t cut_bytes = 0;        // See Recovery.
+  uint64_t cut_bytes = 0;        // See FoundLog.
   uint64_t queued_bytes = 0;     // Given and not yet durable.
   bool out_of_space = false;     // Ends by itself.
   Duration oldest_unsynced{0};   // How long the oldest write has been waiting to be durable.
@@ -128,16 +128,16 @@ class Log {
     // Time that one fdatasync took; may be null.
     absl::AnyInvocable<void(Duration)> on_sync;
   };
-  // Gets the entries that a recovery finds, in the order in which they were appended, on the thread
+  // Gets the entries that a start finds, in the order in which they were appended, on the thread
   // that calls Open. One whose index is not the next replaces what had that index and all behind
-  // it, as it did in the log; those outside of recovery().first_index to last_index do not count.
-  // An error ends the recovery. The view is valid during the call.
+  // it, as it did in the log; those outside of found().first_index to last_index do not count.
+  // An error ends the start. The view is valid during the call.
   using OnEntry = absl::AnyInvocable<absl::Status(const EntryView&)>;
   // Now and then between them: no entry up to `index` will be replaced any more, since it was known
-  // to be committed. An error ends the recovery.
+  // to be committed. An error ends the start.
   using OnCommitted = absl::AnyInvocable<absl::Status(Index index)>;
 
-  // Opens or creates the log in `options.directory` and recovers it; all that it reports is
+  // Opens or creates the log in `options.directory` and reads it; all that it reports is
   // durable. DATA_LOSS, naming file and offset, for damage below the durable mark;
   // FAILED_PRECONDITION for a format version that is newer than ours, or when another process has
   // the log open; RESOURCE_EXHAUSTED when there is no space for a new log (an old one opens).
@@ -149,7 +149,7 @@ class Log {
 
   virtual ~Log() = default;
 
-  virtual const Recovery& recovery() const = 0;
+  virtual const FoundLog& found() const = 0;
 
   // Whether these entries may be appended now. OK on the caller's thread means that their space is
   // there, up to the next Append; elsewhere it is a good guess. RESOURCE_EXHAUSTED: the queue is
@@ -157,9 +157,9 @@ class Log {
   virtual absl::Status Admit(const Demand& demand) const = 0;
 
   // After a crash a prefix of the entries may be there, never without the truncation and a hard
-  // state of this write (its commit index lowered to what is there). What changes nothing is durable
-  // with what came before it. Does nothing after a failure.
-  virtual void Append(Ticket ticket, Write write) = 0;
+  // state of this request (its commit index lowered to what is there). What changes nothing is
+  // durable with what came before it. Does nothing after a failure.
+  virtual void Append(Ticket ticket, AppendRequest request) = 0;
   // Entries up to `up_to` are not needed any more: they are in a snapshot that is durable. Files
   // that hold nothing else are removed or used again.
   virtual void CutHead(Ticket ticket, Index up_to) = 0;

@@ -90,8 +90,8 @@ class LogHarness {
     executor.RunAll();
   }
 
-  Ticket Append(wal::Write write) {
-    log->Append(++last_ticket, std::move(write));
+  Ticket Append(AppendRequest request) {
+    log->Append(++last_ticket, std::move(request));
     return last_ticket;
   }
   Ticket CutHead(uint64_t up_to) {

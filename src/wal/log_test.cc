@@ -27,9 +27,9 @@ TEST(Log, NewOneIsEmpty) {
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_EQ(harness.log->first_index(), Index(1));
   EXPECT_EQ(harness.log->last_index(), Index(0));
-  EXPECT_EQ(harness.log->recovery().last_term, Term(0));
-  EXPECT_EQ(harness.log->recovery().hard_state, HardState());
-  EXPECT_EQ(harness.log->recovery().segments, 0u);
+  EXPECT_EQ(harness.log->found().last_term, Term(0));
+  EXPECT_EQ(harness.log->found().hard_state, HardState());
+  EXPECT_EQ(harness.log->found().segments, 0u);
   EXPECT_TRUE(harness.log->Admit({}).ok());
   harness.log->Close();
   ASSERT_TRUE(harness.Open().ok());
@@ -53,10 +53,10 @@ TEST(Log, KeepsEntriesAndHardState) {
 
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.EntryTexts(), ElementsAre("1/1 type 1 ", "2/2 type 2 two"));
-  EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
-  EXPECT_EQ(harness.log->recovery().last_index, Index(2));
-  EXPECT_EQ(harness.log->recovery().last_term, Term(2));
-  EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_EQ(harness.log->found().hard_state, hard_state);
+  EXPECT_EQ(harness.log->found().last_index, Index(2));
+  EXPECT_EQ(harness.log->found().last_term, Term(2));
+  EXPECT_EQ(harness.log->found().cut_bytes, 0u);
   harness.Write(3, 2, "three");
   EXPECT_THAT(harness.durable, ElementsAre(Pair(3, 2)));
 }
@@ -80,7 +80,7 @@ TEST(Log, ManyAppendsShareOneSync) {
   EXPECT_EQ(stats.entries, 101u);
   EXPECT_EQ(stats.segments, 1u);
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
-  EXPECT_EQ(harness.log->recovery().hard_state.commit, Index(100));
+  EXPECT_EQ(harness.log->found().hard_state.commit, Index(100));
   EXPECT_THAT(harness.entries, SizeIs(101));
 }
 
@@ -110,7 +110,7 @@ TEST(Log, HardStateAloneIsDurableWithItsTicket) {
   harness.Kill();
   harness.files.PowerLoss(random);
   ASSERT_TRUE(harness.Open().ok());
-  EXPECT_EQ(harness.log->recovery().hard_state, vote);
+  EXPECT_EQ(harness.log->found().hard_state, vote);
 }
 
 // Goal: whoever waits for a ticket hears of it, also of one whose write changes nothing, without an
@@ -158,10 +158,10 @@ TEST(Log, PartOfALargeAppendDoesNotGiveItsTicketBack) {
   ASSERT_TRUE(harness.Open().ok());
   harness.executor.RunAll();
   harness.log->Append(Ticket(5), {.hard_state = HardState{.term = Term(1)}});
-  wal::Write write;
+  AppendRequest request;
   for (uint64_t i = 1; i <= 40; ++i)
-    write.entries.push_back(MakeEntry(i, 1, std::string(200, 'x')));
-  harness.log->Append(Ticket(9), std::move(write));
+    request.entries.push_back(MakeEntry(i, 1, std::string(200, 'x')));
+  harness.log->Append(Ticket(9), std::move(request));
   harness.executor.RunAll();
   ASSERT_GT(harness.batches.size(), 1u);
   EXPECT_EQ(harness.batches.front().ticket, Ticket(5));
@@ -186,7 +186,7 @@ TEST(Log, RollsAndRepeatsTheHardState) {
   }
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_THAT(harness.entries, SizeIs(30));
-  EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
+  EXPECT_EQ(harness.log->found().hard_state, hard_state);
 }
 
 TEST(Log, StartingASegmentCostsNoSyncOfItsOwn) {
@@ -219,19 +219,19 @@ TEST(Log, PartOfALargeAppendComesWithItsHardState) {
   LogHarness harness(4096);
   ASSERT_TRUE(harness.Open().ok());
   harness.executor.RunAll();
-  wal::Write write;
+  AppendRequest request;
   for (uint64_t i = 1; i <= 40; ++i)
-    write.entries.push_back(MakeEntry(i, 9, std::string(200, 'x')));
-  write.hard_state = {.term = Term(9), .vote = "", .commit = Index(40)};
-  harness.Append(std::move(write));
+    request.entries.push_back(MakeEntry(i, 9, std::string(200, 'x')));
+  request.hard_state = {.term = Term(9), .vote = "", .commit = Index(40)};
+  harness.Append(std::move(request));
   harness.files.StopAfter(4);  // Of two batches the second is cut short.
   harness.executor.RunAll();
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
   ASSERT_GT(harness.entries.size(), 0u);
   ASSERT_LT(harness.entries.size(), 40u);
-  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(9));
-  EXPECT_LE(harness.log->recovery().hard_state.commit, harness.log->last_index());
+  EXPECT_EQ(harness.log->found().hard_state.term, Term(9));
+  EXPECT_LE(harness.log->found().hard_state.commit, harness.log->last_index());
 }
 
 TEST(Log, TruncationReplacesEntriesOverSegments) {
@@ -251,13 +251,13 @@ TEST(Log, TruncationReplacesEntriesOverSegments) {
   const std::string old(600, 'o');
   EXPECT_THAT(harness.EntryTexts(), ElementsAre("1/1 type 2 " + old, "2/1 type 2 " + old,
                                                 "3/2 type 2 n3", "4/4 type 2 m4"));
-  EXPECT_EQ(harness.log->recovery().last_term, Term(4));
+  EXPECT_EQ(harness.log->found().last_term, Term(4));
   // By itself it is a write like any other.
   harness.Append({.truncate_from = Index(2)});
   harness.executor.RunAll();
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_EQ(harness.log->last_index(), Index(1));
-  EXPECT_EQ(harness.log->recovery().last_term, Term(1));
+  EXPECT_EQ(harness.log->found().last_term, Term(1));
 }
 
 TEST(Log, CutHeadUsesFilesAgainAndKeepsTheHardState) {
@@ -282,7 +282,7 @@ TEST(Log, CutHeadUsesFilesAgainAndKeepsTheHardState) {
   EXPECT_EQ(harness.log->first_index(), Index(18));
   EXPECT_EQ(harness.log->last_index(), Index(30));
   EXPECT_THAT(harness.entries, SizeIs(13));
-  EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
+  EXPECT_EQ(harness.log->found().hard_state, hard_state);
   EXPECT_EQ(harness.log->TermAt(Index(17)), Term(3));
 }
 
@@ -296,7 +296,7 @@ TEST(Log, WholeLogCanBeCut) {
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_EQ(harness.log->first_index(), Index(6));
   EXPECT_EQ(harness.log->last_index(), Index(5));
-  EXPECT_EQ(harness.log->recovery().last_term, Term(2));
+  EXPECT_EQ(harness.log->found().last_term, Term(2));
   harness.Write(6, 2, "y");
   ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
   EXPECT_THAT(harness.EntryTexts(), ElementsAre("6/2 type 2 y"));
@@ -319,7 +319,7 @@ TEST(Log, ResetEmptiesItAndKeepsTheHardState) {
     ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
     EXPECT_THAT(harness.EntryTexts(), ElementsAre(fmt::format("{}/8 type 2 new", last + 1)));
     EXPECT_EQ(harness.log->TermAt(Index(last)), Term(7));
-    EXPECT_EQ(harness.log->recovery().hard_state, hard_state);
+    EXPECT_EQ(harness.log->found().hard_state, hard_state);
   }
 }
 
@@ -513,10 +513,10 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
         log->Tick();
         std::this_thread::yield();
       }
-      wal::Write write;
-      write.entries.push_back(MakeEntry(i, 1, fmt::format("payload {}", i)));
-      write.hard_state = {.term = Term(1), .vote = "n", .commit = Index(i)};
-      log->Append(++ticket, std::move(write));
+      AppendRequest request;
+      request.entries.push_back(MakeEntry(i, 1, fmt::format("payload {}", i)));
+      request.hard_state = {.term = Term(1), .vote = "n", .commit = Index(i)};
+      log->Append(++ticket, std::move(request));
       (void)log->stats();
       if (i % 50 == 0) {
         const Index first = log->first_index();
@@ -540,7 +540,7 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
   EXPECT_EQ(log->last_index(), Index(kEntries));
   ASSERT_GE(found_.size(), 200u);
   EXPECT_EQ(found_.back(), fmt::format("payload {}", kEntries));
-  EXPECT_EQ(log->recovery().hard_state.commit, Index(kEntries));
+  EXPECT_EQ(log->found().hard_state.commit, Index(kEntries));
 }
 
 // A leader that cannot persist has to notice: nothing of the log waits for the disk but the log

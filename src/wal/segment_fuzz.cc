@@ -77,15 +77,16 @@ void Use(CrashFileSystem& files) {
   auto log = Log::Open(files, SystemClock(), executor, executor, options, std::move(callbacks),
                        [](const EntryView&) { return absl::OkStatus(); });
   if (!log.ok()) return;
-  const Recovery& found = (*log)->recovery();
+  const FoundLog& found = (*log)->found();
   if (found.last_index >= found.first_index) {
     MOKV_CHECK((*log)->Read(found.first_index, UINT64_MAX).ok());
   }
   // The end of what an index can be is no place to go on from.
   if (found.last_index < Index(UINT64_MAX / 2)) {
-    Write write;
-    write.entries.push_back({found.last_index.next(), found.last_term, EntryType::kNoOp, nullptr});
-    (*log)->Append(Ticket(1), std::move(write));
+    AppendRequest request;
+    request.entries.push_back(
+        {found.last_index.next(), found.last_term, EntryType::kNoOp, nullptr});
+    (*log)->Append(Ticket(1), std::move(request));
     executor.RunAll();
   }
   (*log)->Close();

@@ -45,7 +45,7 @@ class SegmentPool {
     uint64_t segment_bytes = 0;
     size_t ready_goal = 2;
   };
-  // What recovery found in the directory.
+  // What a start found in the directory.
   struct Contents {
     std::vector<Segment> ready;  // By generation.
     // Segment files that are no part of the log any more, or not yet.

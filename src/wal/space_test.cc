@@ -93,7 +93,7 @@ TEST_F(LogSpace, OpensOnAFullDiskAndVotes) {
     harness.Kill();
   }
   ASSERT_TRUE(harness.Open().ok());
-  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(5));
+  EXPECT_EQ(harness.log->found().hard_state.term, Term(5));
 }
 
 TEST_F(LogSpace, CuttingTheHeadMakesRoomOnAFullDisk) {
@@ -125,17 +125,17 @@ TEST_F(LogSpace, WhatIsAdmittedBecomesDurableOnAFullDisk) {
     const uint64_t one_size = random.Next() % 2 == 0 ? harness.options.segment_bytes / 9 : 0;
     bool refused = false;
     while (!refused) {
-      wal::Write write;
+      AppendRequest request;
       Demand demand;
       for (uint64_t n = 1 + random.Next() % (one_size > 0 ? 3 : 20); n > 0; --n) {
         const uint64_t size =
             one_size > 0 ? one_size : random.Next() % (random.Next() % 10 == 0 ? 5000 : 100);
         demand.Add(size);
-        write.entries.push_back(MakeEntry(harness.log->last_index().value() + demand.entries, 1,
-                                          std::string(size, 'x')));
+        request.entries.push_back(MakeEntry(harness.log->last_index().value() + demand.entries, 1,
+                                            std::string(size, 'x')));
       }
       refused = !harness.log->Admit(demand).ok();
-      if (!refused) harness.Append(std::move(write));
+      if (!refused) harness.Append(std::move(request));
       if (random.Next() % 4 == 0) harness.executor.RunAll();
     }
     harness.executor.RunAll();
@@ -169,7 +169,7 @@ TEST_F(LogSpace, WriteThatFindsNoSpaceAfterAllWaits) {
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.entries, SizeIs(2));
-  EXPECT_EQ(harness.log->recovery().hard_state.term, Term(2));
+  EXPECT_EQ(harness.log->found().hard_state.term, Term(2));
 }
 
 TEST_F(LogSpace, NewLogNeedsSpaceToOpen) {

@@ -1,5 +1,6 @@
-// Reads a log back when it is opened: what survives, where the next batch goes, and whether what is
-// damaged may be cut off (a last batch that nobody was told of) or means that data was lost.
+// Reads a log back when it is opened: which of the files the log consists of, where the next batch
+// goes, and whether what is damaged may be cut off (a last batch that nobody was told of) or means
+// that data was lost. What the batches say is batch_replay.h.
 //
 // Each file is read once, from its start, through a window of bounded size.
 //
@@ -28,8 +29,8 @@ struct LiveSegment {
   Index first_index;  // The log went on from here when it was started.
 };
 
-struct RecoveredLog {
-  Recovery recovery;
+struct ScannedLog {
+  FoundLog found;
   TermRuns terms;
   EntryIndex index;
   std::vector<LiveSegment> segments;  // In order; the last is `tail`.
@@ -42,7 +43,7 @@ struct RecoveredLog {
   SegmentPool::Contents pool;
 };
 
-absl::StatusOr<RecoveredLog> RecoverLog(FileSystem& files, const std::string& directory,
-                                        Log::OnEntry& on_entry, Log::OnCommitted& on_committed);
+absl::StatusOr<ScannedLog> ScanLog(FileSystem& files, const std::string& directory,
+                                   Log::OnEntry& on_entry, Log::OnCommitted& on_committed);
 
 }  // namespace mokv::wal

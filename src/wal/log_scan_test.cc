@@ -1,4 +1,4 @@
-#include "wal/recovery.h"
+#include "wal/log_scan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,10 +20,10 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using Operation = CrashFileSystem::Operation;
 
-class LogRecovery : public ::testing::Test {
+class LogScan : public ::testing::Test {
  protected:
-  LogRecovery() { SetLogLevel(LogLevel::kError); }
-  ~LogRecovery() override { SetLogLevel(LogLevel::kInfo); }
+  LogScan() { SetLogLevel(LogLevel::kError); }
+  ~LogScan() override { SetLogLevel(LogLevel::kInfo); }
 
   // Three batches of one entry each, in one segment; their offsets.
   std::vector<uint64_t> WriteThree(LogHarness& harness) {
@@ -58,26 +58,26 @@ class LogRecovery : public ::testing::Test {
   }
 };
 
-TEST_F(LogRecovery, CutsATornLastBatchAndGoesOn) {
+TEST_F(LogScan, CutsATornLastBatchAndGoesOn) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), offsets[2] + 50, "?");
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.entries, SizeIs(2));
-  EXPECT_GT(harness.log->recovery().cut_bytes, 0u);
-  EXPECT_EQ(harness.log->stats().cut_bytes, harness.log->recovery().cut_bytes);
+  EXPECT_GT(harness.log->found().cut_bytes, 0u);
+  EXPECT_EQ(harness.log->stats().cut_bytes, harness.log->found().cut_bytes);
   // What follows takes its place.
   harness.Write(3, 2, "another third");
   EXPECT_EQ(harness.log->stats().segments, 1u);
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_EQ(harness.EntryTexts().back(), "3/2 type 2 another third");
-  EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_EQ(harness.log->found().cut_bytes, 0u);
 }
 
 // Goal: who applies entries while they are found must not apply one that a later batch replaces,
 //       although the commit index on disk grows past its place.
-TEST_F(LogRecovery, TellsWhatIsCommittedOnlyWhenNothingReplacesIt) {
+TEST_F(LogScan, TellsWhatIsCommittedOnlyWhenNothingReplacesIt) {
   LogHarness harness;
   ASSERT_TRUE(harness.Open().ok());
   harness.Append({.entries = {MakeEntry(1, 1, "a"), MakeEntry(2, 1, "old"), MakeEntry(3, 1, "old")},
@@ -95,18 +95,18 @@ TEST_F(LogRecovery, TellsWhatIsCommittedOnlyWhenNothingReplacesIt) {
   EXPECT_EQ(harness.EntryTexts().back(), "4/2 type 2 tail");
 }
 
-TEST_F(LogRecovery, CountsATornBatchOnce) {
+TEST_F(LogScan, CountsATornBatchOnce) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), offsets[2] + 50, "?");
   ASSERT_TRUE(harness.Open().ok());
-  EXPECT_GT(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_GT(harness.log->found().cut_bytes, 0u);
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
-  EXPECT_EQ(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_EQ(harness.log->found().cut_bytes, 0u);
 }
 
-TEST_F(LogRecovery, DamageBelowTheDurableMarkIsDataLoss) {
+TEST_F(LogScan, DamageBelowTheDurableMarkIsDataLoss) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), offsets[1] + 50, "?");
@@ -120,7 +120,7 @@ TEST_F(LogRecovery, DamageBelowTheDurableMarkIsDataLoss) {
 
 // Goal:   no single damaged byte makes an acknowledged batch disappear silently.
 // Method: a log of several segments; change each byte in turn.
-TEST_F(LogRecovery, EveryDamagedByteIsRefusedOrInTheLastBatch) {
+TEST_F(LogScan, EveryDamagedByteIsRefusedOrInTheLastBatch) {
   constexpr uint64_t kEntries = 9;
   LogHarness original(2048);
   ASSERT_TRUE(original.Open().ok());
@@ -153,7 +153,7 @@ TEST_F(LogRecovery, EveryDamagedByteIsRefusedOrInTheLastBatch) {
         ASSERT_EQ(generation, segments);
         ASSERT_GE(offset, batches[batches.size() - 2]);
         ASSERT_THAT(harness.entries, SizeIs(kEntries - 1));
-        ASSERT_GT(harness.log->recovery().cut_bytes, 0u);
+        ASSERT_GT(harness.log->found().cut_bytes, 0u);
         ++cut;
       } else {
         ASSERT_THAT(std::string(MessageOf(status)), HasSubstr(path));
@@ -166,7 +166,7 @@ TEST_F(LogRecovery, EveryDamagedByteIsRefusedOrInTheLastBatch) {
 }
 
 // Goal:   if the last batch began a segment, or cut the head, its damage leaves the log before it.
-TEST_F(LogRecovery, DamagedBatchThatStartsASegmentIsCutAlone) {
+TEST_F(LogScan, DamagedBatchThatStartsASegmentIsCutAlone) {
   LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
   for (uint64_t i = 1; i <= 3; ++i) harness.Write(i, 1, std::string(700, 'x'));
@@ -175,14 +175,14 @@ TEST_F(LogRecovery, DamagedBatchThatStartsASegmentIsCutAlone) {
   harness.files.FlipBit(harness.PathOf(2), (kSegmentHeaderBytes + 70) * 8);
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.entries, SizeIs(2));
-  EXPECT_GT(harness.log->recovery().cut_bytes, 0u);
+  EXPECT_GT(harness.log->found().cut_bytes, 0u);
   harness.Write(3, 2, std::string(700, 'y'));
   harness.Kill();
   ASSERT_TRUE(harness.Open().ok());
   EXPECT_THAT(harness.entries, SizeIs(3));
 }
 
-TEST_F(LogRecovery, DamageOfASegmentsStartBelowTheMarkIsDataLoss) {
+TEST_F(LogScan, DamageOfASegmentsStartBelowTheMarkIsDataLoss) {
   LogHarness harness(2048);
   ASSERT_TRUE(harness.Open().ok());
   for (uint64_t i = 1; i <= 4; ++i) harness.Write(i, 1, std::string(700, 'x'));
@@ -198,7 +198,7 @@ TEST_F(LogRecovery, DamageOfASegmentsStartBelowTheMarkIsDataLoss) {
   }
 }
 
-TEST_F(LogRecovery, NewerFormatVersionIsRefused) {
+TEST_F(LogScan, NewerFormatVersionIsRefused) {
   LogHarness harness;
   WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), 8, std::string("\x05\0\0\0", 4));
@@ -207,7 +207,7 @@ TEST_F(LogRecovery, NewerFormatVersionIsRefused) {
 }
 
 // Several groups are to share a log one day. A mokv that knows one may not lose what is of others.
-TEST_F(LogRecovery, RecordOfAnotherGroupIsRefusedByName) {
+TEST_F(LogScan, RecordOfAnotherGroupIsRefusedByName) {
   LogHarness harness;
   WriteThree(harness);
   const std::string path = harness.PathOf(1);
@@ -236,7 +236,7 @@ TEST_F(LogRecovery, RecordOfAnotherGroupIsRefusedByName) {
 }
 
 // The first thing that a start looks at is how each segment begins.
-TEST_F(LogRecovery, SegmentThatAnotherGroupBeginsIsRefusedByName) {
+TEST_F(LogScan, SegmentThatAnotherGroupBeginsIsRefusedByName) {
   LogHarness harness;
   WriteThree(harness);
   const std::string path = harness.PathOf(1);
@@ -249,7 +249,7 @@ TEST_F(LogRecovery, SegmentThatAnotherGroupBeginsIsRefusedByName) {
 }
 
 // Version 1 knew no groups: whatever stands there is none.
-TEST_F(LogRecovery, GroupInASegmentOfVersion1IsDataLoss) {
+TEST_F(LogScan, GroupInASegmentOfVersion1IsDataLoss) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
   const std::string path = harness.PathOf(1);
@@ -272,7 +272,7 @@ TEST_F(LogRecovery, GroupInASegmentOfVersion1IsDataLoss) {
 }
 
 // (Of the newest segments nothing is left that could tell of them.)
-TEST_F(LogRecovery, MissingSegmentIsNamed) {
+TEST_F(LogScan, MissingSegmentIsNamed) {
   for (const uint64_t missing : {1, 2}) {
     LogHarness harness(2048);
     ASSERT_TRUE(harness.Open().ok());
@@ -285,7 +285,7 @@ TEST_F(LogRecovery, MissingSegmentIsNamed) {
   }
 }
 
-TEST_F(LogRecovery, SegmentsBelowTheHeadMayBeMissingInAnyOrder) {
+TEST_F(LogScan, SegmentsBelowTheHeadMayBeMissingInAnyOrder) {
   for (const uint64_t missing : {1, 2, 3}) {
     LogHarness harness(2048);
     ASSERT_TRUE(harness.Open().ok());
@@ -302,7 +302,7 @@ TEST_F(LogRecovery, SegmentsBelowTheHeadMayBeMissingInAnyOrder) {
   }
 }
 
-TEST_F(LogRecovery, SegmentsThatWereNeverUsedCanHoldAnything) {
+TEST_F(LogScan, SegmentsThatWereNeverUsedCanHoldAnything) {
   LogHarness harness;
   WriteThree(harness);
   for (const std::string& contents : {std::string(), std::string(4096, '\0'),
@@ -311,14 +311,14 @@ TEST_F(LogRecovery, SegmentsThatWereNeverUsedCanHoldAnything) {
     ASSERT_TRUE((*file)->WriteAt(0, contents).ok());
     ASSERT_TRUE(harness.Open().ok());
     EXPECT_THAT(harness.entries, SizeIs(3));
-    EXPECT_EQ(harness.log->recovery().segments, 1u);
+    EXPECT_EQ(harness.log->found().segments, 1u);
     harness.executor.RunAll();
     EXPECT_TRUE(absl::IsNotFound(harness.files.ReadFile(harness.PathOf(99)).status()));
     harness.Kill();
   }
 }
 
-TEST_F(LogRecovery, BrokenHeaderBeforeBatchesIsDataLoss) {
+TEST_F(LogScan, BrokenHeaderBeforeBatchesIsDataLoss) {
   LogHarness harness;
   WriteThree(harness);
   harness.files.Damage(harness.PathOf(1), 0, std::string(kSegmentHeaderBytes, '\0'));
@@ -326,7 +326,7 @@ TEST_F(LogRecovery, BrokenHeaderBeforeBatchesIsDataLoss) {
               HasSubstr(harness.PathOf(1) + ": damaged at offset 0"));
 }
 
-TEST_F(LogRecovery, SegmentUnderAnotherNameIsRefused) {
+TEST_F(LogScan, SegmentUnderAnotherNameIsRefused) {
   LogHarness harness;
   WriteThree(harness);
   ASSERT_TRUE(harness.files.Rename(harness.PathOf(1), harness.PathOf(9)).ok());
@@ -335,7 +335,7 @@ TEST_F(LogRecovery, SegmentUnderAnotherNameIsRefused) {
 }
 
 // A batch that verifies and yet contradicts those before it: a bug or a forgery, never taken.
-TEST_F(LogRecovery, ContradictionsAreDataLoss) {
+TEST_F(LogScan, ContradictionsAreDataLoss) {
   struct Case {
     std::function<void(BatchBuilder&)> add;
     std::string_view message;
@@ -376,7 +376,7 @@ TEST_F(LogRecovery, ContradictionsAreDataLoss) {
   }
 }
 
-TEST_F(LogRecovery, OtherFilesAreLeftAlone) {
+TEST_F(LogScan, OtherFilesAreLeftAlone) {
   LogHarness harness;
   WriteThree(harness);
   ASSERT_TRUE(harness.files.WriteFileAtomically("/data/log/notes.txt", "hello").ok());
@@ -385,7 +385,7 @@ TEST_F(LogRecovery, OtherFilesAreLeftAlone) {
 }
 
 // A copy of a real batch inside a value is neither replayed nor taken for proof of durability.
-TEST_F(LogRecovery, BatchInsideAValueIsOnlyAValue) {
+TEST_F(LogScan, BatchInsideAValueIsOnlyAValue) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
   const std::string contents = harness.files.Contents(harness.PathOf(1));
