@@ -114,14 +114,8 @@ absl::Status BatchReplay::TellCommitted() {
   uint64_t next = first.index.value();
   Log::OnEntry& on_entry = on_entry_;
   RecordCursor at = cursor;
-  while (!at.done()) {
-    RecordCursor behind = at;
-    Record record;
-    if (!behind.Next(record) || record.type != RecordType::kEntry || record.group != kGroup ||
-        record.first != next || record.second != term || next == UINT64_MAX) {
-      break;
-    }
-    at = behind;
+  Record record;
+  while (next != UINT64_MAX && at.NextEntry(next, term, record)) {
     ++next;
     if (record.first <= known_head) continue;
     absl::Status status = on_entry(

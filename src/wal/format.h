@@ -212,6 +212,31 @@ class RecordCursor {
     return record.type == RecordType::kEntry || IsKnown(Record(record));
   }
 
+  // Moves on only if the next record is an entry of kGroup with this index and term.
+  [[gnu::always_inline]] inline bool NextEntry(uint64_t index, uint64_t term, Record& record) {
+    if (rest_.size() < kRecordHeaderBytes) return false;
+    const char* const bytes = rest_.data();
+    uint64_t word = 0;
+    std::memcpy(&word, bytes, sizeof(word));
+    // Type and group at once.
+    constexpr uint64_t kMask = 0xffff00ff;
+    constexpr uint64_t kWanted = uint64_t{kGroup} << 16 | static_cast<uint64_t>(RecordType::kEntry);
+    const uint64_t length = word >> 32;
+    const uint64_t size = RecordBytes(length);
+    std::memcpy(&record.first, bytes + 8, sizeof(record.first));
+    std::memcpy(&record.second, bytes + 16, sizeof(record.second));
+    if ((word & kMask) != kWanted || size > rest_.size() || record.first != index ||
+        record.second != term) {
+      return false;
+    }
+    record.type = RecordType::kEntry;
+    record.subtype = static_cast<uint8_t>(word >> 8);
+    record.group = kGroup;
+    record.body = {bytes + kRecordHeaderBytes, length};
+    rest_.remove_prefix(size);
+    return true;
+  }
+
  private:
   static bool IsKnown(Record record);
 

@@ -168,6 +168,38 @@ RC_GTEST_PROP(Format, RecordsComeBackAsGiven, (std::vector<std::string> payloads
   RC_ASSERT(!DecodeBatch(bytes, {3, 128}).has_value());
 }
 
+TEST(Format, NextEntryTakesOnlyWhatFollows) {
+  BatchBuilder builder;
+  for (const uint64_t index : {4, 5}) {
+    builder.AddEntry({.index = Index(index),
+                      .term = Term(2),
+                      .type = EntryType::kCommand,
+                      .payload = std::make_shared<const std::string>("payload")});
+  }
+  builder.AddTruncation(Index(6));
+  std::string bytes(builder.Finish({1, 64}, {}));
+  std::string_view records = std::string_view(bytes).substr(kBatchHeaderBytes);
+  Record record;
+  RecordCursor cursor(records);
+  EXPECT_FALSE(cursor.NextEntry(5, 2, record));
+  EXPECT_FALSE(cursor.NextEntry(4, 3, record));
+  ASSERT_TRUE(cursor.NextEntry(4, 2, record));
+  EXPECT_EQ(record.id(), (EntryId{Index(4), Term(2)}));
+  EXPECT_EQ(record.subtype, static_cast<uint8_t>(EntryType::kCommand));
+  EXPECT_EQ(record.body, "payload");
+  ASSERT_TRUE(cursor.NextEntry(5, 2, record));
+  EXPECT_FALSE(cursor.NextEntry(6, 0, record));  // A truncation.
+  ASSERT_TRUE(cursor.Next(record));
+  EXPECT_EQ(record.type, RecordType::kTruncation);
+  EXPECT_FALSE(cursor.NextEntry(7, 2, record));
+  // Cut short, and of another group.
+  EXPECT_FALSE(RecordCursor(records.substr(0, 31)).NextEntry(4, 2, record));
+  EXPECT_FALSE(RecordCursor(records.substr(0, 23)).NextEntry(4, 2, record));
+  bytes[kBatchHeaderBytes + 3] = '\x01';
+  EXPECT_FALSE(
+      RecordCursor(std::string_view(bytes).substr(kBatchHeaderBytes)).NextEntry(4, 2, record));
+}
+
 TEST(Format, MalformedRecordsEndTheWalk) {
   Record record;
   EXPECT_FALSE(RecordCursor(std::string(8, '\1')).Next(record));     // Too short.
