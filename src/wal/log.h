@@ -119,7 +119,7 @@ struct Stats {
   Duration oldest_unsynced{0};   // How long the oldest write has been waiting to be durable.
 };
 
-class Log {
+class Log final {
  public:
   struct Callbacks {
     // Called once for each batch; tickets do not fall, and one may come again.
@@ -137,40 +137,43 @@ class Log {
   // to be committed. An error ends the start.
   using OnCommitted = absl::AnyInvocable<absl::Status(Index index)>;
 
-  // Opens or creates the log in `options.directory` and reads it; all that it reports is
-  // durable. DATA_LOSS, naming file and offset, for damage below the durable mark;
-  // FAILED_PRECONDITION for a format version that is newer than ours, or when another process has
-  // the log open; RESOURCE_EXHAUSTED when there is no space for a new log (an old one opens).
+  // Opens or creates the log in `options.directory` and reads it; all that it reports is durable.
+  // DATA_LOSS, naming file and offset, for damage below the durable mark; FAILED_PRECONDITION for a
+  // format version that is newer than ours, for records of a Raft group that we do not know, or
+  // when another process has the log open; RESOURCE_EXHAUSTED when there is no space for a new log
+  // (an old one opens).
   static absl::StatusOr<std::unique_ptr<Log>> Open(FileSystem& files, const Clock& clock,
                                                    Executor& log_thread, Executor& background,
                                                    Options options, Callbacks callbacks,
                                                    OnEntry on_entry,
                                                    OnCommitted on_committed = nullptr);
 
-  virtual ~Log() = default;
+  ~Log();
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
 
-  virtual const FoundLog& found() const = 0;
+  const FoundLog& found() const;
 
   // Whether these entries may be appended now. OK on the caller's thread means that their space is
   // there, up to the next Append; elsewhere it is a good guess. RESOURCE_EXHAUSTED: the queue is
   // full, or there is no space; both may pass. UNAVAILABLE: the log has failed.
-  virtual absl::Status Admit(const Demand& demand) const = 0;
+  absl::Status Admit(const Demand& demand) const;
 
   // After a crash a prefix of the entries may be there, never without the truncation and a hard
   // state of this request (its commit index lowered to what is there). What changes nothing is
   // durable with what came before it. Does nothing after a failure.
-  virtual void Append(Ticket ticket, AppendRequest request) = 0;
+  void Append(Ticket ticket, AppendRequest request);
   // Entries up to `up_to` are not needed any more: they are in a snapshot that is durable. Files
   // that hold nothing else are removed or used again.
-  virtual void CutHead(Ticket ticket, Index up_to) = 0;
+  void CutHead(Ticket ticket, Index up_to);
   // A snapshot that ends with entry `last` has been installed: all entries go, the next one is last
   // + 1; the hard state stays.
-  virtual void ResetTo(Ticket ticket, Index last, Term last_term) = 0;
+  void ResetTo(Ticket ticket, Index last, Term last_term);
 
-  virtual Index first_index() const = 0;
-  virtual Index last_index() const = 0;
+  Index first_index() const;
+  Index last_index() const;
   // Of an entry that is held, or the one before the first; nothing for others.
-  virtual std::optional<Term> TermAt(Index index) const = 0;
+  std::optional<Term> TermAt(Index index) const;
 
   // Entries from `first` on, at least one if there is one and otherwise as many as have at most
   // `payload_bytes_max` together; durable or not. OUT_OF_RANGE below first_index(); DATA_LOSS,
@@ -183,16 +186,22 @@ class Log {
   // while the log is open. It finds what there was at the first, unless that has been cut or
   // replaced since: then it may fail with DATA_LOSS or OUT_OF_RANGE, or find what is there now.
   using ReadTask = absl::AnyInvocable<absl::StatusOr<std::vector<Entry>>()>;
-  virtual ReadTask PrepareRead(Index first, uint64_t payload_bytes_max) = 0;
+  ReadTask PrepareRead(Index first, uint64_t payload_bytes_max);
 
   // To be called several times a second: after a lack of space, tries again.
-  virtual void Tick() = 0;
-  virtual Stats stats() const = 0;
+  void Tick();
+  Stats stats() const;
 
   // Writes and syncs what is still queued, as far as there is space, then closes, on the calling
   // thread. Called once, after the executors have stopped. Without it what is queued is lost, as in
   // a crash.
-  virtual void Close() = 0;
+  void Close();
+
+ private:
+  struct Parts;
+  explicit Log(std::unique_ptr<Parts> parts);
+
+  const std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace mokv::wal

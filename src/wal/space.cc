@@ -1,0 +1,90 @@
+#include "wal/space.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+#include "wal/format.h"
+
+namespace mokv::wal {
+namespace {
+
+constexpr uint64_t kPieceBytesMax = uint64_t{1} << 20;
+constexpr uint64_t kReserveBytesMax = uint64_t{1} << 20;
+// Both are at most this part of a segment.
+constexpr uint64_t kSmallPart = 8;
+// Of an item besides its entries: batch header, truncation, hard state with a vote of likely size.
+constexpr uint64_t kPieceOverheadBytes = kBatchHeaderBytes + 3 * kRecordHeaderBytes + 128;
+// Of a segment: header, start, hard state with a vote of likely size.
+constexpr uint64_t kSegmentOverheadBytes =
+    kSegmentHeaderBytes + kBatchHeaderBytes + RecordBytes(kStartBodyBytes) + RecordBytes(128);
+constexpr Duration kRetryInterval = std::chrono::milliseconds(200);
+
+// A room that is larger, in bytes or in segments, counts as this large, which nothing ever needs.
+constexpr int kRoomBytesBits = 48;
+constexpr uint64_t kRoomBytesMax = (uint64_t{1} << kRoomBytesBits) - 1;
+constexpr uint64_t kRoomSegmentsMax = UINT64_MAX >> kRoomBytesBits;
+
+}  // namespace
+
+Space::Space(const Options& options)
+    : directory_(options.directory),
+      segment_bytes_(options.segment_bytes),
+      queue_bytes_max_(options.queue_bytes_max),
+      piece_bytes_max_(std::min(kPieceBytesMax, options.segment_bytes / kSmallPart)),
+      reserve_bytes_(std::min(kReserveBytesMax, options.segment_bytes / kSmallPart)) {}
+
+uint64_t Space::Packed(Room room) {
+  return std::min(room.segments, kRoomSegmentsMax) << kRoomBytesBits |
+         std::min(room.bytes, kRoomBytesMax);
+}
+
+Space::Room Space::Unpacked(uint64_t packed) {
+  return {.bytes = packed & kRoomBytesMax, .segments = packed >> kRoomBytesBits};
+}
+
+absl::Status Space::Admit(const Demand& demand) const {
+  const uint64_t queued = queued_bytes_.load();
+  if (queued >= queue_bytes_max_) {
+    return ResourceExhausted("{} bytes wait for the log's disk already; limit {}", queued,
+                             queue_bytes_max_);
+  }
+  const uint64_t payload = Aligned(demand.payload_bytes) + demand.entries * kAlignment;
+  const uint64_t records = payload + demand.entries * kRecordHeaderBytes;
+  const uint64_t bytes = records + (records / piece_bytes_max_ + 1) * kPieceOverheadBytes;
+  const uint64_t largest = std::max({largest_item_bytes_.load(), piece_bytes_max_,
+                                     demand.largest_payload_bytes + kPieceOverheadBytes});
+  const bool is_huge = largest > segment_bytes_ / 2;
+  const Room room = Unpacked(room_.load());
+  const uint64_t needed = queued + bytes + reserve_bytes_ + room.segments * largest;
+  // What is huge gets space of its own only when it comes.
+  if (!waiting_.load() && (is_huge ? !out_of_space_.load() : needed <= room.bytes)) {
+    return absl::OkStatus();
+  }
+  if (out_of_space_.load()) {
+    return ResourceExhausted("no space left for the log in {}", directory_);
+  }
+  return ResourceExhausted("the next segment of the log in {} is not ready yet", directory_);
+}
+
+void Space::OnQueued(uint64_t bytes) {
+  if (queued_bytes_.load() == 0) largest_item_bytes_.store(0);
+  if (bytes > largest_item_bytes_.load()) largest_item_bytes_.store(bytes);
+  queued_bytes_.fetch_add(bytes);
+}
+
+void Space::SetRoom(uint64_t bytes, const SegmentPool::Stats& ready, bool out_of_space) {
+  const uint64_t overhead = ready.ready_segments * kSegmentOverheadBytes;
+  const uint64_t ready_bytes = ready.ready_bytes > overhead ? ready.ready_bytes - overhead : 0;
+  room_.store(Packed({.bytes = bytes + ready_bytes, .segments = ready.ready_segments + 1}));
+  out_of_space_.store(out_of_space);
+}
+
+bool Space::RetryIsDue(MonotonicTime now) {
+  if (!is_missing()) return false;
+  const MutexLock lock(mutex_);
+  if (last_retry_.has_value() && now - *last_retry_ < kRetryInterval) return false;
+  last_retry_ = now;
+  return true;
+}
+
+}  // namespace mokv::wal
