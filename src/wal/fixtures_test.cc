@@ -247,6 +247,24 @@ TEST_P(LogFixtures, GoesOnAndIsReadAgain) {
   }
 }
 
+// Goal: what an older version had prepared is space for a newer one too, on a disk that is full.
+TEST_P(LogFixtures, GoesOnOnAFullDisk) {
+  LogHarness harness(kSegmentBytes);
+  ASSERT_NO_FATAL_FAILURE(CopyFiles(harness));
+  harness.files.SetCapacity(harness.files.used_bytes());
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  EXPECT_GE(harness.log->stats().segments_ready, 1u);
+  const uint64_t segments = harness.log->stats().segments;
+  const uint64_t last = harness.log->last_index().value();
+  for (uint64_t i = last + 1; i <= last + 3; ++i) harness.Write(i, 9, std::string(600, 'n'));
+  EXPECT_GT(harness.log->stats().segments, segments);
+  EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->last_index(), Index(last + 3));
+}
+
 // The newest version still writes what it wrote.
 TEST_P(LogFixtures, IsWrittenAsItWas) {
   if (version() != kFormatVersion) return;
