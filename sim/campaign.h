@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "raft/mutation.h"
+#include "raft/mutations/mutation.h"
 #include "sim/runner.h"
 
 namespace mokv::sim {

@@ -128,7 +128,8 @@ int Main(int argc, char** argv) {
   arguments.campaign.processes = std::max(1U, std::thread::hardware_concurrency());
   app.add_option("--jobs", arguments.campaign.processes, "Seeds to run at a time")
       ->check(CLI::PositiveNumber);
-  app.add_option("--mutation", arguments.mutation, "Switch on this bug (src/raft/mutation.h)");
+  app.add_option("--mutation", arguments.mutation,
+                 "Switch on this bug (src/raft/mutations/mutation.h)");
   app.add_option("--without", arguments.without, "Leave out these faults of the seed")
       ->delimiter(',');
   app.add_option("--operations", arguments.operations, "At most so many client operations");
@@ -148,7 +149,8 @@ int Main(int argc, char** argv) {
           .without = {arguments.without.begin(), arguments.without.end()},
           .operations_max = arguments.operations};
   if (!ParseMutation(arguments.mutation, job.mutation)) {
-    fmt::print(stderr, "sim: no mutation {}; src/raft/mutation.h has them\n", arguments.mutation);
+    fmt::print(stderr, "sim: no mutation {}; src/raft/mutations/mutation.h has them\n",
+               arguments.mutation);
     return 2;
   }
   arguments.campaign.mutation = job.mutation;

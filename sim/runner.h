@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "raft/mutation.h"
+#include "raft/mutations/mutation.h"
 #include "sim/coverage.h"
 
 namespace mokv::sim {

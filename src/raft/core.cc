@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 namespace {
@@ -76,7 +75,6 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Create(const Options& options, Recov
 Core::Core(const Options& options, Recovered recovered, Random& random, MonotonicTime now)
     : options_(options),
       now_(now),
-      last_tick_(now),
       term_(recovered.hard_state.term),
       vote_(ParseVote(recovered.hard_state.vote)),
       log_(std::move(recovered.log)),
@@ -105,10 +103,7 @@ Core::Core(const Options& options, Recovered recovered, Random& random, Monotoni
   UpdateDeadline();
 }
 
-const std::shared_ptr<const Membership>& Core::membership() const {
-  if (MUTATED(kConfigurationWhenCommitted)) return log_.MembershipAt(commit_);
-  return log_.membership();
-}
+const std::shared_ptr<const Membership>& Core::membership() const { return log_.membership(); }
 
 void Core::Step(MonotonicTime now, Event event) {
   now_ = std::max(now_, now);
@@ -117,7 +112,6 @@ void Core::Step(MonotonicTime now, Event event) {
 }
 
 void Core::On(Tick) {
-  last_tick_ = now_;
   if (role_ == Role::kLeader) {
     if (now_ >= next_heartbeat_) LeaderDuties();
     return;
@@ -151,9 +145,6 @@ void Core::Dispatch(const Message& message) {
 bool Core::AdmitTerm(const Message& message) {
   if (message.term == term_) return true;
   if (message.term < term_) {
-    if (MUTATED(kMatchFromStaleReply) && std::holds_alternative<AppendReply>(message.body)) {
-      return true;
-    }
     AnswerEarlierTerm(message);
     return false;
   }
@@ -266,7 +257,7 @@ void Core::SetLeader(NodeId leader) {
 void Core::SetTermAndVote(Term term, NodeId vote) {
   MOKV_CHECK_GE(term, term_);
   // One vote a term (§3.4), and it is never taken back.
-  MOKV_CHECK(term > term_ || vote_ == NodeId() || vote_ == vote || MUTATED(kVoteTwice));
+  MOKV_CHECK(term > term_ || vote_ == NodeId() || vote_ == vote);
   term_ = term;
   vote_ = vote;
   hard_state_changed_ = true;
@@ -313,9 +304,7 @@ void Core::Deliver(Message message) {
 // A promise: it leaves when everything that this node knows so far is durable.
 void Core::Hold(Message message) {
   const PersistTicket ticket = PromiseTicket();
-  if (ticket <= durability_.persisted() || MUTATED(kReplyBeforePersist)) {
-    return Deliver(std::move(message));
-  }
+  if (ticket <= durability_.persisted()) return Deliver(std::move(message));
   // While the disk hangs the leader asks again and again; the last answer says it all.
   if (!held_.empty() && held_.back().ticket == ticket &&
       Supersedes(message, held_.back().message)) {
@@ -378,22 +367,12 @@ void Core::TakePersist() {
   // The commit index is a hint: worth writing along with something else, not on its own.
   const bool term_or_vote = std::exchange(hard_state_changed_, false);
   if (term_or_vote || commit_ > commit_persisted_) {
-    request.hard_state = HardStateToPersist();
+    request.hard_state = HardState{.term = term_, .vote = VoteText(vote_), .commit = commit_};
     commit_persisted_ = commit_;
   }
   request.ticket = durability_.Issue(last, now_);
   if (term_or_vote) hard_state_ticket_ = request.ticket;
   if (request.install.has_value()) install_ticket_ = request.ticket;
-}
-
-HardState Core::HardStateToPersist() const {
-  HardState hard_state{.term = term_, .vote = VoteText(vote_), .commit = commit_};
-  if (MUTATED(kVoteNotPersisted)) hard_state.vote.clear();
-  if (MUTATED(kTermNotPersisted)) {
-    hard_state.term = std::max(log_.last().term, Term(1));
-    hard_state.vote.clear();
-  }
-  return hard_state;
 }
 
 void Core::TakeCommitted() {

@@ -163,7 +163,6 @@ class Core {
   bool HasUnhanded() const;
   PersistTicket PromiseTicket() const;
   void TakePersist();
-  HardState HardStateToPersist() const;
   void TakeCommitted();
   void TakeStanding();
   void UpdateDeadline();
@@ -259,7 +258,6 @@ class Core {
   const Options options_;
   MonotonicTime now_;
   MonotonicTime next_deadline_;
-  MonotonicTime last_tick_;
   Stats stats_;
 
   // Figure 2, persistent state.

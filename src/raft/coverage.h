@@ -1,5 +1,5 @@
 // What the simulator wants to know of: branches of the core that no counter of Stats tells about.
-// Without MOKV_RAFT_MUTATIONS every VISITED(...) is nothing.
+// Without MOKV_RAFT_COVERAGE every VISITED(...) is nothing.
 //
 // Threads: confined to the core's; the numbers are of all cores of the process.
 #pragma once
@@ -86,7 +86,7 @@ inline constexpr std::string_view kPointTexts[] = {MOKV_RAFT_POINT_LIST(MOKV_RAF
 #undef MOKV_RAFT_POINT_TEXT
 inline constexpr size_t kPoints = std::size(kPointTexts);
 
-#ifdef MOKV_RAFT_MUTATIONS
+#ifdef MOKV_RAFT_COVERAGE
 inline std::array<uint64_t, kPoints> visits{};
 #define VISITED(name) ++::mokv::raft::visits[static_cast<size_t>(::mokv::raft::Point::name)]
 #else

@@ -15,7 +15,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 #include "raft/types.h"
 
 namespace mokv::raft {
@@ -38,7 +37,6 @@ class Durability {
   void OnTruncated(Index from) {
     handed_ = std::min(handed_, from - 1);
     stable_ = std::min(stable_, from - 1);
-    if (MUTATED(kAbaAcknowledgement)) return;
     for (Write& write : writes_) {
       if (write.last < from) continue;
       VISITED(kTruncatedWhileWriting);

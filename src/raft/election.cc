@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -39,15 +38,12 @@ bool Core::DiskStalls() const {
 // §4.2.3: whether a current leader was heard within the minimum election timeout; as long as it
 // was, nobody else is helped to be elected.
 bool Core::InLeaderContact() const {
-  if (MUTATED(kNoStickiness)) return false;
   // Check-quorum ends a leadership that nobody follows.
   if (role_ == Role::kLeader) return true;
   const bool recent = now_ - last_leader_contact_ < options_.election_timeout;
   // §6.4.1: a leader may be answering reads from the lease that this contact gave it, so the
   // promise holds whatever has become known of that leader or its term since, and over a restart.
-  if (options_.lease_reads && !MUTATED(kHintWithLeases)) {
-    return recent || now_ < vote_for_nobody_until_;
-  }
+  if (options_.lease_reads) return recent || now_ < vote_for_nobody_until_;
   return recent && leader_ != NodeId() && !leader_lost_;
 }
 
@@ -63,7 +59,7 @@ void Core::OnElectionTimeout() {
 // need not wait for the timeout. The followers try one after the other, so that votes do not split;
 // who still hears the leader answers no (InLeaderContact). With leases on waiting is the rule.
 void Core::OnLeaderLost() {
-  if (options_.lease_reads && !MUTATED(kHintWithLeases)) return;
+  if (options_.lease_reads) return;
   VISITED(kLeaderLost);
   leader_lost_ = true;
   if (!CanCampaign()) return;
@@ -111,9 +107,8 @@ void Core::StartPreVote() {
 }
 
 void Core::On(const Message& message, const PreVoteRequest& request) {
-  const bool up_to_date = log_.IsUpToDate(request.last) || MUTATED(kVoteForStaleLog);
-  const bool granted =
-      message.term > term_ && !InLeaderContact() && up_to_date && !Contradicts(request.last);
+  const bool granted = message.term > term_ && !InLeaderContact() &&
+                       log_.IsUpToDate(request.last) && !Contradicts(request.last);
   // A grant is no promise: nothing is persisted, and others may be granted the same.
   Deliver({.from = options_.id,
            .to = message.from,
@@ -122,9 +117,6 @@ void Core::On(const Message& message, const PreVoteRequest& request) {
 }
 
 void Core::On(const Message& message, const PreVoteReply& reply) {
-  if (MUTATED(kPreVoteCountedAsVote) && role_ == Role::kCandidate && reply.granted) {
-    return On(message, VoteReply{.granted = message.term == term_});
-  }
   if (role_ != Role::kPreCandidate) return;
   if (message.term != (reply.granted ? term_.next() : term_)) {
     VISITED(kPreVoteOfAnotherAttempt);
@@ -165,9 +157,8 @@ void Core::On(const Message& message, const VoteRequest& request) {
     VISITED(kVoteRequestUnheardInTerm);
     return Send(message.from, VoteReply{.granted = false});
   }
-  const bool free = vote_ == NodeId() || vote_ == message.from || MUTATED(kVoteTwice);
-  const bool up_to_date =
-      (log_.IsUpToDate(request.last) && !Contradicts(request.last)) || MUTATED(kVoteForStaleLog);
+  const bool free = vote_ == NodeId() || vote_ == message.from;
+  const bool up_to_date = log_.IsUpToDate(request.last) && !Contradicts(request.last);
   if (!free) VISITED(kVoteNotFree);
   if (!up_to_date) VISITED(kVoteLogBehind);
   if (!free || !up_to_date) return Send(message.from, VoteReply{.granted = false});

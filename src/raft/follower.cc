@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -30,8 +29,7 @@ void Core::On(const Message& message, const Append& append) {
     VISITED(kAppendBelowCommit);
     return AcceptUpTo(message.from, commit_);
   }
-  const bool mutated = MUTATED(kNoPreviousCheck) && append.previous.index <= log_.last().index;
-  if (!log_.Holds(append.previous) && !mutated) {
+  if (!log_.Holds(append.previous)) {
     // Rule 2, and "the term of the conflicting entry and the first index of that term" (§3.5), said
     // as the last place where the logs may still agree.
     return Send(message.from, AppendReply{.accepted = false,
@@ -45,8 +43,7 @@ void Core::On(const Message& message, const Append& append) {
     matched = append.entries->back().index;
   }
   // Rule 5: min(leaderCommit, index of last new entry). What lies behind that may still differ.
-  const Index bound = MUTATED(kCommitBeyondMatched) ? log_.last().index : matched;
-  const Index commit = std::min(append.commit, bound);
+  const Index commit = std::min(append.commit, matched);
   if (commit > commit_) CommitTo(commit);
   AcceptUpTo(message.from, matched);
 }
@@ -56,13 +53,11 @@ void Core::On(const Message& message, const Append& append) {
 void Core::AppendFromLeader(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     if (entry.index <= log_.last().index) {
-      const bool matches = log_.TermAt(entry.index) == entry.term;
-      if (matches && !(MUTATED(kTruncateMatching) && &entry == &entries.front())) {
+      if (log_.TermAt(entry.index) == entry.term) {
         VISITED(kAppendOverlaps);
         continue;
       }
       VISITED(kAppendConflicts);
-      if (MUTATED(kNoTruncationOnConflict)) continue;
       TruncateLog(entry.index);
     }
     AppendToLog(entry);

@@ -6,7 +6,6 @@
 #include "base/status.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace mokv::raft {
@@ -15,7 +14,7 @@ void Core::LeaderDuties() {
   next_heartbeat_ = now_ + options_.heartbeat_interval;
   // §6.2: "a leader steps down if an election timeout elapses without a successful round of
   // heartbeats to a majority", so that clients of a cut-off leader go elsewhere.
-  if (!HasQuorum() && !MUTATED(kNoCheckQuorum)) {
+  if (!HasQuorum()) {
     ++stats_.quorum_lost;
     return BecomeFollower(term_, NodeId());
   }
@@ -45,7 +44,7 @@ bool Core::HasQuorum() const {
 // wait and to the lease.
 void Core::BroadcastHeartbeat() {
   const Round round = rounds_.Begin(now_);
-  if (CommittedInTerm() || MUTATED(kReadBeforeOwnTermCommit)) {
+  if (CommittedInTerm()) {
     if (reads_.staged()) ++stats_.read_rounds;
     reads_.BeginRound(round, commit_);
   }
@@ -63,8 +62,7 @@ void Core::On(const Message& message, const HeartbeatReply& reply) {
   if (role_ != Role::kLeader || found == progress_.end() || reply.round > rounds_.last()) return;
   Progress& progress = found->second;
   progress.last_response = now_;
-  const Round round = MUTATED(kReusedReadContext) ? rounds_.last() : reply.round;
-  progress.acked_round = std::max(progress.acked_round, round);
+  progress.acked_round = std::max(progress.acked_round, reply.round);
   NoteLossOf(message.from, progress, reply);
   // Nothing heard of what is in flight: an empty append tells whether it was lost. If the log has
   // been cut beyond that, only a (newer) snapshot helps.
@@ -86,15 +84,12 @@ void Core::ConfirmRounds() {
     if (peer != progress_.end()) return peer->second.acked_round;
     return voter == options_.id ? rounds_.last() : Round();
   });
-  if (reached <= confirmed_round_ && !MUTATED(kReadWithoutQuorum)) return;
-  if (reached > confirmed_round_) {
-    confirmed_round_ = reached;
-    const MonotonicTime sent = rounds_.OnQuorum(reached);
-    // From when the heartbeats were *sent*: the answers may have been under way for long.
-    lease_.OnQuorum(MUTATED(kLeaseFromReplyTime) ? now_ : sent);
-  }
-  const Round released = MUTATED(kReadWithoutQuorum) ? rounds_.last() : reached;
-  for (const ReadIndex::Confirmed& read : reads_.OnQuorum(released)) {
+  if (reached <= confirmed_round_) return;
+  confirmed_round_ = reached;
+  // From when the heartbeats were *sent*: the answers may have been under way for long.
+  const MonotonicTime sent = rounds_.OnQuorum(reached);
+  lease_.OnQuorum(sent);
+  for (const ReadIndex::Confirmed& read : reads_.OnQuorum(reached)) {
     Release(read.origin, read.index);
   }
 }

@@ -14,7 +14,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "raft/mutation.h"
 #include "raft/types.h"
 
 namespace mokv::raft {
@@ -49,9 +48,7 @@ class HeartbeatRounds {
 class Lease {
  public:
   Lease(bool enabled, Duration election_timeout, uint32_t drift_percent_max)
-      : enabled_(enabled),
-        length_(election_timeout *
-                (MUTATED(kLeaseWithoutDriftBound) ? 100 : 100 - drift_percent_max) / 100) {
+      : enabled_(enabled), length_(election_timeout * (100 - drift_percent_max) / 100) {
     MOKV_CHECK_LT(drift_percent_max, 100U);
   }
 

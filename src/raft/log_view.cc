@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -86,7 +85,6 @@ void LogView::TruncateFrom(Index from) {
     entries_.pop_back();
   }
   first_in_memory_ = std::min(first_in_memory_, from);
-  if (MUTATED(kConfigurationNotRolledBack)) return;
   // §4.1: "a server always uses the latest configuration in its log", so an entry that goes takes
   // its configuration along.
   while (history_.size() > 1 && history_.back().index >= from) history_.pop_back();
@@ -101,11 +99,7 @@ void LogView::CompactThrough(Index through) {
   while (history_.size() > 1 && history_[1].index <= through) history_.erase(history_.begin());
 }
 
-void LogView::ResetTo(const SnapshotMeta& snapshot) {
-  std::vector<Configured> kept = std::move(history_);
-  *this = LogView(snapshot);
-  if (MUTATED(kSnapshotStaleConfiguration)) history_ = std::move(kept);
-}
+void LogView::ResetTo(const SnapshotMeta& snapshot) { *this = LogView(snapshot); }
 
 const std::shared_ptr<const Membership>& LogView::MembershipAt(Index index) const {
   for (size_t i = history_.size() - 1; i > 0; --i) {

@@ -14,7 +14,6 @@
 
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 namespace {
@@ -35,7 +34,7 @@ Position Core::AcknowledgedBy(const Progress& progress) const {
 
 void Core::NoteLossOf(NodeId peer, Progress& progress, const HeartbeatReply& reply) {
   if (!reply.ends_at.has_value() || *reply.ends_at >= progress.match()) return;
-  if (reply.round <= progress.matched_round || MUTATED(kLossNotReset)) return;
+  if (reply.round <= progress.matched_round) return;
   VISITED(kLossFound);
   const bool known = progress.lost_through() != Index();
   progress.OnLost(*reply.ends_at);
@@ -79,8 +78,6 @@ void Core::EndOwnLoss() {
 }
 
 // Whether a log that ends at `last` would not have got this node's vote before its loss.
-bool Core::Contradicts(Position last) const {
-  return IsBehind(last, lost_through_) && !MUTATED(kLossForgotten);
-}
+bool Core::Contradicts(Position last) const { return IsBehind(last, lost_through_); }
 
 }  // namespace mokv::raft

@@ -5,7 +5,6 @@
 #include "base/status.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -31,7 +30,7 @@ absl::Status Core::WhyNotChange(const std::vector<MemberChange>& changes) const 
   }
   // Ongaro's correction of 2015 to §4.1: before a leader has committed in its own term, an earlier
   // leader's change may still be alive that this one does not know of.
-  if (!CommittedInTerm() && !MUTATED(kChangeBeforeOwnTermCommit)) {
+  if (!CommittedInTerm()) {
     VISITED(kChangeTooEarly);
     return Unavailable("this leader has committed nothing in its term yet");
   }
@@ -49,16 +48,11 @@ absl::Status Core::WhyNotChange(const std::vector<MemberChange>& changes) const 
 
 // §4.1: one at a time, from the appending of the first configuration to the commit of the last.
 bool Core::ChangeInFlight() const {
-  if (MUTATED(kSecondChangeInFlight)) return false;
-  if (MUTATED(kChangeBeforeOwnTermCommit) && log_.membership_index() < term_begin_) return false;
   return membership()->joint() || log_.membership_index() > commit_;
 }
 
 absl::Status Core::StartChange(const std::vector<MemberChange>& changes) {
-  const bool leave = membership()->joint() &&
-                     (MUTATED(kSecondChangeInFlight) || MUTATED(kChangeBeforeOwnTermCommit));
-  const Membership current = leave ? membership()->LeaveJoint() : *membership();
-  MOKV_ASSIGN_OR_RETURN(const Membership next, current.Begin(changes));
+  MOKV_ASSIGN_OR_RETURN(const Membership next, membership()->Begin(changes));
   AppendMembership(next);
   return absl::OkStatus();
 }
@@ -79,9 +73,6 @@ void Core::OnMembershipInEffect() {
   }
   if (transfer_.has_value() && !membership()->IsIncomingVoter(transfer_->target)) {
     FinishTransfer(Unavailable("the member that was to lead is no voter any more"));
-  }
-  if (MUTATED(kLeaveJointEarly) && membership()->joint() && CommittedInTerm()) {
-    AppendMembership(membership()->LeaveJoint());
   }
 }
 

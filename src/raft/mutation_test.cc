@@ -1,7 +1,7 @@
-// Would our tests find bugs? Each deliberate mutation of the core (mutation.h) must be noticed by a
+// Would our tests find bugs? Each deliberate mutation of the core (mutations/) must be noticed by a
 // script, and those that random schedules meet often by these as well. The simulator of sim/ goes
 // much further; here the point is that every switch works and that something looks at it.
-#include "raft/mutation.h"
+#include "raft/mutations/mutation.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,6 @@
 #include "raft/forwarded_reads.h"
 #include "raft/lease.h"
 #include "raft/log_view.h"
-#include "raft/mutation.h"
 #include "raft/progress.h"
 #include "raft/read_index.h"
 #include "raft/vote_tally.h"
@@ -391,8 +390,6 @@ TEST(Vote, SurvivesAsText) {
   EXPECT_EQ(ParseVote(VoteText(NodeId())), NodeId());
   EXPECT_NE(ParseVote("node-1"), NodeId());  // Of an earlier version: somebody has the vote.
 }
-
-TEST(Mutations, CostNothingHere) { static_assert(!MUTATED(kVoteTwice)); }
 
 }  // namespace
 }  // namespace mokv::raft

@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "raft/membership.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -30,13 +29,8 @@ auto ReachedByMajority(const Membership::Ids& voters, const ValueOf& value_of) {
 
 template <typename ValueOf>
 auto ReachedByQuorum(const Membership& membership, const ValueOf& value_of) {
-  if (MUTATED(kLearnerCounted)) {
-    Membership::Ids all = membership.voters();
-    all.insert(all.end(), membership.learners().begin(), membership.learners().end());
-    return ReachedByMajority(all, value_of);
-  }
   const auto incoming = ReachedByMajority(membership.voters(), value_of);
-  if (!membership.joint() || MUTATED(kJointCountedAsSimple)) return incoming;
+  if (!membership.joint()) return incoming;
   return std::min(incoming, ReachedByMajority(membership.outgoing(), value_of));
 }
 
@@ -59,7 +53,7 @@ VoteResult MajorityResult(const Membership::Ids& voters, const VoteOf& vote_of) 
 template <typename VoteOf>
 VoteResult QuorumResult(const Membership& membership, const VoteOf& vote_of) {
   const VoteResult incoming = MajorityResult(membership.voters(), vote_of);
-  if (!membership.joint() || MUTATED(kJointCountedAsSimple)) return incoming;
+  if (!membership.joint()) return incoming;
   const VoteResult outgoing = MajorityResult(membership.outgoing(), vote_of);
   if (incoming == VoteResult::kLost || outgoing == VoteResult::kLost) return VoteResult::kLost;
   return incoming == outgoing ? incoming : VoteResult::kPending;

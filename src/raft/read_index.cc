@@ -13,13 +13,6 @@ void ReadIndex::BeginRound(Round round, Index commit) {
   staged_.clear();
 }
 
-bool ReadIndex::JoinRoundInFlight(const ReadOrigin& origin) {
-  if (rounds_.empty()) return false;
-  rounds_.back().origins.push_back(origin);
-  ++in_flight_;
-  return true;
-}
-
 std::vector<ReadIndex::Confirmed> ReadIndex::OnQuorum(Round round) {
   std::vector<Confirmed> confirmed;
   while (!rounds_.empty() && rounds_.front().round <= round) {

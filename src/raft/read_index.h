@@ -31,8 +31,6 @@ class ReadIndex {
   };
 
   void Add(ReadOrigin origin) { staged_.push_back(origin); }
-  // Wrong, and only for the mutation kReadIndexTooEarly: join a round that began before.
-  bool JoinRoundInFlight(const ReadOrigin& origin);
   bool staged() const { return !staged_.empty(); }
   size_t rounds_in_flight() const { return rounds_.size(); }
   size_t waiting() const { return staged_.size() + in_flight_; }

@@ -2,7 +2,6 @@
 #include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -21,14 +20,12 @@ void Core::On(Read read) {
 void Core::AddRead(ReadOrigin origin) {
   MOKV_CHECK(role_ == Role::kLeader);
   if (ReleaseByLease(origin)) return;
-  if (MUTATED(kReadIndexTooEarly) && reads_.JoinRoundInFlight(origin)) return;
   reads_.Add(origin);
 }
 
 // §6.4.1. The commit index is what the cluster has acknowledged: nobody else can be leading now.
 bool Core::ReleaseByLease(const ReadOrigin& origin) {
-  const MonotonicTime at = MUTATED(kLeaseKeptOverPause) ? last_tick_ : now_;
-  if (at >= lease_until()) return false;
+  if (now_ >= lease_until()) return false;
   ++stats_.lease_reads;
   Release(origin, commit_);
   return true;
@@ -43,7 +40,7 @@ MonotonicTime Core::lease_until() const {
 // of its term (§6.4, step 1): until then it does not know what is committed.
 void Core::BeginReadRound() {
   if (!reads_.staged()) return;
-  if (!CommittedInTerm() && !MUTATED(kReadBeforeOwnTermCommit)) {
+  if (!CommittedInTerm()) {
     VISITED(kReadWaitsForCommit);
     return;
   }

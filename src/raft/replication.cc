@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 #include "raft/quorum.h"
 
 namespace mokv::raft {
@@ -46,9 +45,7 @@ void Core::AppendAsLeader(EntryType type, Payload payload) {
 
 // What is known to be durable on `id`.
 Index Core::MatchOf(NodeId id) const {
-  if (id == options_.id) {
-    return MUTATED(kLeaderCountsBeforeDisk) ? log_.last().index : durability_.stable();
-  }
+  if (id == options_.id) return durability_.stable();
   const auto peer = progress_.find(id);
   return peer == progress_.end() ? Index(0) : peer->second.match();
 }
@@ -60,7 +57,7 @@ void Core::AdvanceCommit() {
   const Index reached =
       ReachedByQuorum(*membership(), [this](NodeId voter) { return MatchOf(voter); });
   if (reached <= commit_) return;
-  if (log_.TermAt(reached) != term_ && !MUTATED(kOldTermCommitByCounting)) {
+  if (log_.TermAt(reached) != term_) {
     VISITED(kCommitWaitsForOwnTerm);
     return;
   }
@@ -160,7 +157,7 @@ void Core::On(const Message& message, const AppendReply& reply) {
     return;
   }
   if (reply.match > log_.last().index) {
-    if (!MUTATED(kMatchFromStaleReply)) ++stats_.malformed;
+    ++stats_.malformed;
     return;
   }
   const Index lost_through = progress.lost_through();

@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -63,13 +62,13 @@ void Core::On(const Message& message, const InstallSnapshot& install) {
   HearLeader(message.from);
   const SnapshotMeta& snapshot = install.snapshot;
   // What is committed here is never given back for an older state, nor its configuration.
-  if (snapshot.last.index <= commit_ && !MUTATED(kSnapshotMovesCommitBack)) {
+  if (snapshot.last.index <= commit_) {
     VISITED(kSnapshotOld);
     return AcceptUpTo(message.from, commit_);
   }
   // Step 6: "if existing log entry has same index and term as snapshot's last included entry,
   // retain log entries following it and reply". Then the log itself has all of it.
-  if (snapshot.last.index > commit_ && log_.Holds(snapshot.last)) {
+  if (log_.Holds(snapshot.last)) {
     VISITED(kSnapshotHeld);
     CommitTo(snapshot.last.index);
     return AcceptUpTo(message.from, snapshot.last.index);

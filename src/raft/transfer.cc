@@ -6,7 +6,6 @@
 #include "base/status.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
@@ -82,14 +81,14 @@ void Core::StartTransfer(RequestId request, NodeId target) {
                                                                     : options_.transfer_timeout;
   transfer_ = {.request = request, .target = target, .deadline = now_ + timeout};
   // §6.4.1: its successor need not wait for the lease to end.
-  if (!MUTATED(kLeaseKeptDuringTransfer)) lease_.GiveUpForTerm();
+  lease_.GiveUpForTerm();
   MaybeSendTimeoutNow(target, progress_.at(target));
 }
 
 // §3.10, step 3, once step 2 ("fully updates the target server's log") is done.
 void Core::MaybeSendTimeoutNow(NodeId peer, const Progress& progress) {
   if (!transfer_.has_value() || transfer_->target != peer || transfer_->timeout_now_sent) return;
-  if (progress.match() != log_.last().index && !MUTATED(kTimeoutNowToLagging)) {
+  if (progress.match() != log_.last().index) {
     VISITED(kTransferWaits);
     return;
   }

@@ -4,13 +4,11 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
-#include "raft/mutation.h"
 
 namespace mokv::raft {
 
 NodeId NodeIdOf(std::string_view name, std::string_view instance_id) {
-  uint64_t id = Checksum64(name);
-  if (!MUTATED(kInstanceIgnored)) id = Checksum64(instance_id, id);
+  const uint64_t id = Checksum64(instance_id, Checksum64(name));
   return NodeId(id == 0 ? 1 : id);
 }
 

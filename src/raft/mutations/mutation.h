@@ -1,6 +1,6 @@
 // Deliberate bugs of the core, one of which a test can switch on: a simulator that does not notice
-// it has a hole. Without MOKV_RAFT_MUTATIONS every MUTATED(...) is the constant `false`, and the
-// compiler drops the branch.
+// it has a hole. kName.diff beside this header says what the bug changes (README.md); the product is
+// built without any of them.
 //
 // Threads: `active_mutation` is set before the first core is made and not while one runs.
 #pragma once
@@ -70,11 +70,7 @@ inline constexpr MutationInfo kMutations[] = {
 #undef MOKV_RAFT_MUTATION_INFO
 };
 
-#ifdef MOKV_RAFT_MUTATIONS
 inline Mutation active_mutation = Mutation::kNone;
 #define MUTATED(name) (::mokv::raft::active_mutation == ::mokv::raft::Mutation::name)
-#else
-#define MUTATED(name) false
-#endif
 
 }  // namespace mokv::raft
