@@ -300,6 +300,7 @@ class Core {
   MonotonicTime next_heartbeat_;
   MonotonicTime next_priority_check_;
   HeartbeatRounds rounds_;
+  Round timed_round_;  // The last that began because it was time, and not for a read.
   Round confirmed_round_;
   ReadIndex reads_;
   Lease lease_;

@@ -192,6 +192,7 @@ void Core::BecomeLeader() {
   SetLeader(options_.id);
   term_begin_ = log_.last().index.next();
   rounds_ = HeartbeatRounds();
+  timed_round_ = Round();
   confirmed_round_ = Round();
   lease_.BeginTerm();
   next_heartbeat_ = now_ + options_.heartbeat_interval;

@@ -29,6 +29,7 @@ void Core::LeaderDuties() {
   if (role_ != Role::kLeader) return;
   DropRemovedPeers();
   PromoteCaughtUp();
+  timed_round_ = rounds_.last().next();
   BroadcastHeartbeat();
 }
 
@@ -66,7 +67,7 @@ void Core::On(const Message& message, const HeartbeatReply& reply) {
   NoteLossOf(message.from, progress, reply);
   // Nothing heard of what is in flight: an empty append tells whether it was lost. If the log has
   // been cut beyond that, only a (newer) snapshot helps.
-  if (progress.OnHeartbeatReply()) {
+  if (progress.OnHeartbeatReply(reply.round, timed_round_)) {
     VISITED(kSilentPeer);
     if (progress.next() > log_.base().index) {
       SendAppend(message.from, progress, nullptr);

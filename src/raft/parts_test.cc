@@ -92,7 +92,7 @@ TEST(Progress, DoesNotAskAgainWhereItHasAcknowledged) {
   progress.OnSent(Index(4), 0);
   EXPECT_FALSE(progress.OnRejected(Index(4), Index(1)));
   EXPECT_FALSE(progress.CanSend(kLimits));
-  progress.OnHeartbeatReply();
+  progress.OnHeartbeatReply(Round(1), Round(1));
   EXPECT_TRUE(progress.CanSend(kLimits));
 }
 
@@ -116,11 +116,30 @@ TEST(Progress, CountsNothingOfWhatWasLostUntilItIsConfirmedAnew) {
 TEST(Progress, NoticesSilenceByHeartbeats) {
   Progress progress(Index(5), At(0));
   progress.OnAccepted(Index(4));
-  EXPECT_FALSE(progress.OnHeartbeatReply());  // Nothing is in flight.
+  progress.matched_round = Round(1);
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(2), Round(2)));  // Nothing is in flight.
+  progress.sent_round = Round(2);
   progress.OnSent(Index(5), 10);
-  EXPECT_TRUE(progress.OnHeartbeatReply());
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(2), Round(2))) << "sent before what is in flight";
+  EXPECT_TRUE(progress.OnHeartbeatReply(Round(3), Round(2))) << "a round for a read tells as well";
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(4), Round(2))) << "once an interval";
+  progress.OnSent(Index(6), 10);
   progress.OnAccepted(Index(5));
-  EXPECT_FALSE(progress.OnHeartbeatReply());
+  progress.matched_round = Round(5);
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(5), Round(5))) << "it has spoken since";
+  EXPECT_TRUE(progress.OnHeartbeatReply(Round(6), Round(6)));
+  progress.OnAccepted(Index(6));
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(7), Round(7)));
+}
+
+TEST(Progress, SendsAProbeAgainWhenALaterHeartbeatIsAnswered) {
+  Progress progress(Index(5), At(0));
+  progress.sent_round = Round(3);
+  progress.OnSent(Index(4), 0);
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(3), Round(3)));
+  EXPECT_FALSE(progress.CanSend(kLimits));
+  EXPECT_FALSE(progress.OnHeartbeatReply(Round(4), Round(4)));
+  EXPECT_TRUE(progress.CanSend(kLimits));
 }
 
 TEST(Progress, WaitsForASnapshot) {
@@ -136,7 +155,7 @@ TEST(Progress, WaitsForASnapshot) {
   EXPECT_EQ(progress.state(), Progress::State::kProbe);
   EXPECT_EQ(progress.next(), Index(21));
   EXPECT_FALSE(progress.CanSend(kLimits));
-  progress.OnHeartbeatReply();
+  progress.OnHeartbeatReply(Round(1), Round(1));
   EXPECT_TRUE(progress.CanSend(kLimits));
 }
 

@@ -66,7 +66,6 @@ bool Progress::OnAccepted(Index match) {
   next_ = std::max(next_, match_.next());
   if (match_ >= lost_through_) lost_through_ = Index();
   inflight_.FreeThrough(match_);
-  heard_since_heartbeat_ = true;
   const bool agreed = state_ == State::kProbe && match >= next_ - 1;
   const bool installed = state_ == State::kSnapshot && match_ >= snapshot_;
   if (agreed || installed || (state_ == State::kProbe && moved)) {
@@ -92,14 +91,14 @@ bool Progress::OnRejected(Index rejected, Index hint) {
   return true;
 }
 
-bool Progress::OnHeartbeatReply() {
-  if (state_ == State::kProbe) {
-    probe_sent_ = false;
+bool Progress::OnHeartbeatReply(Round round, Round timed) {
+  const bool waiting = state_ == State::kProbe ? probe_sent_ : match_ < next_ - 1;
+  if (!waiting || round <= std::max(sent_round, matched_round) || timed <= asked_round_) {
     return false;
   }
-  const bool silent = !heard_since_heartbeat_ && match_ < next_ - 1;
-  heard_since_heartbeat_ = false;
-  return silent;
+  asked_round_ = timed;
+  probe_sent_ = false;
+  return state_ != State::kProbe;
 }
 
 void Progress::BecomeProbe() {
@@ -118,7 +117,6 @@ void Progress::OnLost(Index ends_at) {
   next_ = ends_at.next();
   state_ = State::kProbe;
   probe_sent_ = false;
-  heard_since_heartbeat_ = false;
   fetching = false;
   sent_commit = Index();
   inflight_.Clear();

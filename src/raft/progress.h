@@ -69,9 +69,11 @@ class Progress {
   // The peer has no entry like ours at `rejected`; the logs may agree at `hint`. False if the reply
   // is stale.
   bool OnRejected(Index rejected, Index hint);
-  // The peer is alive. True when nothing has been heard of what is in flight since the last call:
-  // it, or the answer to a snapshot, may be lost, and an empty append at next() - 1 will tell.
-  bool OnHeartbeatReply();
+  // The peer has answered heartbeat `round`. If nothing is known of what was sent before that, it, or
+  // the answer to it, may be lost. Then a probe may be sent again; in other states this returns true,
+  // and an empty append at next() - 1 will tell. At most once for each `timed`, the newest round that
+  // began because it was time: rounds for reads come more often than a disk acknowledges.
+  bool OnHeartbeatReply(Round round, Round timed);
   // The connection broke: what was in flight is lost.
   void BecomeProbe();
   void BecomeSnapshot(Index snapshot);
@@ -89,6 +91,7 @@ class Progress {
   MonotonicTime last_response;  // When anything of this term was last heard.
   Round acked_round;            // The newest heartbeat round it has answered.
   Round matched_round;          // The newest round that had begun when match() last moved.
+  Round sent_round;             // The same when something was last sent with nothing in flight.
   Index sent_commit;            // The newest commit index it has been told.
   bool fetching = false;        // The owner has been asked for entries for it.
   CatchUp catch_up;             // Of a learner.
@@ -96,7 +99,7 @@ class Progress {
  private:
   State state_ = State::kProbe;
   bool probe_sent_ = false;
-  bool heard_since_heartbeat_ = false;
+  Round asked_round_;  // The `timed` round for which something was last taken for lost.
   Index match_;
   Index next_;
   Index lost_through_;

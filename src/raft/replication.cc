@@ -122,6 +122,7 @@ void Core::SendAppend(NodeId peer, Progress& progress, EntryBatch entries) {
     for (const Entry& entry : *entries) bytes += EntryBytes(entry);
     last = entries->back().index;
   }
+  if (progress.inflight().count() == 0) progress.sent_round = rounds_.last();
   progress.OnSent(last, bytes);
   progress.sent_commit = std::max(progress.sent_commit, std::min(commit_, last));
   Send(peer, Append{.previous = {previous, log_.TermAt(previous)},

@@ -42,6 +42,7 @@ void Core::SendSnapshot(NodeId peer, Progress& progress) {
   }
   ++stats_.snapshots_sent;
   progress.BecomeSnapshot(snapshot_->last.index);
+  progress.sent_round = rounds_.last();
   Send(peer, InstallSnapshot{.snapshot = *snapshot_});
 }
 
