@@ -69,6 +69,11 @@ void Invariants::OnTransition(const Core& core) {
   } else if (!core.progress().empty()) {
     Fail("progress without leadership: {}", core.id());
   }
+  // By the configuration that was in effect before: a commit may bring the next one.
+  if (life.role == Role::kLeader && core.commit() > life.commit && core.commit() > committed()) {
+    counted_by_[core.commit()] = life.membership;
+  }
+  life.membership = log.membership();
   life.term = core.term();
   life.vote = core.vote();
   life.commit = core.commit();
@@ -218,12 +223,17 @@ void Invariants::OnCommitted(const Core& core, const std::vector<Entry>& entries
                return holds(voter, {entry.index, entry.term});
              });
     };
+    // The leader counts by its newest configuration, which may be on nobody else's disk, nor on its
+    // own, when a follower is the first to tell.
+    const auto counted_by = counted_by_.lower_bound(entry.index);
     if (!durable_in(*core.log().membership()) &&
-        !durable_in(*core.log().MembershipAt(entry.index))) {
+        !durable_in(*core.log().MembershipAt(entry.index)) &&
+        (counted_by == counted_by_.end() || !durable_in(*counted_by->second))) {
       Fail("durable on a quorum: {}/{} is committed, says {}, but is not", entry.index, entry.term,
            core.id());
     }
   }
+  counted_by_.erase(counted_by_.begin(), counted_by_.upper_bound(committed()));
 }
 
 void Invariants::OnRead(NodeId node, RequestId read) { reads_[{node, read}] = committed(); }

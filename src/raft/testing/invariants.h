@@ -72,6 +72,7 @@ class Invariants {
     NodeId vote;
     Index commit;
     Role role = Role::kFollower;
+    std::shared_ptr<const Membership> membership;
     std::map<NodeId, Index> match;
   };
 
@@ -90,6 +91,8 @@ class Invariants {
   std::map<std::pair<Index, Term>, Seen> seen_;
   std::vector<Term> committed_;     // By index - 1.
   std::vector<Term> committed_in_;  // The term of who told so first: of the commit, or later.
+  // Up to where leaders have committed beyond committed_, and by whose majorities they did.
+  std::map<Index, std::shared_ptr<const Membership>> counted_by_;
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
   std::map<std::pair<NodeId, RequestId>, Index> reads_;
 };
