@@ -13,12 +13,19 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "raft/testing/cluster.h"
+#include "raft/testing/script_runner.h"
 
 namespace mokv::raft::testing {
 namespace {
 
-using Words = std::vector<std::string>;
+Member MakeMember(uint64_t number) {
+  return {.id = NodeId(number),
+          .name = fmt::format("{}", number),
+          .instance_id = fmt::format("disk-{}", number),
+          .rpc_address = fmt::format("host-{}:1", number)};
+}
+
+}  // namespace
 
 Words Split(const std::string& line) {
   std::istringstream in(line);
@@ -45,140 +52,32 @@ std::string_view StateName(Progress::State state) {
   return "";
 }
 
-Member MakeMember(uint64_t number) {
-  return {.id = NodeId(number),
-          .name = fmt::format("{}", number),
-          .instance_id = fmt::format("disk-{}", number),
-          .rpc_address = fmt::format("host-{}:1", number)};
-}
-
-class Runner {
- public:
-  Runner() {
-    cluster_.set_trace([this](const std::string& line) {
-      if (!quiet_) out_ += line + "\n";
-    });
-  }
-
-  // What the command prints.
-  std::string Run(const Words& words) {
-    out_.clear();
-    Execute(words);
-    if (!cluster_.invariants().violation().empty()) {
-      Fail("invariant: " + cluster_.invariants().violation());
-    }
-    return out_;
-  }
-  const std::string& failures() const { return failures_; }
-  int expectations() const { return expectations_; }
-
- private:
-  using Command = void (Runner::*)(const Words&);
-  using Expectation = std::string (Runner::*)(const Words&);
-
-  void Fail(const std::string& why) {
-    out_ += "FAILED: " + why + "\n";
-    failures_ += why + "\n";
-  }
-
-  Node& At(const Words& words, size_t i = 1) {
-    MOKV_CHECK_LT(i, words.size());
-    return cluster_.node(words[i]);
-  }
-  Core& Up(const Words& words, size_t i = 1) {
-    MOKV_CHECK(At(words, i).core != nullptr);
-    return *At(words, i).core;
-  }
-
-  void Execute(const Words& words);
-  void MakeCluster(const Words& words);
-  void SetOption(const std::string& key, const std::string& value, Options& options);
-  void Start(const Words& words);
-  void Quietly(const Words& words);
-  void Timeout(const Words& words);
-  void Tick(const Words& words);
-  void Pass(const Words& words) {
-    cluster_.Advance(std::chrono::milliseconds(Number(words.at(1))));
-  }
-  void Elect(const Words& words);
-  void Propose(const Words& words);
-  void Read(const Words& words);
-  void Change(const Words& words);
-  void Transfer(const Words& words);
-  void Closed(const Words& words);
-  void Deliver(const Words& words);
-  void Drop(const Words& words);
-  void Duplicate(const Words& words);
-  void Delay(const Words& words);
-  void Late(const Words& words);
-  void Cut(const Words& words);
-  void Isolate(const Words& words);
-  void Heal(const Words&) { cluster_.Heal(); }
-  void Disk(const Words& words);
-  void Persist(const Words& words);
-  void Crash(const Words& words) { cluster_.Crash(At(words)); }
-  void Restart(const Words& words) { cluster_.Restart(At(words)); }
-  void Wipe(const Words& words);
-  void Copy(const Words& words) { At(words).copy = At(words).disk; }
-  void PutBack(const Words& words) { At(words).disk = At(words).copy; }
-  void Snapshot(const Words& words) { cluster_.TakeSnapshot(At(words)); }
-  void Compact(const Words& words) { cluster_.Compact(At(words), Index(Number(words.at(2)))); }
-  void SnapshotFailed(const Words& words);
-  void Show(const Words& words);
-  void Expect(const Words& words);
-
-  std::string Leader(const Words& words);
-  std::string Log(const Words& words);
-  std::string Membership(const Words& words);
-  std::string ReadState(const Words& words);
-  std::string Peer(const Words& words);
-  std::string Lost(const Words& words);
-  std::string Sent(const Words& words);
-  std::string LastOf(const Words& words);
-
-  // "A->B": whether a message in flight is on that link. Without it every message is.
-  bool OnLink(const Message& message, const std::string& link) {
-    const auto arrow = link.find("->");
-    MOKV_CHECK(arrow != std::string::npos);
-    return cluster_.Find(message.from)->name == link.substr(0, arrow) &&
-           cluster_.Find(message.to)->name == link.substr(arrow + 2);
-  }
-
-  Cluster cluster_;
-  std::vector<Message> delayed_;
-  Options options_;
-  uint64_t requests_ = 0;
-  std::string out_;
-  std::string failures_;
-  bool quiet_ = false;
-  int expectations_ = 0;
-};
-
-void Runner::Execute(const Words& words) {
+void ScriptRunner::Execute(const Words& words) {
   static const std::map<std::string, Command> kCommands = {
-      {"cluster", &Runner::MakeCluster}, {"start", &Runner::Start},
-      {"quietly", &Runner::Quietly},     {"timeout", &Runner::Timeout},
-      {"tick", &Runner::Tick},           {"pass", &Runner::Pass},
-      {"elect", &Runner::Elect},         {"propose", &Runner::Propose},
-      {"read", &Runner::Read},           {"change", &Runner::Change},
-      {"transfer", &Runner::Transfer},   {"closed", &Runner::Closed},
-      {"deliver", &Runner::Deliver},     {"drop", &Runner::Drop},
-      {"duplicate", &Runner::Duplicate}, {"delay", &Runner::Delay},
-      {"late", &Runner::Late},           {"cut", &Runner::Cut},
-      {"isolate", &Runner::Isolate},     {"heal", &Runner::Heal},
-      {"disk", &Runner::Disk},           {"persist", &Runner::Persist},
-      {"crash", &Runner::Crash},         {"restart", &Runner::Restart},
-      {"wipe", &Runner::Wipe},           {"snapshot", &Runner::Snapshot},
-      {"compact", &Runner::Compact},     {"snapshot-failed", &Runner::SnapshotFailed},
-      {"show", &Runner::Show},           {"expect", &Runner::Expect},
-      {"copy", &Runner::Copy},           {"put-back", &Runner::PutBack},
+      {"cluster", &ScriptRunner::MakeCluster}, {"start", &ScriptRunner::Start},
+      {"quietly", &ScriptRunner::Quietly},     {"timeout", &ScriptRunner::Timeout},
+      {"tick", &ScriptRunner::Tick},           {"pass", &ScriptRunner::Pass},
+      {"elect", &ScriptRunner::Elect},         {"propose", &ScriptRunner::Propose},
+      {"read", &ScriptRunner::Read},           {"change", &ScriptRunner::Change},
+      {"transfer", &ScriptRunner::Transfer},   {"closed", &ScriptRunner::Closed},
+      {"deliver", &ScriptRunner::Deliver},     {"drop", &ScriptRunner::Drop},
+      {"duplicate", &ScriptRunner::Duplicate}, {"delay", &ScriptRunner::Delay},
+      {"late", &ScriptRunner::Late},           {"cut", &ScriptRunner::Cut},
+      {"isolate", &ScriptRunner::Isolate},     {"heal", &ScriptRunner::Heal},
+      {"disk", &ScriptRunner::Disk},           {"persist", &ScriptRunner::Persist},
+      {"crash", &ScriptRunner::Crash},         {"restart", &ScriptRunner::Restart},
+      {"wipe", &ScriptRunner::Wipe},           {"snapshot", &ScriptRunner::Snapshot},
+      {"compact", &ScriptRunner::Compact},     {"snapshot-failed", &ScriptRunner::SnapshotFailed},
+      {"show", &ScriptRunner::Show},           {"expect", &ScriptRunner::Expect},
+      {"copy", &ScriptRunner::Copy},           {"put-back", &ScriptRunner::PutBack},
+      {"fill", &ScriptRunner::Fill},
   };
   const auto command = kCommands.find(words.at(0));
   if (command == kCommands.end()) return Fail("no such command: " + words[0]);
   (this->*command->second)(words);
 }
 
-void Runner::SetOption(const std::string& key, const std::string& value, Options& options) {
+void ScriptRunner::SetOption(const std::string& key, const std::string& value, Options& options) {
   const uint64_t number = Number(value);
   if (key == "lease") {
     options.lease_reads = number != 0;
@@ -205,7 +104,7 @@ void Runner::SetOption(const std::string& key, const std::string& value, Options
   }
 }
 
-void Runner::MakeCluster(const Words& words) {
+void ScriptRunner::MakeCluster(const Words& words) {
   std::vector<Member> voters;
   std::vector<Member> learners;
   for (uint64_t i = 1; i <= Number(words.at(1)); ++i) voters.push_back(MakeMember(i));
@@ -232,18 +131,18 @@ void Runner::MakeCluster(const Words& words) {
   }
 }
 
-void Runner::Start(const Words& words) {
+void ScriptRunner::Start(const Words& words) {
   options_.id = NodeId(Number(words.at(1)));
   cluster_.Add(words.at(1), options_);
 }
 
-void Runner::Quietly(const Words& words) {
+void ScriptRunner::Quietly(const Words& words) {
   quiet_ = true;
   Execute(Words(words.begin() + 1, words.end()));
   quiet_ = false;
 }
 
-void Runner::Timeout(const Words& words) {
+void ScriptRunner::Timeout(const Words& words) {
   const MonotonicTime deadline = Up(words).NextDeadline();
   // A node that waits to be joined has none.
   if (deadline > cluster_.now() && deadline != MonotonicTime::Max())
@@ -251,7 +150,7 @@ void Runner::Timeout(const Words& words) {
   cluster_.Step(At(words), raft::Tick{});
 }
 
-void Runner::Tick(const Words& words) {
+void ScriptRunner::Tick(const Words& words) {
   cluster_.Advance(std::chrono::milliseconds(Number(words.at(1))));
   for (const auto& [name, node] : cluster_.nodes()) {
     const bool named = std::find(words.begin() + 2, words.end(), name) != words.end();
@@ -261,13 +160,34 @@ void Runner::Tick(const Words& words) {
   }
 }
 
-void Runner::Elect(const Words& words) {
+void ScriptRunner::Elect(const Words& words) {
   Timeout(words);
-  Deliver({"deliver"});
+  if (words.size() == 2) {
+    Deliver({"deliver"});
+  } else {
+    MOKV_CHECK_EQ(words.at(2), "via");
+    DeliverUntilElected(words[1], absl::StrSplit(words.at(3), ','));
+  }
   if (Up(words).role() != Role::kLeader) Fail(words.at(1) + " was not elected");
 }
 
-void Runner::Propose(const Words& words) {
+void ScriptRunner::DeliverUntilElected(const std::string& candidate, const Words& voters) {
+  std::deque<Message>& network = cluster_.network();
+  const auto counts = [&](const Message& message) {
+    return std::any_of(voters.begin(), voters.end(), [&](const std::string& voter) {
+      return OnLink(message, candidate + "->" + voter) || OnLink(message, voter + "->" + candidate);
+    });
+  };
+  while (cluster_.node(candidate).core->role() != Role::kLeader) {
+    const auto next = std::find_if(network.begin(), network.end(), counts);
+    if (next == network.end()) return;
+    const Message message = *next;
+    network.erase(next);
+    cluster_.Deliver(message);
+  }
+}
+
+void ScriptRunner::Propose(const Words& words) {
   raft::Propose propose{.request = RequestId(++requests_)};
   for (size_t i = 2; i < words.size(); ++i) {
     propose.payloads.push_back(std::make_shared<const std::string>(words[i]));
@@ -275,9 +195,11 @@ void Runner::Propose(const Words& words) {
   cluster_.Step(At(words), std::move(propose));
 }
 
-void Runner::Read(const Words& words) { cluster_.Read(At(words), RequestId(Number(words.at(2)))); }
+void ScriptRunner::Read(const Words& words) {
+  cluster_.Read(At(words), RequestId(Number(words.at(2))));
+}
 
-void Runner::Change(const Words& words) {
+void ScriptRunner::Change(const Words& words) {
   ChangeMembership change{.request = RequestId(++requests_)};
   std::string what;
   using Kind = MemberChange::Kind;
@@ -302,16 +224,16 @@ void Runner::Change(const Words& words) {
   cluster_.Step(At(words), std::move(change));
 }
 
-void Runner::Transfer(const Words& words) {
+void ScriptRunner::Transfer(const Words& words) {
   const NodeId target = words.size() > 2 ? NodeId(Number(words[2])) : NodeId();
   cluster_.Step(At(words), TransferLeadership{.request = RequestId(++requests_), .target = target});
 }
 
-void Runner::Closed(const Words& words) {
+void ScriptRunner::Closed(const Words& words) {
   cluster_.Step(At(words), ConnectionClosed{.peer = cluster_.node(words.at(2)).id});
 }
 
-void Runner::Deliver(const Words& words) {
+void ScriptRunner::Deliver(const Words& words) {
   std::deque<Message>& network = cluster_.network();
   if (words.size() == 1) {
     for (int i = 0; !network.empty(); ++i) {
@@ -336,13 +258,13 @@ void Runner::Deliver(const Words& words) {
   for (const Message& message : chosen) cluster_.Deliver(message);
 }
 
-void Runner::Drop(const Words& words) {
+void ScriptRunner::Drop(const Words& words) {
   std::erase_if(cluster_.network(), [&](const Message& message) {
     return words.size() == 1 || OnLink(message, words[1]);
   });
 }
 
-void Runner::Duplicate(const Words& words) {
+void ScriptRunner::Duplicate(const Words& words) {
   for (const Message& message : cluster_.network()) {
     if (!OnLink(message, words.at(1))) continue;
     cluster_.network().push_back(Message(message));
@@ -351,14 +273,14 @@ void Runner::Duplicate(const Words& words) {
   Fail("nothing to duplicate");
 }
 
-void Runner::Delay(const Words& words) {
+void ScriptRunner::Delay(const Words& words) {
   for (const Message& message : cluster_.network()) {
     if (OnLink(message, words.at(1))) delayed_.push_back(message);
   }
   Drop(words);
 }
 
-void Runner::Late(const Words& words) {
+void ScriptRunner::Late(const Words& words) {
   const auto is_late = [&](const Message& message) { return OnLink(message, words.at(1)); };
   std::vector<Message> late;
   for (const Message& message : delayed_) {
@@ -369,35 +291,49 @@ void Runner::Late(const Words& words) {
   cluster_.network().insert(cluster_.network().begin(), late.begin(), late.end());
 }
 
-void Runner::Cut(const Words& words) {
+void ScriptRunner::Cut(const Words& words) {
   cluster_.Cut(words.at(1), words.at(2));
   cluster_.Cut(words.at(2), words.at(1));
 }
 
-void Runner::Isolate(const Words& words) {
+void ScriptRunner::Isolate(const Words& words) {
   for (const auto& [name, node] : cluster_.nodes()) {
     if (name != words.at(1)) Cut({"cut", name, words[1]});
   }
 }
 
-void Runner::Disk(const Words& words) {
+void ScriptRunner::Disk(const Words& words) {
   At(words).disk_held = words.at(2) == "hold";
   if (!At(words).disk_held) cluster_.Persist(At(words));
 }
 
-void Runner::Persist(const Words& words) {
+void ScriptRunner::Persist(const Words& words) {
   cluster_.Persist(At(words), words.size() > 2 ? Number(words[2]) : SIZE_MAX);
 }
 
-void Runner::Wipe(const Words& words) {
+void ScriptRunner::Wipe(const Words& words) {
   cluster_.Wipe(At(words), NodeId(Number(words.at(1)) + 10));
 }
 
-void Runner::SnapshotFailed(const Words& words) {
+void ScriptRunner::Fill(const Words& words) {
+  Node& node = At(words);
+  cluster_.Crash(node);
+  for (size_t i = 2; i < words.size(); ++i) {
+    const Term term(Number(words[i]));
+    node.disk.entries.push_back({.index = node.disk.last().index.next(),
+                                 .term = term,
+                                 .type = EntryType::kCommand,
+                                 .payload = std::make_shared<const std::string>("of-" + words[i])});
+    node.disk.hard_state.term = term;
+  }
+  cluster_.Restart(node);
+}
+
+void ScriptRunner::SnapshotFailed(const Words& words) {
   cluster_.Step(At(words), raft::SnapshotFailed{.peer = cluster_.node(words.at(2)).id});
 }
 
-void Runner::Show(const Words& words) {
+void ScriptRunner::Show(const Words& words) {
   if (words.at(1) == "network") {
     for (const Message& message : cluster_.network()) out_ += ToString(message) + "\n";
     return;
@@ -413,138 +349,9 @@ void Runner::Show(const Words& words) {
   }
 }
 
-// --- Expectations: `expect SUBJECT N ... VALUE`: what is there is compared with the rest.
-
-std::string Runner::Leader(const Words& words) {
-  Term newest;
-  std::string leader = "none";
-  for (const auto& [name, node] : cluster_.nodes()) {
-    if (node->core == nullptr || node->core->role() != Role::kLeader) continue;
-    if (node->core->term() < newest) continue;
-    newest = node->core->term();
-    leader = name;
-  }
-  return words.size() == 3 ? leader : "?";
-}
-
-std::string Runner::Log(const Words& words) {
-  const LogView& log = Up(words, 2).log();
-  std::vector<std::string> places;
-  for (Index i = log.base().index.next(); i <= log.last().index; ++i) {
-    places.push_back(ToString(Position{i, log.TermAt(i)}));
-  }
-  return fmt::format("{}", fmt::join(places, " "));
-}
-
-std::string Runner::Membership(const Words& words) { return ToString(*Up(words, 2).membership()); }
-
-// `expect read N ID 5`, `... waiting`, `... refused`.
-std::string Runner::ReadState(const Words& words) {
-  const auto read = At(words, 2).reads.find(RequestId(Number(words.at(3))));
-  if (read == At(words, 2).reads.end()) return "waiting";
-  if (read->second.refusal != Refusal::kNone) return "refused";
-  return fmt::format("{}", read->second.index);
-}
-
-// `expect peer N M replicate match 4`.
-std::string Runner::Peer(const Words& words) {
-  const auto& progress = Up(words, 2).progress();
-  const auto peer = progress.find(NodeId(Number(words.at(3))));
-  if (peer == progress.end()) return "none";
-  return fmt::format("{} match {}", StateName(peer->second.state()), peer->second.match());
-}
-
-// `expect lost N M 7`: that M lacks what it had acknowledged up to 7, as N knows; 0: it does not.
-std::string Runner::Lost(const Words& words) {
-  const Core& core = Up(words, 2);
-  const NodeId node(Number(words.at(3)));
-  if (node == core.id()) return fmt::format("{}", core.lost_through().index);
-  const auto peer = core.progress().find(node);
-  if (peer == core.progress().end()) return "none";
-  return fmt::format("{}", peer->second.lost_through());
-}
-
-// `expect sent A->B Kind`, `... nothing`: what is in flight there, by kind.
-std::string Runner::Sent(const Words& words) {
-  std::vector<std::string> kinds;
-  for (const Message& message : cluster_.network()) {
-    if (OnLink(message, words.at(2))) kinds.push_back(Split(ToString(message)).at(5));
-  }
-  return kinds.empty() ? "nothing" : fmt::format("{}", fmt::join(kinds, " "));
-}
-
-// `expect last-change N ok|failed|unknown|none`, last-transfer, last-proposal N accepted COUNT.
-std::string Runner::LastOf(const Words& words) {
-  const Node& node = At(words, 2);
-  if (words[1] == "last-change") {
-    if (node.changes.empty()) return "none";
-    const ChangeResult& last = node.changes.back();
-    return last.status.ok() ? "ok" : last.fate_unknown ? "unknown" : "failed";
-  }
-  if (words[1] == "last-transfer") {
-    if (node.transfers.empty()) return "none";
-    return node.transfers.back().status.ok() ? "ok" : "failed";
-  }
-  if (node.proposals.empty()) return "none";
-  return fmt::format("accepted {}", node.proposals.back().accepted);
-}
-
-void Runner::Expect(const Words& words) {
-  struct Known {
-    size_t arguments;  // Words before the value.
-    std::function<std::string(Runner&, const Words&)> value;
-  };
-  const auto of_core = [](auto value) {
-    return [value](Runner& runner, const Words& words) {
-      return fmt::format("{}", value(runner.Up(words, 2)));
-    };
-  };
-  static const std::map<std::string, Known> kExpectations = {
-      {"leader", {2, &Runner::Leader}},
-      {"role", {3, of_core([](const Core& core) { return RoleName(core.role()); })}},
-      {"term", {3, of_core([](const Core& core) { return core.term(); })}},
-      {"vote", {3, of_core([](const Core& core) { return core.vote(); })}},
-      {"follows", {3, of_core([](const Core& core) { return core.leader(); })}},
-      {"commit", {3, of_core([](const Core& core) { return core.commit(); })}},
-      {"applied", {3, of_core([](const Core& core) { return core.applied(); })}},
-      {"stable", {3, of_core([](const Core& core) { return core.durability().stable(); })}},
-      {"serving", {3, of_core([](const Core& core) { return core.can_serve() ? "yes" : "no"; })}},
-      {"transferring",
-       {3, of_core([](const Core& core) { return core.transferring() ? "yes" : "no"; })}},
-      {"misaddressed", {3, of_core([](const Core& core) { return core.stats().misaddressed; })}},
-      {"memory-from", {3, of_core([](const Core& core) { return core.log().first_in_memory(); })}},
-      {"keep-after", {3, of_core([](const Core& core) { return core.CompactionLimit(); })}},
-      {"lease",
-       {3,
-        [](Runner& runner, const Words& words) {
-          const bool held =
-              runner.cluster_.ClockOf(runner.At(words, 2)) < runner.Up(words, 2).lease_until();
-          return std::string(held ? "yes" : "no");
-        }}},
-      {"log", {3, &Runner::Log}},
-      {"members", {3, &Runner::Membership}},
-      {"read", {4, &Runner::ReadState}},
-      {"peer", {4, &Runner::Peer}},
-      {"lost", {4, &Runner::Lost}},
-      {"sent", {3, &Runner::Sent}},
-      {"last-change", {3, &Runner::LastOf}},
-      {"last-transfer", {3, &Runner::LastOf}},
-      {"last-proposal", {3, &Runner::LastOf}},
-  };
-  const auto known = kExpectations.find(words.at(1));
-  if (known == kExpectations.end()) return Fail("no such expectation: " + words[1]);
-  ++expectations_;
-  const std::string found = known->second.value(*this, words);
-  const auto rest = words.begin() + static_cast<ptrdiff_t>(known->second.arguments);
-  const std::string wanted = fmt::format("{}", fmt::join(rest, words.end(), " "));
-  if (found != wanted) Fail(fmt::format("expected '{}', found '{}'", wanted, found));
-}
-
-}  // namespace
-
 ScriptResult RunScript(const std::string& text) {
   ScriptResult result;
-  Runner runner;
+  ScriptRunner runner;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
     if (line.empty() || line[0] == '#') {

@@ -11,7 +11,8 @@
 //   timeout N                    time moves on to N's deadline, and only N notices
 //   tick MS [N ...]              time moves on, and all (or these) notice
 //   pass MS                      time moves on, and nobody notices yet
-//   elect N                      timeout N, then deliver all
+//   elect N [via A,B]            timeout N, then deliver all; or only between N and these, and only
+//                                until N leads: what it sends then is in flight
 //   propose N PAYLOAD ...        one batch
 //   read N ID                    a linearizable read
 //   change N WHAT M ...          add-learner, add-voter (once caught up), promote, demote, remove,
@@ -26,10 +27,11 @@
 //   disk N hold|go               writes wait for `persist N [COUNT]`, or not
 //   persist N [COUNT]
 //   crash N / restart N / wipe N (then it is N0+10 under the old name)
+//   fill N TERM ...              N starts anew, its disk has entries of these terms after the first
 //   copy N / put-back N          keeps a copy of its disk / is down, and has that one again
 //   snapshot N / compact N INDEX / snapshot-failed N M
 //   show network|N
-//   expect ...                   see kExpectations in script.cc; prints nothing when it holds
+//   expect ...                   see kExpectations in script_expectations.cc; prints nothing when it holds
 //
 // A line that begins with FAILED fails the test whatever was recorded.
 #pragma once
