@@ -226,14 +226,17 @@ void Core::On(Persisted persisted) {
 
 void Core::BecomeFollower(Term term, NodeId leader) {
   MOKV_CHECK_GE(term, term_);
+  MOKV_CHECK(leader != options_.id);
   if (role_ == Role::kLeader) LeaveLeadership();
   role_ = Role::kFollower;
   if (term > term_) SetTermAndVote(term, NodeId());
   SetLeader(leader);
   election_timer_.Restart(now_);
+  MOKV_CHECK(progress_.empty());  // What is known of peers is of one term.
 }
 
 void Core::LeaveLeadership() {
+  MOKV_CHECK(role_ == Role::kLeader);
   // Whoever waits must not wait for what this node cannot give any more. (Told before the new term
   // is taken, so that answers still belong to this one.)
   role_ = Role::kFollower;
@@ -267,13 +270,18 @@ void Core::CommitTo(Index index) {
   MOKV_CHECK_GT(index, commit_);
   MOKV_CHECK_LE(index, log_.last().index);
   if (role_ == Role::kLeader) {
-    for (Index i = commit_.next(); i <= index; ++i) uncommitted_bytes_ -= EntryBytes(log_.At(i));
+    for (Index i = commit_.next(); i <= index; ++i) {
+      const uint64_t bytes = EntryBytes(log_.At(i));
+      MOKV_CHECK_GE(uncommitted_bytes_, bytes);
+      uncommitted_bytes_ -= bytes;
+    }
   }
   commit_ = index;
   if (role_ == Role::kLeader && log_.membership_index() <= commit_) OnMembershipCommitted();
 }
 
 void Core::AppendToLog(Entry entry) {
+  MOKV_CHECK_LE(entry.term, term_);  // No leader has entries of a term that nobody is in yet.
   const bool configuration = entry.type == EntryType::kConfiguration;
   const absl::Status appended = log_.Append(std::move(entry));
   MOKV_CHECK(appended.ok());  // Ours, or examined by IsWellFormed.
@@ -297,6 +305,7 @@ void Core::TruncateLog(Index from) {
 }
 
 void Core::Deliver(Message message) {
+  MOKV_CHECK(message.to != NodeId());
   if (message.to == options_.id) return Dispatch(message);
   output_.messages.push_back(std::move(message));
 }
@@ -305,6 +314,7 @@ void Core::Deliver(Message message) {
 void Core::Hold(Message message) {
   const PersistTicket ticket = PromiseTicket();
   if (ticket <= durability_.persisted()) return Deliver(std::move(message));
+  MOKV_CHECK(held_.empty() || held_.back().ticket <= ticket);
   // While the disk hangs the leader asks again and again; the last answer says it all.
   if (!held_.empty() && held_.back().ticket == ticket &&
       Supersedes(message, held_.back().message)) {
@@ -373,6 +383,8 @@ void Core::TakePersist() {
   request.ticket = durability_.Issue(last, now_);
   if (term_or_vote) hard_state_ticket_ = request.ticket;
   if (request.install.has_value()) install_ticket_ = request.ticket;
+  // A promise that leaves now has a ticket that covers all of this.
+  MOKV_CHECK(!HasUnhanded());
 }
 
 void Core::TakeCommitted() {
@@ -381,7 +393,9 @@ void Core::TakeCommitted() {
   MOKV_CHECK_GT(options_.apply_entries_max, 0U);
   const Index through = std::min(commit_, applied_ + options_.apply_entries_max);
   output_.committed = log_.Slice(applied_.next(), through, options_.apply_bytes_max);
+  MOKV_CHECK_EQ(output_.committed.front().index, applied_.next());  // Each once, in order.
   applied_ = output_.committed.back().index;
+  MOKV_CHECK_LE(applied_, commit_);
   output_.more_committed = applied_ < commit_;
   log_.Trim(std::min(applied_, durability_.stable()), options_.cache_bytes_max);
 }

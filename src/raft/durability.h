@@ -66,6 +66,8 @@ class Durability {
       waiting_since_ = now;
     }
     persisted_ = std::max(persisted_, ticket);
+    MOKV_CHECK_LE(stable_, handed_);
+    MOKV_CHECK_LE(persisted_, last_ticket_);
   }
 
  private:

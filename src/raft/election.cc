@@ -48,6 +48,7 @@ bool Core::InLeaderContact() const {
 }
 
 void Core::OnElectionTimeout() {
+  MOKV_CHECK(role_ != Role::kLeader);
   if (CanCampaign()) return StartPreVote();
   VISITED(kCampaignRefused);
   SetLeader(NodeId());  // Learners, too, notice that nobody leads.
@@ -134,6 +135,7 @@ void Core::On(const Message& message, const PreVoteReply& reply) {
 // RequestVote RPCs to all other servers". The requests, too, wait for the disk: a node that crashed
 // and lost the end of its log must not collect votes that it was given for that end.
 void Core::StartElection(bool transfer) {
+  MOKV_CHECK(role_ != Role::kLeader);
   MOKV_CHECK(CanCampaign());
   ++stats_.elections;
   role_ = Role::kCandidate;
@@ -162,6 +164,8 @@ void Core::On(const Message& message, const VoteRequest& request) {
   if (!free) VISITED(kVoteNotFree);
   if (!up_to_date) VISITED(kVoteLogBehind);
   if (!free || !up_to_date) return Send(message.from, VoteReply{.granted = false});
+  // Who stands or leads has voted for itself.
+  MOKV_CHECK(vote_ == message.from || (role_ != Role::kCandidate && role_ != Role::kLeader));
   role_ = Role::kFollower;  // Of a pre-candidate: the others have someone already.
   // A vote is a promise: it is heard only when it is durable.
   if (vote_ != message.from) SetTermAndVote(term_, message.from);
@@ -187,6 +191,8 @@ void Core::On(const Message&, const TermNotice&) {}  // AdmitTerm has done it al
 void Core::BecomeLeader() {
   MOKV_CHECK(role_ == Role::kCandidate);
   MOKV_CHECK_EQ(vote_, options_.id);
+  MOKV_CHECK(!transfer_.has_value() && !change_.has_value());  // Ended with the last leadership.
+  MOKV_CHECK_EQ(reads_.waiting(), 0U);
   ++stats_.leaderships;
   role_ = Role::kLeader;
   SetLeader(options_.id);
@@ -203,6 +209,8 @@ void Core::BecomeLeader() {
   }
   OnMembershipInEffect();
   AppendAsLeader(EntryType::kNoOp, nullptr);
+  MOKV_CHECK_EQ(log_.last().index, term_begin_);
+  MOKV_CHECK(!CommittedInTerm());
 }
 
 }  // namespace mokv::raft

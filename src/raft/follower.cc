@@ -41,6 +41,7 @@ void Core::On(const Message& message, const Append& append) {
   if (append.entries != nullptr) {
     AppendFromLeader(*append.entries);
     matched = append.entries->back().index;
+    MOKV_CHECK_LE(matched, log_.last().index);
   }
   // Rule 5: min(leaderCommit, index of last new entry). What lies behind that may still differ.
   const Index commit = std::min(append.commit, matched);
@@ -51,6 +52,8 @@ void Core::On(const Message& message, const Append& append) {
 // Rules 3 and 4: only a real conflict truncates. A late append must not cut off what a later one
 // has brought since.
 void Core::AppendFromLeader(const std::vector<Entry>& entries) {
+  MOKV_CHECK(!entries.empty());
+  MOKV_CHECK_LE(entries.front().index, log_.last().index.next());  // The one before is there.
   for (const Entry& entry : entries) {
     if (entry.index <= log_.last().index) {
       if (log_.TermAt(entry.index) == entry.term) {
@@ -66,6 +69,8 @@ void Core::AppendFromLeader(const std::vector<Entry>& entries) {
 
 // "All up to `match` is durable here and equal to yours" is a promise.
 void Core::AcceptUpTo(NodeId leader, Index match) {
+  MOKV_CHECK(role_ == Role::kFollower);
+  MOKV_CHECK_LE(match, log_.last().index);
   const AppendReply reply{.accepted = true, .match = match};
   const bool durable = match <= durability_.stable() && !hard_state_changed_ &&
                        hard_state_ticket_ <= durability_.persisted();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace mokv::raft {
 
 std::optional<ReadContext> ForwardedReads::TakeRequest(MonotonicTime now, size_t requests_max) {
@@ -20,6 +22,7 @@ std::vector<RequestId> ForwardedReads::OnReply(ReadContext context) {
   });
   if (found == sent_.end()) return {};
   std::vector<RequestId> reads = std::move(found->reads);
+  MOKV_CHECK_GE(in_flight_, reads.size());
   in_flight_ -= reads.size();
   sent_.erase(found);
   return reads;

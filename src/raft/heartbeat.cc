@@ -11,6 +11,7 @@
 namespace mokv::raft {
 
 void Core::LeaderDuties() {
+  MOKV_CHECK(role_ == Role::kLeader);
   next_heartbeat_ = now_ + options_.heartbeat_interval;
   // §6.2: "a leader steps down if an election timeout elapses without a successful round of
   // heartbeats to a majority", so that clients of a cut-off leader go elsewhere.
@@ -44,6 +45,7 @@ bool Core::HasQuorum() const {
 // One round for everything: it keeps followers quiet, and confirms the leadership to the reads that
 // wait and to the lease.
 void Core::BroadcastHeartbeat() {
+  MOKV_CHECK(role_ == Role::kLeader);
   const Round round = rounds_.Begin(now_);
   if (CommittedInTerm()) {
     if (reads_.staged()) ++stats_.read_rounds;
@@ -85,6 +87,7 @@ void Core::ConfirmRounds() {
     if (peer != progress_.end()) return peer->second.acked_round;
     return voter == options_.id ? rounds_.last() : Round();
   });
+  MOKV_CHECK_LE(reached, rounds_.last());
   if (reached <= confirmed_round_) return;
   confirmed_round_ = reached;
   // From when the heartbeats were *sent*: the answers may have been under way for long.

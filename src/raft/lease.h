@@ -24,6 +24,7 @@ class HeartbeatRounds {
   Round last() const { return last_; }
 
   Round Begin(MonotonicTime now) {
+    MOKV_CHECK(sent_.empty() || sent_.back().at <= now);
     ++last_;
     sent_.push_back({last_, now});
     return last_;
@@ -31,7 +32,8 @@ class HeartbeatRounds {
   // A quorum has answered `round`: when it was sent. Earlier ones are forgotten.
   MonotonicTime OnQuorum(Round round) {
     MOKV_CHECK_LE(round, last_);
-    while (sent_.front().round < round) sent_.pop_front();
+    while (!sent_.empty() && sent_.front().round < round) sent_.pop_front();
+    MOKV_CHECK(!sent_.empty());
     MOKV_CHECK_EQ(sent_.front().round, round);
     return sent_.front().at;
   }

@@ -29,11 +29,13 @@ absl::Status LogView::Recover(const Entry& entry) {
 }
 
 void LogView::Trim(Index through, uint64_t bytes_max) {
+  MOKV_CHECK_LE(through, last().index);
   while (bytes_ > bytes_max && !entries_.empty() && entries_.front().index <= through) {
     bytes_ -= EntryBytes(entries_.front());
     entries_.pop_front();
     ++first_in_memory_;
   }
+  MOKV_CHECK(!entries_.empty() || bytes_ == 0);
 }
 
 bool LogView::Holds(Position position) const {
@@ -57,6 +59,7 @@ std::vector<Entry> LogView::Slice(Index from, Index through, uint64_t bytes_max)
   MOKV_CHECK_LE(from, through);
   MOKV_CHECK_LE(through, last().index);
   uint64_t bytes = 0;
+  MOKV_CHECK_EQ(first_in_memory_ + entries_.size(), last().index.next());
   auto begin = entries_.begin() + static_cast<ptrdiff_t>(from - first_in_memory_);
   auto end = begin;
   const auto stop = entries_.begin() + static_cast<ptrdiff_t>(through.next() - first_in_memory_);
@@ -85,6 +88,7 @@ void LogView::TruncateFrom(Index from) {
     entries_.pop_back();
   }
   first_in_memory_ = std::min(first_in_memory_, from);
+  MOKV_CHECK(!entries_.empty() || bytes_ == 0);
   // §4.1: "a server always uses the latest configuration in its log", so an entry that goes takes
   // its configuration along.
   while (history_.size() > 1 && history_.back().index >= from) history_.pop_back();

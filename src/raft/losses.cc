@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/check.h"
 #include "raft/core.h"
 #include "raft/coverage.h"
 
@@ -47,9 +48,11 @@ void Core::NoteLossOf(NodeId peer, Progress& progress, const HeartbeatReply& rep
 
 // Of a follower, by its leader's word. What is told back to the leader, if anything.
 std::optional<Index> Core::NoteOwnLoss(Position acknowledged) {
+  MOKV_CHECK(role_ == Role::kFollower);
   // What is committed here is the leader's as well, and perhaps compacted.
   if (acknowledged.index <= commit_ || log_.Holds(acknowledged)) return std::nullopt;
   const Index ends_at = std::min(log_.last().index, acknowledged.index - 1);
+  MOKV_CHECK_LE(commit_, ends_at);  // What is committed here is never said to be lost.
   VISITED(kOwnLossFound);
   // Its vote in this term may be gone as well, and a late request of a rival find it free. Whoever
   // it was for, this term has its leader.

@@ -15,6 +15,7 @@ void Core::On(ChangeMembership change) {
     output_.changes.push_back({.request = change.request, .status = std::move(status)});
     return;
   }
+  MOKV_CHECK(!change_.has_value());  // Else nobody would ever answer that one.
   change_ = change.request;
 }
 
@@ -58,6 +59,8 @@ absl::Status Core::StartChange(const std::vector<MemberChange>& changes) {
 }
 
 void Core::AppendMembership(const Membership& membership) {
+  MOKV_CHECK(!membership.voters().empty());
+  MOKV_CHECK(!transfer_.has_value());  // Its target must not fall behind.
   AppendAsLeader(EntryType::kConfiguration,
                  std::make_shared<const std::string>(membership.Encode()));
 }
@@ -79,6 +82,7 @@ void Core::OnMembershipInEffect() {
 // The configuration in effect is committed, and so is everything before it.
 void Core::OnMembershipCommitted() {
   MOKV_CHECK(role_ == Role::kLeader);
+  MOKV_CHECK_LE(log_.membership_index(), commit_);
   if (membership()->joint()) {
     // §4.3: "once C_old,new has been committed ... it is now safe for the leader to create a log
     // entry describing C_new". Not while the one who is to lead must not fall behind.

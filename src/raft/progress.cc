@@ -13,6 +13,7 @@ void Inflight::Add(Index last, uint64_t bytes) {
     ring_ = std::move(grown);
     head_ = 0;
   }
+  MOKV_CHECK_EQ(ring_.size() & (ring_.size() - 1), 0U);
   ring_[(head_ + count_) & (ring_.size() - 1)] = {last, bytes};
   ++count_;
   bytes_ += bytes;
@@ -24,6 +25,7 @@ void Inflight::FreeThrough(Index match) {
     head_ = (head_ + 1) & (ring_.size() - 1);
     --count_;
   }
+  MOKV_CHECK(count_ > 0 || bytes_ == 0);
 }
 
 void Inflight::Clear() {
@@ -73,6 +75,7 @@ bool Progress::OnAccepted(Index match) {
     next_ = match_.next();
     inflight_.Clear();
   }
+  MOKV_CHECK_LT(match_, next_);
   return moved;
 }
 
@@ -86,12 +89,15 @@ bool Progress::OnRejected(Index rejected, Index hint) {
   if (rejected != next_ - 1) return false;  // The answer to an earlier probe.
   // An old answer, or what it acknowledged is gone: the next heartbeat tells which.
   if (rejected <= match_) return false;
+  const Index before = next_;
   next_ = std::max(match_.next(), std::min(rejected, hint.next()));
+  MOKV_CHECK_LT(next_, before);  // So that probing ends.
   probe_sent_ = false;
   return true;
 }
 
 bool Progress::OnHeartbeatReply(Round round, Round timed) {
+  MOKV_CHECK_LE(asked_round_, timed);
   const bool waiting = state_ == State::kProbe ? probe_sent_ : match_ < next_ - 1;
   if (!waiting || round <= std::max(sent_round, matched_round) || timed <= asked_round_) {
     return false;
@@ -108,6 +114,7 @@ void Progress::BecomeProbe() {
   probe_sent_ = false;
   fetching = false;
   inflight_.Clear();
+  MOKV_CHECK_LT(match_, next_);
 }
 
 void Progress::OnLost(Index ends_at) {

@@ -44,6 +44,7 @@ VoteResult MajorityResult(const Membership::Ids& voters, const VoteOf& vote_of) 
     granted += vote > 0 ? 1 : 0;
     refused += vote < 0 ? 1 : 0;
   }
+  MOKV_CHECK_LE(granted + refused, voters.size());
   if (granted >= MajorityOf(voters.size())) return VoteResult::kWon;
   // Lost once those who have not refused are no majority any more.
   if (voters.size() - refused < MajorityOf(voters.size())) return VoteResult::kLost;

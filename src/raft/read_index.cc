@@ -18,9 +18,11 @@ std::vector<ReadIndex::Confirmed> ReadIndex::OnQuorum(Round round) {
   while (!rounds_.empty() && rounds_.front().round <= round) {
     Waiting& waiting = rounds_.front();
     for (const ReadOrigin& origin : waiting.origins) confirmed.push_back({origin, waiting.index});
+    MOKV_CHECK_GE(in_flight_, waiting.origins.size());
     in_flight_ -= waiting.origins.size();
     rounds_.pop_front();
   }
+  MOKV_CHECK(!rounds_.empty() || in_flight_ == 0);
   return confirmed;
 }
 

@@ -26,6 +26,7 @@ void Core::AddRead(ReadOrigin origin) {
 // §6.4.1. The commit index is what the cluster has acknowledged: nobody else can be leading now.
 bool Core::ReleaseByLease(const ReadOrigin& origin) {
   if (now_ >= lease_until()) return false;
+  MOKV_CHECK(CommittedInTerm());
   ++stats_.lease_reads;
   Release(origin, commit_);
   return true;
@@ -52,6 +53,7 @@ void Core::BeginReadRound() {
 }
 
 void Core::Release(const ReadOrigin& origin, Index index) {
+  MOKV_CHECK_LE(index, commit_);
   if (origin.from == options_.id) {
     output_.reads.push_back({.request = origin.request, .index = index});
   } else {
@@ -70,6 +72,7 @@ void Core::RefuseRead(const ReadOrigin& origin, Refusal refusal) {
 // --- A node that does not lead asks the leader (§6.4, last paragraph).
 
 void Core::ForwardReads() {
+  MOKV_CHECK(role_ != Role::kLeader);
   if (leader_ == NodeId()) return;
   if (const auto context = forwarded_.TakeRequest(now_, options_.read_rounds_max)) {
     Send(leader_, ReadIndexRequest{.context = *context});

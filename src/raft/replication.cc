@@ -54,8 +54,10 @@ Index Core::MatchOf(NodeId id) const {
 // log[N].term == currentTerm: set commitIndex = N". Entries of earlier terms are committed by such
 // an N only: a majority that has them could still be overruled (figure 8).
 void Core::AdvanceCommit() {
+  MOKV_CHECK(role_ == Role::kLeader);
   const Index reached =
       ReachedByQuorum(*membership(), [this](NodeId voter) { return MatchOf(voter); });
+  MOKV_CHECK_LE(reached, log_.last().index);
   if (reached <= commit_) return;
   if (log_.TermAt(reached) != term_) {
     VISITED(kCommitWaitsForOwnTerm);
@@ -114,6 +116,7 @@ EntryBatch Core::BatchFrom(Index from) {
 }
 
 void Core::SendAppend(NodeId peer, Progress& progress, EntryBatch entries) {
+  MOKV_CHECK_LE(progress.match(), progress.next() - 1);
   const Index previous = progress.next() - 1;
   uint64_t bytes = 0;
   Index last = previous;
@@ -135,6 +138,7 @@ void Core::TellCommit(NodeId peer, Progress& progress) {
   const Index commit = std::min(commit_, progress.match());
   if (progress.state() != Progress::State::kReplicate || progress.sent_commit >= commit) return;
   VISITED(kCommitTold);
+  MOKV_CHECK_LE(commit, progress.match());  // Behind that its log may differ.
   progress.sent_commit = commit;
   Send(peer, Heartbeat{.commit = commit, .acknowledged = AcknowledgedBy(progress)});
 }
@@ -163,6 +167,7 @@ void Core::On(const Message& message, const AppendReply& reply) {
   }
   const Index lost_through = progress.lost_through();
   const bool moved = progress.OnAccepted(reply.match);
+  MOKV_CHECK_LE(progress.match(), log_.last().index);
   if (moved) progress.matched_round = rounds_.last();
   if (lost_through != Index() && progress.lost_through() == Index()) {
     output_.losses.push_back({.node = message.from,

@@ -40,6 +40,7 @@ void Core::SendSnapshot(NodeId peer, Progress& progress) {
     progress.OnSent(progress.next(), 0);  // Until its next heartbeat reply.
     return;
   }
+  MOKV_CHECK_LE(snapshot_->last.index, commit_);
   ++stats_.snapshots_sent;
   progress.BecomeSnapshot(snapshot_->last.index);
   progress.sent_round = rounds_.last();
@@ -82,6 +83,7 @@ void Core::On(const Message& message, const InstallSnapshot& install) {
   snapshot_ = snapshot;
   commit_ = snapshot.last.index;
   applied_ = snapshot.last.index;
+  MOKV_CHECK_EQ(log_.last().index, commit_);
   OnMembershipInEffect();
   AcceptUpTo(message.from, snapshot.last.index);
 }

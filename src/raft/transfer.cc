@@ -77,6 +77,7 @@ NodeId Core::BestTransferTarget() const {
 void Core::StartTransfer(RequestId request, NodeId target) {
   MOKV_CHECK(role_ == Role::kLeader);
   MOKV_CHECK(!transfer_.has_value());
+  MOKV_CHECK(progress_.contains(target));
   const Duration timeout = options_.transfer_timeout == Duration(0) ? options_.election_timeout
                                                                     : options_.transfer_timeout;
   transfer_ = {.request = request, .target = target, .deadline = now_ + timeout};
@@ -92,6 +93,7 @@ void Core::MaybeSendTimeoutNow(NodeId peer, const Progress& progress) {
     VISITED(kTransferWaits);
     return;
   }
+  MOKV_CHECK(role_ == Role::kLeader);
   transfer_->timeout_now_sent = true;
   Send(peer, TimeoutNow{});
 }
@@ -106,6 +108,7 @@ void Core::FinishTransfer(absl::Status status) {
 // This node must not lead any longer. The followers are told what is committed, and the best of
 // them to stand at once rather than after a timeout.
 void Core::HandOverAndStepDown() {
+  MOKV_CHECK(role_ == Role::kLeader);
   for (auto& [peer, progress] : progress_) TellCommit(peer, progress);
   const NodeId successor = BestTransferTarget();
   if (successor != NodeId()) {
