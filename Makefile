@@ -53,10 +53,6 @@ bench:
 	@/usr/bin/python3 bench/compare.py
 	@/usr/bin/python3 bench/cluster.py --rounds 3 --seconds 3
 
-.PHONY: interop-server
-interop-server:
-	@echo "bin/interop_server comes with the RPC engine's full depth; it is not there yet" >&2; exit 1
-
 .PHONY: lincheck
 lincheck:
 	@scripts/install_packages.sh build test

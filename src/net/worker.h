@@ -1,4 +1,4 @@
-// Worker: a thread with a queue, for everything that is not socket I/O (replica, log, background).
+// Worker: a thread with a queue, for work that is not socket I/O: files, mostly.
 #pragma once
 
 #include <memory>
