@@ -16,10 +16,13 @@
 #include "net/worker.h"
 #include "node/authorizer_setup.h"
 #include "node/conditions.h"
+#include "node/data_directory.h"
+#include "node/farewell.h"
+#include "node/foreign_cluster.h"
 #include "node/gossip.h"
-#include "node/identity.h"
 #include "node/log_thread.h"
 #include "node/node_metrics.h"
+#include "node/stopping.h"
 #include "node/tls_setup.h"
 #include "peer/peer_network.h"
 #include "replica/open_log.h"
@@ -39,19 +42,17 @@
 namespace mokv {
 namespace {
 
-// How long a node waits for its removal from the cluster, when it is to leave for good.
-constexpr Duration kLeaveClusterMax = std::chrono::seconds(10);
-// How long a leader that stops waits for another one to take over.
-constexpr Duration kStepAsideMax = std::chrono::seconds(2);
-// How long a node that stops waits for others to notice, and for the outcome of what they have
-// passed on to it.
-constexpr Duration kFarewellMax = std::chrono::seconds(2);
 // The replica's and the HTTP server's threads read the store, too.
 constexpr uint64_t kOtherReadingThreadsMax = 16;
 static_assert(kIoThreadsMax + kOtherReadingThreadsMax <= store::Epochs::kReadingThreadsMax);
 
-// Calls in progress get this long to finish when the node stops.
+// Calls in progress get this long to finish when the node stops; with what comes before and behind:
 constexpr Duration kDrainGrace = std::chrono::seconds(10);
+constexpr Duration kDrainMax = std::chrono::seconds(13);
+// Serf spreads the word, and waits until it is out.
+constexpr Duration kLeaveGossipMax = std::chrono::seconds(9);
+// Threads end with their queues run empty.
+constexpr Duration kThreadEndMax = std::chrono::seconds(5);
 // How often conditions are looked for, to be logged.
 constexpr Duration kConditionLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
@@ -90,6 +91,7 @@ class Node::Impl {
   explicit Impl(const Config& config)
       : config_(config),
         rpc_address_(net::HostPort{config.advertise_addr.host, config.rpc_port}.ToString()),
+        data_(files_, config.data_dir),
         request_log_(config.request_log),
         call_log_(request_log_),
         random_(NewSalt()),
@@ -104,12 +106,10 @@ class Node::Impl {
   net::IoThread& replica_thread() { return replica_io_.thread(0); }
   // Runs `task` on the replica thread and waits for its end.
   void OnReplicaThread(Task task);
-  absl::Status OpenDataDirectory();
-  absl::Status CheckThatLogIsThere();
   void MakeReplica();
   void MakePeers();
   absl::Status MakeGossip();
-  void OnForeignNode(const GossipNode& node);
+  void MakeForeignCluster();
   void OnGossipNodes(const std::vector<GossipNode>& nodes);
   absl::Status MakeServer();
   absl::Status StartHttp();
@@ -119,12 +119,10 @@ class Node::Impl {
   // Not OK, with what to do, if the condition of this name is there.
   absl::Status CheckCondition(const std::string& name) const;
   void SetAlarm(MonotonicTime at);
-  void KeepClusterId(const std::string& cluster_id);
+  void Fence(const std::string& reason);
   void Tick();
-  void StepAside();
-  void LeaveCluster();
-  void Farewell();
-  bool SayGoodbye(MonotonicTime give_up_at);
+  void AddLeavingSteps(Stopping& stopping);
+  void AddClosingSteps(Stopping& stopping);
 
   FileSystem& files_ = PosixFileSystem();
   const Clock& clock_ = SystemClock();
@@ -133,8 +131,7 @@ class Node::Impl {
   bool stopped_ = false;
 
   // In the order in which they are needed; destroyed the other way round.
-  std::unique_ptr<FileLock> lock_;
-  Identity identity_;
+  DataDirectory data_;
   TlsSetup tls_;
   std::shared_ptr<const auth::Authorizer> authorizer_;
   telemetry::RequestLog request_log_;
@@ -153,9 +150,9 @@ class Node::Impl {
   std::unique_ptr<net::Timer> alarm_timer_;
   std::unique_ptr<peer::PeerNetwork> peers_;
   std::unique_ptr<Gossip> gossip_;
-  bool began_cluster_ = false;  // In this life.
-  bool running_ = false;        // The start was complete.
-  std::atomic<bool> meets_another_cluster_{false};
+  std::unique_ptr<ForeignCluster> foreign_cluster_;
+  std::atomic<bool> began_cluster_{false};  // In this life.
+  bool running_ = false;                    // The start was complete.
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<service::ReplicaReadDoor> reads_;
   std::unique_ptr<service::ReplicaWriteDoor> writes_;
@@ -179,9 +176,10 @@ class Node::Impl {
 absl::Status Node::Impl::Start() {
   MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config_));
   MOKV_ASSIGN_OR_RETURN(authorizer_, LoadAuthorizer(config_));
-  MOKV_RETURN_IF_ERROR(OpenDataDirectory());
+  MOKV_RETURN_IF_ERROR(data_.Open(config_.node_name));
   MakeReplica();
   MakePeers();
+  MakeForeignCluster();
   MOKV_RETURN_IF_ERROR(MakeGossip());
   MOKV_RETURN_IF_ERROR(MakeServer());
   MOKV_RETURN_IF_ERROR(StartHttp());
@@ -211,36 +209,6 @@ absl::Status Node::Impl::Start() {
   return absl::OkStatus();
 }
 
-absl::Status Node::Impl::OpenDataDirectory() {
-  const auto named = [&](const absl::Status& status) {
-    return absl::Status(status.code(),
-                        fmt::format("data-dir {}: {}", config_.data_dir, MessageOf(status)));
-  };
-  if (absl::Status status = files_.CreateDirectories(config_.data_dir); !status.ok()) {
-    return named(status);
-  }
-  absl::StatusOr<std::unique_ptr<FileLock>> lock = files_.Lock(config_.data_dir + "/lock");
-  if (!lock.ok()) return named(lock.status());
-  lock_ = std::move(*lock);
-  MOKV_ASSIGN_OR_RETURN(identity_, LoadOrMakeIdentity(files_, config_.data_dir, config_.node_name));
-  return CheckThatLogIsThere();
-}
-
-// A node that has lost its log has forgotten its votes and what it acknowledged, while the others
-// count on both: it must not go on under its old identity.
-absl::Status Node::Impl::CheckThatLogIsThere() {
-  if (identity_.cluster_id.empty()) return absl::OkStatus();
-  const auto names = files_.List(config_.data_dir + "/log");
-  if (names.ok() && std::any_of(names->begin(), names->end(),
-                                [](const std::string& name) { return name.ends_with(".seg"); })) {
-    return absl::OkStatus();
-  }
-  return FailedPrecondition(
-      "data-dir {} belongs to a member of cluster {}, but its log is gone. Remove the member ("
-      "mokvctl member remove {}) and the directory, then start and add it anew",
-      config_.data_dir, identity_.cluster_id, identity_.node_name);
-}
-
 void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
   log_space_thread_ = std::make_unique<net::Worker>("log-space");
@@ -249,7 +217,10 @@ void Node::Impl::MakeReplica() {
   tick_timer_ = std::make_unique<net::Timer>(replica_thread());
   replica::Replica::Callbacks callbacks;
   callbacks.set_alarm = [this](MonotonicTime at) { SetAlarm(at); };
-  callbacks.on_cluster_id = [this](const std::string& id) { KeepClusterId(id); };
+  callbacks.on_cluster_id = [this](const std::string& id) {
+    gossip_->SetClusterId(id);
+    data_.KeepClusterId(id, *background_thread_);
+  };
   callbacks.on_serving_changed = [this](bool serving) {
     health_.SetServing(serving);
     // A new leader looks at once at who wants to join.
@@ -263,9 +234,9 @@ void Node::Impl::MakeReplica() {
   callbacks.on_entries_lost = LogEntriesLost;
   callbacks.on_fatal = [](const absl::Status& reason) { EndAtOnce(MessageOf(reason)); };
   replica::Replica::Options options{.name = config_.node_name,
-                                    .instance_id = identity_.instance_id,
+                                    .instance_id = data_.identity().instance_id,
                                     .rpc_address = rpc_address_,
-                                    .cluster_id = identity_.cluster_id,
+                                    .cluster_id = data_.identity().cluster_id,
                                     .writes = {.memory_bytes_max = config_.max_memory_bytes}};
   options.raft.election_timeout = config_.election_timeout;
   options.raft.heartbeat_interval = config_.heartbeat_interval;
@@ -277,7 +248,7 @@ void Node::Impl::MakeReplica() {
 
 void Node::Impl::MakePeers() {
   peer::Options options{.name = config_.node_name,
-                        .instance_id = identity_.instance_id,
+                        .instance_id = data_.identity().instance_id,
                         .rpc_address = rpc_address_,
                         .version = std::string(Version()),
                         .tls = tls_.peer,
@@ -293,10 +264,11 @@ absl::Status Node::Impl::MakeGossip() {
       Gossip::Create(config_,
                      {.replica = replica_.get(),
                       .files = background_thread_.get(),
-                      .instance_id = identity_.instance_id,
+                      .instance_id = data_.identity().instance_id,
                       .rpc_address = rpc_address_,
                       .version = std::string(Version()),
-                      .on_foreign_node = [this](const GossipNode& node) { OnForeignNode(node); },
+                      .on_foreign_node =
+                          [this](const GossipNode& node) { foreign_cluster_->OnForeignNode(node); },
                       .on_nodes = [this](const auto& nodes) { OnGossipNodes(nodes); }}));
   return absl::OkStatus();
 }
@@ -312,39 +284,33 @@ void Node::Impl::OnGossipNodes(const std::vector<GossipNode>& nodes) {
       [this, hints = std::move(hints)]() mutable { peers_->SetAddressHints(std::move(hints)); });
 }
 
-// Two clusters where one was meant: a node that has just begun one of its own, and is alone in it,
-// must not take writes that nobody else will ever see. Gossip is not believed alone: the other node
-// says so over its own connection.
-void Node::Impl::OnForeignNode(const GossipNode& node) {
-  // One that nobody has written to yet, and that was told of others: a node that has data, or was
-  // there first, is not the mistake.
-  const auto may_be_a_mistake = [this] {
-    return began_cluster_ && !config_.start_join_addrs.empty() &&
-           machine_.revision() == Revision(0) && replica_->View().members.size() <= 1;
-  };
-  if (!may_be_a_mistake()) return;
-  if (meets_another_cluster_.exchange(true)) return;
-  replica_thread().Post([this, node, may_be_a_mistake] {
-    peers_->Identify(node.rpc_address, [this, node, may_be_a_mistake](
-                                           absl::StatusOr<replica::PeerIdentity> found) {
-      if (!may_be_a_mistake() || !found.ok() || found->cluster_id.empty() ||
-          found->cluster_id == replica_->cluster_id()) {
-        meets_another_cluster_ = false;
-        return;
-      }
-      const std::string reason = fmt::format(
-          "it began cluster {} although {} at {} is of cluster {}; stop it, empty data-dir {}, and "
-          "start it without bootstrap",
-          replica_->cluster_id(), found->name, node.rpc_address, found->cluster_id,
-          config_.data_dir);
-      LogError("this node is fenced", {{"reason", reason}});
-      {
-        const MutexLock lock(mutex_);
-        fenced_ = reason;
-      }
-      replica_->Fence(reason);
-    });
-  });
+void Node::Impl::MakeForeignCluster() {
+  foreign_cluster_ = std::make_unique<ForeignCluster>(ForeignCluster::Parts{
+      .own =
+          [this] {
+            return OwnCluster{.began_here = began_cluster_,
+                              .told_of_others = !config_.start_join_addrs.empty(),
+                              .revision = machine_.revision(),
+                              .members = replica_->View().members.size(),
+                              .cluster_id = replica_->cluster_id()};
+          },
+      .identify =
+          [this](const std::string& rpc_address, ForeignCluster::Found found) {
+            replica_thread().Post([this, rpc_address, found = std::move(found)]() mutable {
+              peers_->Identify(rpc_address, std::move(found));
+            });
+          },
+      .fence = [this](const std::string& reason) { Fence(reason); },
+      .data_dir = config_.data_dir});
+}
+
+void Node::Impl::Fence(const std::string& reason) {
+  LogError("this node is fenced", {{"reason", reason}});
+  {
+    const MutexLock lock(mutex_);
+    fenced_ = reason;
+  }
+  replica_->Fence(reason);
 }
 
 absl::Status Node::Impl::MakeServer() {
@@ -363,7 +329,7 @@ absl::Status Node::Impl::MakeServer() {
   cluster_ = std::make_unique<service::ClusterService>(
       machine_, *replica_, authorizer_,
       service::ClusterService::Options{.node_id = config_.node_name,
-                                       .instance_id = identity_.instance_id,
+                                       .instance_id = data_.identity().instance_id,
                                        .rpc_address = rpc_address_,
                                        .version = std::string(Version()),
                                        .object_is_any = object_is_any,
@@ -443,7 +409,7 @@ absl::Status Node::Impl::RecoverLog() {
 
 absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   wal::Options options;
-  options.directory = config_.data_dir + "/log";
+  options.directory = data_.log_path();
   options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
   MOKV_ASSIGN_OR_RETURN(
       log_, replica::OpenLog(*replica_, std::move(options),
@@ -454,10 +420,10 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   std::optional<std::string> new_cluster_id;
   if (config_.bootstrap && has_state) {
     LogInfo("bootstrap is ignored: the data directory already has state",
-            {{"data-dir", config_.data_dir}, {"cluster", identity_.cluster_id}});
-  } else if (config_.bootstrap && !identity_.cluster_id.empty()) {
+            {{"data-dir", config_.data_dir}, {"cluster", data_.identity().cluster_id}});
+  } else if (config_.bootstrap && !data_.identity().cluster_id.empty()) {
     LogInfo("bootstrap is ignored: the data directory belongs to a cluster already",
-            {{"data-dir", config_.data_dir}, {"cluster", identity_.cluster_id}});
+            {{"data-dir", config_.data_dir}, {"cluster", data_.identity().cluster_id}});
   } else if (config_.bootstrap) {
     new_cluster_id = NewUniqueId();
     began_cluster_ = true;
@@ -476,19 +442,6 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
 void Node::Impl::SetAlarm(MonotonicTime at) {
   const Duration delay = at == MonotonicTime::Max() ? Duration::max() / 2 : at - clock_.Now();
   alarm_timer_->Start(std::max(delay, Duration(0)), [this] { replica_->OnAlarm(); });
-}
-
-// The identity names the cluster once the node is part of one. The disk is not waited for on this,
-// the replica's, thread.
-void Node::Impl::KeepClusterId(const std::string& cluster_id) {
-  gossip_->SetClusterId(cluster_id);
-  if (!identity_.cluster_id.empty()) return;
-  Identity identity = identity_;
-  identity.cluster_id = cluster_id;
-  background_thread_->Post([this, identity = std::move(identity)] {
-    const absl::Status saved = SaveIdentity(files_, config_.data_dir, identity);
-    if (!saved.ok()) LogWarn("cannot keep the cluster's id", {{"reason", MessageOf(saved)}});
-  });
 }
 
 ConditionInputs Node::Impl::GatherConditions() const {
@@ -524,97 +477,71 @@ void Node::Impl::Tick() {
   tick_timer_->Start(kTickInterval, [this] { Tick(); });
 }
 
-// Somebody else leads before clients are sent away, so that none has to wait for an election.
-void Node::Impl::StepAside() {
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> stepped_aside = done->get_future();
-  replica_->StepAside(clock_.Now() + kStepAsideMax, [done](const absl::Status& status, bool) {
-    if (!status.ok()) {
-      LogInfo("leadership was not handed over", {{"reason", MessageOf(status)}});
-    }
-    done->set_value();
-  });
-  stepped_aside.wait_for(kStepAsideMax);
-}
-
-// leave-on-stop: the leader is asked over a verified connection, and the node goes once its removal
-// is committed.
-void Node::Impl::LeaveCluster() {
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> answered = done->get_future();
-  replica_->Request(
-      {.kind = replica::AdminRequest::Kind::kRemoveMember, .name = config_.node_name},
-      clock_.Now() + kLeaveClusterMax, [done](const absl::Status& status, bool) {
-        if (status.ok()) {
-          LogInfo("this node is no member of its cluster any more");
-        } else {
-          LogWarn("this node stays a member of its cluster", {{"reason", MessageOf(status)}});
-        }
-        done->set_value();
-      });
-  answered.wait_for(kLeaveClusterMax);
-}
-
-// Other nodes' clients lose no answer: nobody passes writes on to this node any more, those that
-// came are answered, and the answers have arrived.
-void Node::Impl::Farewell() {
-  const MonotonicTime give_up_at = clock_.Now() + kFarewellMax;
-  if (!SayGoodbye(give_up_at)) return;
-  auto answered = std::make_shared<std::promise<void>>();
-  std::future<void> all_answered = answered->get_future();
-  replica_->WhenIdle([answered] { answered->set_value(); });
-  if (all_answered.wait_for(give_up_at - clock_.Now()) != std::future_status::ready) return;
-  SayGoodbye(give_up_at);
-}
-
-bool Node::Impl::SayGoodbye(MonotonicTime give_up_at) {
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> all_answered = done->get_future();
-  OnReplicaThread([&] { peers_->Farewell([done] { done->set_value(); }); });
-  return all_answered.wait_for(give_up_at - clock_.Now()) == std::future_status::ready;
-}
-
+// Clients and other nodes first, then what serves them, then what that rests on: nothing may call
+// into what has ended.
 void Node::Impl::Stop() {
-  if (stopped_) return;
-  stopped_ = true;
+  if (std::exchange(stopped_, true)) return;
   health_.Stop();
-  if (log_ != nullptr) {
-    LogInfo("stopping", {{"node", config_.node_name}});
-    if (running_) {
-      StepAside();
-      if (config_.leave_on_stop) LeaveCluster();
-      gossip_->Leave();
-    }
-    listener_->Stop();
-    server_->Drain(kDrainGrace);
+  if (log_ != nullptr) LogInfo("stopping", {{"node", config_.node_name}});
+  Stopping stopping(clock_);
+  if (running_) AddLeavingSteps(stopping);
+  AddClosingSteps(stopping);
+  const std::string took = stopping.Run();
+  if (log_ != nullptr) LogInfo("stopped", {{"node", config_.node_name}, {"took", took}});
+}
+
+void Node::Impl::AddLeavingSteps(Stopping& stopping) {
+  stopping.Add("hand over", kStepAsideMax, [this] { StepAside(*replica_, clock_); });
+  if (config_.leave_on_stop) {
+    stopping.Add("leave the cluster", kLeaveClusterMax,
+                 [this] { LeaveCluster(*replica_, clock_, config_.node_name); });
   }
-  if (replica_ != nullptr) replica_->StopAccepting();
-  // No more scrapes: they read what ends below.
-  http_.reset();
-  io_.Stop();
-  if (gossip_ != nullptr) gossip_->Stop();
+  stopping.Add("leave gossip", kLeaveGossipMax, [this] { gossip_->Leave(); });
+}
+
+void Node::Impl::AddClosingSteps(Stopping& stopping) {
   if (log_ != nullptr) {
-    if (running_) Farewell();
-    OnReplicaThread([this] {
-      peers_->Stop();
-      tick_timer_->Cancel();
-      alarm_timer_->Cancel();
+    stopping.Add("finish calls", kDrainMax, [this] {
+      listener_->Stop();
+      server_->Drain(kDrainGrace);
     });
   }
-  // What these still owe the replica comes before its end.
-  if (log_thread_ != nullptr) log_thread_->Stop();
-  if (background_thread_ != nullptr) background_thread_->Stop();
-  replica_io_.Stop();
-  if (log_space_thread_ != nullptr) log_space_thread_->Stop();
-  if (log_ != nullptr) log_->Close();
-  // What nobody has answered still holds responders, which must go before the server that they
-  // belong to.
-  gossip_.reset();
-  peers_.reset();
-  replica_.reset();
-  request_log_.Close();
-  if (request_log_thread_ != nullptr) request_log_thread_->Stop();
-  if (log_ != nullptr) LogInfo("stopped", {{"node", config_.node_name}});
+  stopping.Add("end clients' threads", kThreadEndMax, [this] {
+    if (replica_ != nullptr) replica_->StopAccepting();
+    http_.reset();  // No more scrapes: they read what ends below.
+    io_.Stop();
+    if (gossip_ != nullptr) gossip_->Stop();
+  });
+  if (running_) {
+    stopping.Add("farewell", kFarewellMax,
+                 [this] { BidFarewell(*replica_, *peers_, replica_thread(), clock_); });
+  }
+  stopping.Add("end the replica", kThreadEndMax, [this] {
+    if (log_ != nullptr) {
+      OnReplicaThread([this] {
+        peers_->Stop();
+        tick_timer_->Cancel();
+        alarm_timer_->Cancel();
+      });
+    }
+    // What these still owe the replica comes before its end.
+    if (log_thread_ != nullptr) log_thread_->Stop();
+    if (background_thread_ != nullptr) background_thread_->Stop();
+    replica_io_.Stop();
+  });
+  stopping.Add("close the log", kThreadEndMax, [this] {
+    if (log_space_thread_ != nullptr) log_space_thread_->Stop();
+    if (log_ != nullptr) log_->Close();
+  });
+  stopping.Add("let go", kThreadEndMax, [this] {
+    // What nobody has answered still holds responders, which must go before the server that they
+    // belong to.
+    gossip_.reset();
+    peers_.reset();
+    replica_.reset();
+    request_log_.Close();
+    if (request_log_thread_ != nullptr) request_log_thread_->Stop();
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config) {

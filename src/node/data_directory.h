@@ -1,0 +1,45 @@
+// DataDirectory: a node's directory, locked against other processes, with the identity that is kept
+// in it.
+//
+// Threads: confined to the thread that starts the node, but for SetClusterId.
+// Errors:  name the setting `data-dir` and what to do.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "base/file.h"
+#include "node/identity.h"
+
+namespace mokv {
+
+class DataDirectory {
+ public:
+  // Borrows `files`.
+  DataDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+
+  // Makes it if need be, locks it, and finds or makes the identity. FAILED_PRECONDITION when another
+  // process has it, when it is another node's, or when the log of a member is gone.
+  absl::Status Open(const std::string& node_name);
+
+  const std::string& path() const { return path_; }
+  std::string log_path() const { return path_ + "/log"; }
+  // After Open. The cluster's id is that of the start.
+  const Identity& identity() const { return identity_; }
+  // Keeps the id of the cluster that the node has become part of, if it was part of none. Writes on
+  // `background`; on any one thread.
+  void KeepClusterId(const std::string& cluster_id, Executor& background) const;
+
+ private:
+  absl::Status CheckThatLogIsThere() const;
+
+  FileSystem& files_;
+  const std::string path_;
+  std::unique_ptr<FileLock> lock_;
+  Identity identity_;
+};
+
+}  // namespace mokv

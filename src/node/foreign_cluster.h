@@ -1,0 +1,64 @@
+// ForeignCluster: what a node does when gossip shows it a node of another cluster.
+//
+// Two clusters where one was meant: a node that has just begun one of its own, and is alone in it,
+// must not take writes that nobody else will ever see. It fences itself. Gossip is not believed
+// alone: the other node has to say over its own connection of which cluster it is.
+//
+// Threads: OnForeignNode is thread-safe; the functions that it is given are called on its thread or,
+//          from `identify`, on whichever thread that answers on.
+// Owner:   node/. What it is given must live until nobody calls OnForeignNode, and `identify` owes
+//          no answer.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "base/ids.h"
+#include "node/reconciler.h"
+#include "replica/peers.h"
+
+namespace mokv {
+
+// What of this node's own cluster matters here.
+struct OwnCluster {
+  bool began_here = false;      // In this life of the process.
+  bool told_of_others = false;  // Its configuration names nodes to join.
+  Revision revision;
+  size_t members = 0;
+  std::string cluster_id;
+};
+
+// Whether this node's cluster may be the one that was not meant: one that nobody has written to yet,
+// on a node that was told of others. A node that has data, or was there first, is not the mistake.
+bool MayBeAMistake(const OwnCluster& own);
+
+class ForeignCluster {
+ public:
+  using Found = absl::AnyInvocable<void(absl::StatusOr<replica::PeerIdentity> found)>;
+  struct Parts {
+    std::function<OwnCluster()> own;
+    // Asks who is at an address, over a verified connection.
+    std::function<void(const std::string& rpc_address, Found found)> identify;
+    // With what happened and what to do.
+    std::function<void(const std::string& reason)> fence;
+    std::string data_dir;
+  };
+
+  explicit ForeignCluster(Parts parts) : parts_(std::move(parts)) {}
+
+  void OnForeignNode(const GossipNode& node);
+
+ private:
+  void OnIdentified(const std::string& rpc_address,
+                    const absl::StatusOr<replica::PeerIdentity>& found);
+
+  const Parts parts_;
+  std::atomic<bool> asks_{false};  // One at a time; for good once it has fenced.
+};
+
+}  // namespace mokv
