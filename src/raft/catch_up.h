@@ -1,8 +1,10 @@
-// CatchUp: whether a learner is near enough to vote (§4.2.1). Replication is seen as rounds, each
-// up to where the log ended when the round began; a learner has caught up when a round took it less
-// than an election timeout. It never has before it has acknowledged anything in this leader's term.
-// When a round that took longer ends and there is nothing more to send, the next one takes no time:
-// it must not wait for entries that may not come, since then no acknowledgement would end it.
+// CatchUp: whether a learner is near enough to the leader's log to vote (§4.2.1).
+//
+// Replication is divided into rounds. A round ends when the learner has acknowledged all that the
+// log held when the round began. The learner has caught up when a round took less than an election
+// timeout; so it must acknowledge something in this leader's term first. If a slower round ends at
+// the end of the log, the learner has caught up, too: nothing more is sent to it, and no
+// acknowledgement would end another round.
 //
 // Threads: confined to the core's.
 #pragma once

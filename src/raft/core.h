@@ -5,11 +5,12 @@
 //   core->Step(now, event);               any number of times: one turn's worth
 //   Output output = core->TakeOutput();   then once: what there is to do now (output.h)
 //
-// Threads:   confined to the owner's (the replica thread).
-// Owner:     borrows the generator, which must outlive it. Persists, sends, applies; see output.h.
+// Threads:   confined to the owner's thread (the replica thread).
+// Owner:     does what each Output asks for: persists, sends, applies. The core borrows the
+//            generator, which must outlive it.
 // Units:     `now` is this node's monotonic clock and never goes back; bytes are EntryBytes.
-// Errors:    input from peers is never asserted on: what is malformed is dropped and counted.
-//            MOKV_CHECKs are our own invariants and the owner's duties.
+// Errors:    a malformed message of a peer is dropped and counted, never asserted on. MOKV_CHECKs
+//            state our own invariants and the owner's duties.
 // Parts:     core.cc (dispatch, terms, output), election.cc, follower.cc, replication.cc,
 //            heartbeat.cc (a leader's periodic duties), losses.cc, reads.cc,
 //            membership_change.cc, transfer.cc, snapshots.cc. docs/raft.md has the table of states.
@@ -41,13 +42,14 @@ namespace mokv::raft {
 
 // What the owner found on its disk.
 struct Recovered {
-  // A new log is empty; InitialEntry begins a new cluster, and then hard_state.term is 1.
+  // Empty on a node that waits to be joined. On the first node of a new cluster it holds
+  // InitialEntry, and hard_state.term is 1.
   LogView log;
   HardState hard_state;
-  // The state machine has applied everything up to here; entries after it must be in log's memory.
-  // At most max(hard_state.commit, log.base().index).
+  // The state machine has applied everything up to here, at most
+  // max(hard_state.commit, log.base().index). The log must have all later entries in memory.
   Index applied;
-  // The newest snapshot, if there is one; not before log.base().
+  // The newest snapshot, if there is one. It must not end before log.base().
   std::optional<SnapshotMeta> snapshot;
 };
 
@@ -79,8 +81,8 @@ class Core {
   void Step(MonotonicTime now, Event event);
   Output TakeOutput();
 
-  // When the next Tick is due; Max() if time alone changes nothing. Until then an idle core needs
-  // no attention at all.
+  // When the next Tick is due; Max() if time alone changes nothing. Until then the owner of an idle
+  // core has nothing to do.
   MonotonicTime NextDeadline() const { return next_deadline_; }
 
   NodeId id() const { return options_.id; }
@@ -100,11 +102,12 @@ class Core {
   bool transferring() const { return transfer_.has_value(); }
   // What this node had acknowledged and lacks, as a leader has told it; 0/0 as a rule.
   Position lost_through() const { return lost_through_; }
-  // Until when a leader may answer reads that see commit() without a round, by this node's clock;
-  // zero when it may not. To be published after every turn, before its messages leave.
+  // Until when, by this node's clock, a leader may answer reads without asking its peers, from a
+  // state that has applied commit(); zero when it may not. The owner publishes it after every turn
+  // before it sends the turn's messages, since one of them may make another node leader.
   MonotonicTime lease_until() const;
-  // Entries after this one are still needed by peers that are alive or being sent a snapshot; the
-  // owner decides how long to honour it.
+  // Peers that are alive, or are being sent a snapshot, still need the entries after this one. The
+  // owner decides how long it keeps them for that.
   Index CompactionLimit() const;
   uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }
   const Stats& stats() const { return stats_; }

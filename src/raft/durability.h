@@ -1,9 +1,8 @@
 // Durability: what the owner has been given to persist, and what of it is known to be on disk.
 //
-// The disk answers late and in order. Between a write and its answer the log may have been
-// truncated and written anew at the same indexes, so each outstanding write remembers only as much
-// as still stands: an answer for an overwritten entry proves nothing about its successor (the ABA
-// race).
+// The disk answers late and in order. Between a write and its answer the log may be truncated and
+// written anew at the same indexes. The answer then proves nothing about the new entries there (the
+// ABA race), so each outstanding write remembers only as much of it as still stands.
 //
 // Threads:   confined to the core's.
 // Invariant: stable() <= handed(); outstanding tickets grow.
@@ -30,7 +29,8 @@ class Durability {
   PersistTicket last_ticket() const { return last_ticket_; }
   PersistTicket persisted() const { return persisted_; }
   bool waiting() const { return !writes_.empty(); }
-  // Since when the disk has answered nothing although something waits. Only while waiting().
+  // When the disk last answered, or the oldest outstanding write was handed over. Only while
+  // waiting().
   MonotonicTime waiting_since() const { return waiting_since_; }
 
   // Entries from `from` on are no more.

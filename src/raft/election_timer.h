@@ -1,5 +1,5 @@
-// ElectionTimer: when a node that hears from no leader stands for election (§3.4). Each term of
-// waiting is drawn anew from [timeout, 2 x timeout), so that votes seldom split.
+// ElectionTimer: when a node that hears from no leader stands for election (§3.4). The length of
+// each wait is drawn from [timeout, 2 x timeout), so that votes seldom split.
 //
 // Threads: confined to the core's. The generator is borrowed.
 #pragma once
@@ -15,14 +15,14 @@ class ElectionTimer {
 
   MonotonicTime deadline() const { return deadline_; }
 
-  // A new length, from now.
+  // Waits anew, for a newly drawn length.
   void Restart(MonotonicTime now) {
     drawn_ = timeout_ + Duration(random_.Next() % static_cast<uint64_t>(timeout_.count()));
     deadline_ = now + drawn_;
   }
-  // The leader was heard: the same length, from now.
+  // The leader was heard: waits anew, for the same length.
   void Extend(MonotonicTime now) { deadline_ = now + drawn_; }
-  // Sooner than drawn.
+  // Waits until `when`, whatever was drawn.
   void ExpireAt(MonotonicTime when) { deadline_ = when; }
 
  private:

@@ -15,8 +15,9 @@ namespace mokv::raft {
 
 using Payload = std::shared_ptr<const std::string>;
 
-// Time has passed. Due when `now` has reached NextDeadline(); earlier ones do nothing. After a
-// pause give what has arrived first, then the tick.
+// Time has passed. Due when `now` has reached NextDeadline(); an earlier tick does nothing. After a
+// pause the owner gives the messages that have arrived first, then the tick: otherwise the core
+// would stand for election although its leader has spoken.
 struct Tick {};
 
 // From another node. Malformed ones are counted and dropped.

@@ -1,8 +1,8 @@
 // ForwardedReads: a follower's linearizable reads on their way to the leader and back (§6.4).
 //
 // All reads that wait when a request leaves share it. A request whose answer is overdue is sent
-// again under the same context: whichever copy is answered, the leader got it after the reads came.
-// No context is ever used for a second set of reads, in this life of the node or another.
+// again under the same context, since the leader got either copy after the reads had come. No
+// context is used for a second set of reads, in this life of the node or another.
 //
 // Threads: confined to the core's. Bounds: the core refuses reads beyond Options::reads_max.
 #pragma once
@@ -30,9 +30,9 @@ class ForwardedReads {
   std::optional<ReadContext> TakeRequest(MonotonicTime now, size_t requests_max);
   // The reads that this answer is for; none if it is an old one's.
   std::vector<RequestId> OnReply(ReadContext context);
-  // Requests sent before `before`, which count as sent `now`.
+  // The requests that were sent at `before` or earlier. They count as sent `now` from here on.
   std::vector<ReadContext> Overdue(MonotonicTime before, MonotonicTime now);
-  // The leader is gone: every read that waits. The contexts are not used again.
+  // The leader is gone. Returns every read that waits; the contexts are not used again.
   std::vector<RequestId> FailAll();
 
  private:

@@ -1,4 +1,4 @@
-// The judge of all the others: that it finds what is wrong, the mutations show; here is what it must
+// The judge of all the others. The mutations show that it finds what is wrong; here is what it must
 // not take for wrong.
 #include "raft/testing/invariants.h"
 
@@ -50,8 +50,8 @@ struct Driven {
 
 // Goal:   a leader may commit by a final configuration that is on no disk yet, and a follower that
 //         does not have that configuration may be the first to tell.
-// Method: node 2 becomes a learner. The leader's entry 4 is durable there alone when its entry 5, the
-//         final configuration, is appended; 4 is committed by node 1 alone, and node 2 hears of it.
+// Method: node 2 becomes a learner. Entry 4 is durable on the leader alone when entry 5, the final
+//         configuration, is appended there. So node 1 alone commits 4, and node 2 hears of it.
 TEST(Invariants, KnowByWhichConfigurationALeaderCounted) {
   Invariants invariants;
   Driven leader(1, invariants);

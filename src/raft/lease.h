@@ -1,10 +1,9 @@
 // HeartbeatRounds and Lease: when a leader's heartbeats were sent, and until when it may answer
 // reads from that alone (§6.4.1).
 //
-// A follower that answers a heartbeat votes for nobody for an election timeout. So once a quorum
-// has answered a round, no other leader can be elected before that round's *sending* time plus an
-// election timeout; clocks may run at different rates, so the lease ends earlier by the drift
-// bound.
+// A follower that answers a heartbeat votes for nobody for an election timeout. Once a quorum has
+// answered a round, nobody else can be elected within an election timeout of the round's *sending*.
+// Clocks may run at different rates, so the lease ends earlier by the drift bound.
 //
 // Threads: confined to the core's; the owner may publish until() and compares it with the monotonic
 //          clock at the moment of the look-up, so that a paused process wakes up without a lease.
@@ -29,7 +28,7 @@ class HeartbeatRounds {
     sent_.push_back({last_, now});
     return last_;
   }
-  // A quorum has answered `round`: when it was sent. Earlier ones are forgotten.
+  // A quorum has answered `round`. Returns when that was sent, and forgets earlier ones.
   MonotonicTime OnQuorum(Round round) {
     MOKV_CHECK_LE(round, last_);
     while (!sent_.empty() && sent_.front().round < round) sent_.pop_front();
@@ -61,8 +60,8 @@ class Lease {
   void OnQuorum(MonotonicTime sent) {
     if (enabled_ && !given_up_) until_ = std::max(until_, sent + length_);
   }
-  // From the moment leadership is being handed over. TimeoutNow may arrive late and lets its target
-  // be elected at any time, so there is no lease again in this term.
+  // Leadership begins to be handed over. TimeoutNow lets its target be elected at any time, however
+  // late it arrives, so this term has no lease again.
   void GiveUpForTerm() {
     given_up_ = true;
     until_ = MonotonicTime();

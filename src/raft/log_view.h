@@ -38,13 +38,14 @@ inline uint64_t EntryBytes(const Entry& entry) {
 class LogView {
  public:
   LogView();
-  // Begins after `snapshot.last`. On a restart the log may begin earlier than the newest snapshot;
-  // then `last` is the log's beginning and the membership the snapshot's, which is never asked for
-  // a place before it.
+  // Begins after `snapshot.last`. On a restart the log may begin before the newest snapshot: then
+  // the owner gives the log's beginning as `last`, and the snapshot's membership. Nobody asks for
+  // the membership at a place before the snapshot.
   explicit LogView(const SnapshotMeta& snapshot);
 
-  // For the owner, before the core begins: the next entry found on disk. DATA_LOSS if it does not
-  // follow, or is a configuration that does not parse, or entry 1 is none.
+  // Takes the next entry that the owner found on disk, before the core begins. DATA_LOSS if it does
+  // not follow the last one, if it is a configuration that does not parse, or if it is entry 1 and
+  // no configuration.
   absl::Status Recover(const Entry& entry);
   // Drops entries from memory while they hold more than `bytes_max`, none after `through`.
   void Trim(Index through, uint64_t bytes_max);

@@ -75,8 +75,8 @@ class Membership {
   const Ids& outgoing() const { return outgoing_; }  // Empty unless joint.
   const Ids& learners() const { return learners_; }
   const Ids& learners_next() const { return learners_next_; }
-  // Nodes that were removed for good, the latest last: whoever adds members by itself (gossip) must
-  // leave them out. Adding one forgets that. At most kRemovedMax.
+  // Nodes that were removed for good, the latest last, at most kRemovedMax. What adds members by
+  // itself (gossip) must leave them out. Adding one by hand takes it from this list.
   const Ids& removed() const { return removed_; }
   bool WasRemoved(NodeId id) const;
 
@@ -87,8 +87,8 @@ class Membership {
   bool IsIncomingVoter(NodeId id) const;
   bool IsLearner(NodeId id) const;
 
-  // The configuration that the changes, all at once, begin with. FAILED_PRECONDITION while joint;
-  // NOT_FOUND, ALREADY_EXISTS or INVALID_ARGUMENT say what is wrong with a change.
+  // The first configuration of a change that makes all `changes` at once. FAILED_PRECONDITION while
+  // joint; NOT_FOUND, ALREADY_EXISTS or INVALID_ARGUMENT say what is wrong with a change.
   absl::StatusOr<Membership> Begin(absl::Span<const MemberChange> changes) const;
   // What a joint configuration ends in. CHECKs joint().
   Membership LeaveJoint() const;

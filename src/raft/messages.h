@@ -72,8 +72,8 @@ struct AppendReply {
 struct Heartbeat {
   Index commit;
   Round round;
-  // The last entry that the follower has acknowledged in this term; 0/0: not told. One who does not
-  // have it is another disk's state than the one that acknowledged: see losses.cc.
+  // The last entry that the follower has acknowledged in this term; 0/0: not told. A follower that
+  // does not have it has lost it: see losses.cc.
   Position acknowledged = {};
 };
 struct HeartbeatReply {

@@ -1,9 +1,9 @@
-// What a core asks of its owner after some events, to be done in the order of the fields: first
-// what is to be persisted is handed to the log, then messages are sent, then entries are applied.
+// What a core asks of its owner after some events. The owner does it in the order of the fields:
+// it hands the log what is to be persisted, then sends the messages, then applies the entries.
 //
-// Nothing need be waited for: what promises something that is not durable yet (a vote, an
-// acknowledgement) is withheld until Persisted tells of it. A leader's entries go out at once: its
-// own disk is one vote among others (§10.2.1).
+// The owner waits for nothing in between. The core itself withholds a message that promises
+// something (a vote, an acknowledgement) until Persisted says that it is durable. A leader's
+// entries go out at once: its own disk is one vote among others (§10.2.1).
 #pragma once
 
 #include <absl/status/status.h>
@@ -102,8 +102,8 @@ struct EntriesLost {
 struct Output {
   std::optional<PersistRequest> persist;
   std::vector<Message> messages;
-  // In log order, each exactly once in a core's life. May be ahead of this node's own disk: a
-  // quorum of others has them. So a snapshot must not cover more than this node's log has durably.
+  // In log order, each exactly once in a core's life. This node's own disk may not have them yet,
+  // if a quorum of others does; so a snapshot must not cover more than this node's log has durably.
   std::vector<Entry> committed;
   // More is committed than Options lets one output hold: the next TakeOutput, soon, has it.
   bool more_committed = false;

@@ -1,6 +1,6 @@
 // Progress: what the leader knows about one peer's log, and how much more it may send.
 //
-// kProbe:     where the logs agree is not known; one append at a time finds out (§5.3 of the paper).
+// kProbe:     where the logs agree is not known; one append at a time finds out (paper, §5.3).
 // kReplicate: the logs agree up to match(); appends follow each other without waiting (§10.2.1),
 //             bounded in number and bytes.
 // kSnapshot:  the peer needs what the log no longer has; nothing is sent until it has the snapshot.
@@ -67,20 +67,22 @@ class Progress {
   // network; an older one carries no news, so match never moves back. True if it moved.
   bool OnAccepted(Index match);
   // The peer has no entry like ours at `rejected`; the logs may agree at `hint`. False if the reply
-  // is stale.
+  // is stale and changes nothing.
   bool OnRejected(Index rejected, Index hint);
-  // The peer has answered heartbeat `round`. If nothing is known of what was sent before that, it, or
-  // the answer to it, may be lost. Then a probe may be sent again; in other states this returns true,
-  // and an empty append at next() - 1 will tell. At most once for each `timed`, the newest round that
-  // began because it was time: rounds for reads come more often than a disk acknowledges.
+  // The peer has answered heartbeat `round`. If it has said nothing of what was sent before that
+  // heartbeat, an append or its answer may be lost. In kProbe CanSend then allows the probe again;
+  // in other states this returns true, and the caller sends an empty append at next() - 1, whose
+  // answer tells. Both happen at most once for each `timed`, the newest round that began because it
+  // was time: rounds for reads come more often than a disk acknowledges.
   bool OnHeartbeatReply(Round round, Round timed);
-  // The connection broke: what was in flight is lost.
+  // The connection broke, so what was in flight is lost: probing begins after match().
   void BecomeProbe();
   void BecomeSnapshot(Index snapshot);
-  // It is proved that the peer has no longer all that it acknowledged: nothing counts as confirmed
-  // until it is confirmed anew. Its log can agree up to `ends_at` at most.
+  // The peer has provably lost part of what it acknowledged, and its log agrees with ours up to
+  // `ends_at` at most. Nothing counts as confirmed until the peer confirms it anew.
   void OnLost(Index ends_at);
-  // While it has not confirmed anew what it once had acknowledged: up to where that was. Else 0.
+  // Up to where the peer had acknowledged when it lost entries, until it has confirmed that anew.
+  // Otherwise 0.
   Index lost_through() const { return lost_through_; }
   Index acknowledged() const { return std::max(match_, lost_through_); }
   // Only in kSnapshot. Not to be sent again before the next heartbeat reply.

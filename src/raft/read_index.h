@@ -1,8 +1,8 @@
 // ReadIndex: the leader's side of linearizable reads without a log entry (§6.4).
 //
-// Reads wait in line until a heartbeat round begins for them; the round fixes the commit index that
-// they must see, and once a quorum has answered *that* round (or a later one) nobody else can have
-// been leader when it began. All reads that wait at that moment share one round. A read that comes
+// A read waits until a heartbeat round begins; all reads that wait then share the round. The round
+// fixes the commit index that they must see. Once a quorum has answered that round (or a later one)
+// nobody else can have been leader when it began, so the index was the newest. A read that comes
 // while a round is under way needs the next one: the answers may have been sent before it came.
 //
 // Threads: confined to the core's. Bounds: the core refuses reads beyond Options::reads_max.

@@ -19,8 +19,8 @@ namespace mokv::raft {
 using NodeId = StrongInt<struct NodeIdTag>;
 NodeId NodeIdOf(std::string_view name, std::string_view instance_id);
 
-// A vote as HardState keeps it. A text that is not ours is read as a vote for somebody unknown: it
-// must not be given a second time.
+// A vote as HardState keeps it. A text that is not ours is read as a vote for somebody unknown, so
+// that the vote is not given a second time.
 std::string VoteText(NodeId vote);
 NodeId ParseVote(std::string_view text);
 

@@ -1,5 +1,5 @@
-// VoteTally: the answers to one candidacy, or pre-candidacy. A grant is not taken back, so it
-// stands against a refusal, which may be the answer to an earlier pre-candidacy of the same term.
+// VoteTally: the answers to one candidacy or pre-candidacy. Nobody takes a grant back; so a grant
+// outweighs a refusal by the same node, which may answer an earlier pre-candidacy of the same term.
 //
 // Threads: confined to the core's.
 #pragma once

@@ -1,6 +1,6 @@
 // Deliberate bugs of the core, one of which a test can switch on: a simulator that does not notice
-// it has a hole. kName.diff beside this header says what the bug changes (README.md); the product is
-// built without any of them.
+// it has a hole. kName.diff beside this header says what the bug changes (README.md); the product
+// is built without any of them.
 //
 // Threads: `active_mutation` is set before the first core is made and not while one runs.
 #pragma once

@@ -31,7 +31,8 @@
 //   copy N / put-back N          keeps a copy of its disk / is down, and has that one again
 //   snapshot N / compact N INDEX / snapshot-failed N M
 //   show network|N
-//   expect ...                   see kExpectations in script_expectations.cc; prints nothing when it holds
+//   expect ...                   see kExpectations in script_expectations.cc; prints nothing when
+//                                it holds
 //
 // A line that begins with FAILED fails the test whatever was recorded.
 #pragma once

@@ -1,4 +1,4 @@
-// ScriptRunner: what runs the commands of one script (script.h says what they are). The commands are in
+// ScriptRunner: runs the commands of one script (script.h says what they are). The commands are in
 // script.cc, what `expect` compares in script_expectations.cc.
 //
 // Threads: confined to the test's.
