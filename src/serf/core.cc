@@ -270,6 +270,7 @@ void Core::MakeRoomForMember() {
   for (auto it = members_.begin(); it != members_.end(); ++it) {
     const MemberStatus status = it->second.status;
     if (status != MemberStatus::kLeft && status != MemberStatus::kFailed) continue;
+    if (it->first == options_.name) continue;
     if (oldest == members_.end() || it->second.gone_at < oldest->second.gone_at) oldest = it;
   }
   if (oldest != members_.end()) EraseMember(oldest->first);

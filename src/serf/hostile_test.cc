@@ -191,6 +191,24 @@ TEST_F(Hostile, TenThousandMembersInOneListAreRefused) {
   cluster_.RunFor(seconds(30));
 }
 
+// Goal: a node that has left itself, and still answers, stays in its own full table.
+TEST_F(Hostile, ALeavingNodeDoesNotMakeRoomOutOfItself) {
+  cluster_.core(3).Leave(cluster_.now());
+  cluster_.Flush(3);
+  EXPECT_TRUE(cluster_.RunUntilTrue(
+      [&] { return cluster_.core(3).StatusOf(cluster_.name(3)) == MemberStatus::kLeft; },
+      seconds(10)));
+  for (int i = 0; i < 200; ++i) {
+    cluster_.Inject(3, Encode(AliveOf("fake-" + std::to_string(i), Addr(1), 1)));
+  }
+  EXPECT_EQ(cluster_.core(3).Members().size(), 100u);
+  EXPECT_EQ(cluster_.core(3).StatusOf(cluster_.name(3)), MemberStatus::kLeft);
+  EXPECT_GT(Dropped(3, Drop::kTableFull), 0u);
+  cluster_.Kill(3);
+  cluster_.Restart(3);
+  cluster_.Join(3, 0);
+}
+
 TEST_F(Hostile, FloodsOfNamesIntentsEventsAndQueriesAreBounded) {
   for (int i = 0; i < 20'000; ++i) {
     const std::string name = "n" + std::to_string(i);

@@ -91,7 +91,7 @@ bool Memberlist::MakeRoom() {
   if (nodes_.size() < options_.members_max) return true;
   size_t oldest = nodes_.size();
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i]->IsMember()) continue;
+    if (nodes_[i]->IsMember() || nodes_[i] == self_) continue;
     if (oldest == nodes_.size() || nodes_[i]->changed < nodes_[oldest]->changed) oldest = i;
   }
   if (oldest == nodes_.size()) {
