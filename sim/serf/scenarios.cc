@@ -70,7 +70,7 @@ class Death {
  private:
   bool IsSuspected() {
     for (size_t i = 0; i < cluster_.size(); ++i) {
-      if (cluster_.running(i) && cluster_.core(i).Suspects(name_)) return true;
+      if (cluster_.running(i) && cluster_.node(i).Suspects(name_)) return true;
     }
     return false;
   }
@@ -133,7 +133,7 @@ LossResult MeasureLoss(size_t nodes, double loss, Duration duration, uint64_t se
   }
   result.dead_nodes = dead.size();
   for (size_t i = 0; i < nodes; ++i) {
-    const Stats stats = cluster.core(i).stats();
+    const Stats stats = cluster.node(i).stats();
     result.probes_failed += stats.probes_failed;
     result.suspicions += stats.suspicions;
     result.refutations += stats.refutations;
@@ -150,7 +150,7 @@ PartitionResult MeasurePartition(size_t nodes, size_t minority, double loss, uin
   const auto all_see = [&](MemberStatus status, size_t of_minority, size_t of_majority) {
     for (size_t i = 0; i < nodes; ++i) {
       const size_t wanted = i < minority ? of_minority : of_majority;
-      if (cluster.core(i).CountOf(status) != wanted) return false;
+      if (cluster.node(i).CountOf(status) != wanted) return false;
     }
     return true;
   };

@@ -1,4 +1,4 @@
-// What a large cluster of Serf cores does when nodes die, packets get lost, and the network breaks
+// What a large cluster of Serf nodes does when nodes die, packets get lost, and the network breaks
 // in two; in virtual time, from a seed.
 #pragma once
 

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "serf/core.h"
 #include "serf/lzw.h"
 #include "serf/packet.h"
+#include "serf/protocol.h"
 #include "serf/stream.h"
 #include "serf/testing/sim_cluster.h"
 #include "serf/testing/vectors.h"
@@ -39,7 +39,7 @@ class Hostile : public testing::Test {
     cluster_.on_event = [&](size_t by, const Event& event) {
       heard |= by == 3 && std::holds_alternative<UserEvent>(event);
     };
-    EXPECT_TRUE(cluster_.core(1).SendUserEvent(cluster_.now(), "still-there", "", true).ok());
+    EXPECT_TRUE(cluster_.node(1).SendUserEvent(cluster_.now(), "still-there", "", true).ok());
     cluster_.Flush(1);
     EXPECT_TRUE(cluster_.RunUntilTrue([&] { return heard; }, seconds(40)));
   }
@@ -47,13 +47,13 @@ class Hostile : public testing::Test {
   bool AllAlive() {
     for (size_t i = 0; i < 4; ++i) {
       for (size_t j = 0; j < 4; ++j) {
-        if (cluster_.core(i).StatusOf(cluster_.name(j)) != MemberStatus::kAlive) return false;
+        if (cluster_.node(i).StatusOf(cluster_.name(j)) != MemberStatus::kAlive) return false;
       }
     }
     return true;
   }
   uint64_t Dropped(size_t node, Drop reason) {
-    return cluster_.core(node).stats().dropped[static_cast<size_t>(reason)];
+    return cluster_.node(node).stats().dropped[static_cast<size_t>(reason)];
   }
   static std::string Addr(int last) { return {10, 9, 9, static_cast<char>(last)}; }
   Alive AliveOf(std::string_view name, std::string_view addr, uint32_t incarnation) {
@@ -81,7 +81,7 @@ TEST_F(Hostile, PacketsThatCrashOthersAreDropped) {
     cluster_.InjectStream(0, Encode(false, {{.alive = alive}}, {}));
   }
   EXPECT_EQ(Dropped(0, Drop::kVersions), 12u);
-  EXPECT_EQ(cluster_.core(0).StatusOf("stranger"), MemberStatus::kNone);
+  EXPECT_EQ(cluster_.node(0).StatusOf("stranger"), MemberStatus::kNone);
 
   const std::string empty_part("\x07\x01\x00\x00", 4);
   cluster_.Inject(0, empty_part);
@@ -106,25 +106,25 @@ TEST_F(Hostile, PacketsThatCrashOthersAreDropped) {
     cluster_.Inject(0,
                     User(Encode(QueryMessage{.ltime = 5, .addr = addr, .port = 1, .name = name})));
   }
-  EXPECT_EQ(cluster_.core(0).stats().queued_queries, 0u) << "passed on to others";
+  EXPECT_EQ(cluster_.node(0).stats().queued_queries, 0u) << "passed on to others";
 }
 
 TEST_F(Hostile, ForgedDeathsAndLeavesAreRefuted) {
   const std::string victim = cluster_.name(2);
   for (uint32_t round = 0; round < 5; ++round) {
-    const uint32_t incarnation = cluster_.core(2).incarnation();
+    const uint32_t incarnation = cluster_.node(2).incarnation();
     cluster_.Inject(0, Encode(Dead{.incarnation = incarnation, .node = victim, .from = "evil"}));
     cluster_.Inject(1, Encode(Dead{.incarnation = incarnation, .node = victim, .from = victim}));
     cluster_.Inject(0, User(Encode(LeaveIntent{
-                           .ltime = cluster_.core(2).clock() + 3, .node = victim, .prune = true})));
+                           .ltime = cluster_.node(2).clock() + 3, .node = victim, .prune = true})));
     EXPECT_TRUE(cluster_.RunUntilTrue([&] { return AllAlive(); }, seconds(10))) << round;
   }
-  EXPECT_GT(cluster_.core(2).stats().refutations, 0u);
+  EXPECT_GT(cluster_.node(2).stats().refutations, 0u);
 }
 
 TEST_F(Hostile, AbsurdIncarnationsAreDropped) {
   const std::string victim = cluster_.name(2);
-  const std::string addr = cluster_.core(2).advertise().addr;
+  const std::string addr = cluster_.node(2).advertise().addr;
   for (const uint32_t incarnation : {0xffffffffu, 0xfffffffeu, 0x80000000u}) {
     for (size_t to = 0; to < 4; ++to) {
       cluster_.Inject(to, Encode(AliveOf(victim, addr, incarnation)));
@@ -139,11 +139,11 @@ TEST_F(Hostile, AbsurdIncarnationsAreDropped) {
   // A step that is only large can be answered.
   cluster_.Inject(0, Encode(Suspect{.incarnation = 1u << 20, .node = victim, .from = "evil"}));
   EXPECT_TRUE(
-      cluster_.RunUntilTrue([&] { return cluster_.core(2).incarnation() > 1u << 20; }, seconds(5)));
+      cluster_.RunUntilTrue([&] { return cluster_.node(2).incarnation() > 1u << 20; }, seconds(5)));
 }
 
 TEST_F(Hostile, AbsurdLamportTimesAreDropped) {
-  const LamportTime before = cluster_.core(0).clock();
+  const LamportTime before = cluster_.node(0).clock();
   for (const LamportTime ltime : {~LamportTime{0}, ~LamportTime{0} - 1, LamportTime{1} << 60}) {
     cluster_.Inject(0, User(Encode(JoinIntent{.ltime = ltime, .node = cluster_.name(1)})));
     cluster_.Inject(0, User(Encode(LeaveIntent{.ltime = ltime, .node = cluster_.name(1)})));
@@ -154,7 +154,7 @@ TEST_F(Hostile, AbsurdLamportTimesAreDropped) {
     state.status_ltimes.emplace_back(cluster_.name(1), ltime);
     cluster_.InjectStream(0, Encode(true, {}, Encode(state)));
   }
-  EXPECT_EQ(cluster_.core(0).clock(), before);
+  EXPECT_EQ(cluster_.node(0).clock(), before);
   EXPECT_EQ(Dropped(0, Drop::kAbsurd), 3u * 8);
 }
 
@@ -165,27 +165,27 @@ TEST_F(Hostile, TenThousandMembersInOneListAreRefused) {
   std::vector<NodeRecord> nodes;
   for (const std::string& name : names) nodes.push_back({.alive = AliveOf(name, addr, 1)});
   EXPECT_FALSE(cluster_.InjectStream(0, Encode(true, nodes, {})).has_value());
-  EXPECT_EQ(cluster_.core(0).Members().size(), 4u);
+  EXPECT_EQ(cluster_.node(0).Members().size(), 4u);
   // A shorter one fills the table, and no more than that; the fakes soon turn out to be dead, and
   // make room for who is real.
   nodes.resize(150);
   cluster_.InjectStream(0, Encode(true, nodes, {}));
-  EXPECT_EQ(cluster_.core(0).Members().size(), 100u);
+  EXPECT_EQ(cluster_.node(0).Members().size(), 100u);
   EXPECT_EQ(Dropped(0, Drop::kTableFull), 54u);
   EXPECT_TRUE(cluster_.RunUntilTrue(
-      [&] { return cluster_.core(0).CountOf(MemberStatus::kFailed) > 0; }, seconds(120)));
+      [&] { return cluster_.node(0).CountOf(MemberStatus::kFailed) > 0; }, seconds(120)));
   Options options;
   const size_t late = cluster_.AddNode(options);
   cluster_.Join(late, 0);
   EXPECT_TRUE(cluster_.RunUntilTrue(
-      [&] { return cluster_.core(0).StatusOf(cluster_.name(late)) == MemberStatus::kAlive; },
+      [&] { return cluster_.node(0).StatusOf(cluster_.name(late)) == MemberStatus::kAlive; },
       seconds(10)));
-  EXPECT_LE(cluster_.core(0).Members().size(), 100u);
+  EXPECT_LE(cluster_.node(0).Members().size(), 100u);
   // Until the fakes are dead they take most of the gossip.
   EXPECT_TRUE(cluster_.RunUntilTrue(
       [&] {
-        return cluster_.core(1).CountOf(MemberStatus::kAlive) == 5 &&
-               cluster_.core(3).CountOf(MemberStatus::kAlive) == 5;
+        return cluster_.node(1).CountOf(MemberStatus::kAlive) == 5 &&
+               cluster_.node(3).CountOf(MemberStatus::kAlive) == 5;
       },
       seconds(600)));
   cluster_.RunFor(seconds(30));
@@ -193,16 +193,16 @@ TEST_F(Hostile, TenThousandMembersInOneListAreRefused) {
 
 // Goal: a node that has left itself, and still answers, stays in its own full table.
 TEST_F(Hostile, ALeavingNodeDoesNotMakeRoomOutOfItself) {
-  cluster_.core(3).Leave(cluster_.now());
+  cluster_.node(3).Leave(cluster_.now());
   cluster_.Flush(3);
   EXPECT_TRUE(cluster_.RunUntilTrue(
-      [&] { return cluster_.core(3).StatusOf(cluster_.name(3)) == MemberStatus::kLeft; },
+      [&] { return cluster_.node(3).StatusOf(cluster_.name(3)) == MemberStatus::kLeft; },
       seconds(10)));
   for (int i = 0; i < 200; ++i) {
     cluster_.Inject(3, Encode(AliveOf("fake-" + std::to_string(i), Addr(1), 1)));
   }
-  EXPECT_EQ(cluster_.core(3).Members().size(), 100u);
-  EXPECT_EQ(cluster_.core(3).StatusOf(cluster_.name(3)), MemberStatus::kLeft);
+  EXPECT_EQ(cluster_.node(3).Members().size(), 100u);
+  EXPECT_EQ(cluster_.node(3).StatusOf(cluster_.name(3)), MemberStatus::kLeft);
   EXPECT_GT(Dropped(3, Drop::kTableFull), 0u);
   cluster_.Kill(3);
   cluster_.Restart(3);
@@ -212,28 +212,28 @@ TEST_F(Hostile, ALeavingNodeDoesNotMakeRoomOutOfItself) {
 TEST_F(Hostile, FloodsOfNamesIntentsEventsAndQueriesAreBounded) {
   for (int i = 0; i < 20'000; ++i) {
     const std::string name = "n" + std::to_string(i);
-    cluster_.core(0).OnPacket(cluster_.now(), {}, Encode(AliveOf(name, Addr(2), 1)));
-    cluster_.core(0).OnPacket(cluster_.now(), {},
+    cluster_.node(0).OnPacket(cluster_.now(), {}, Encode(AliveOf(name, Addr(2), 1)));
+    cluster_.node(0).OnPacket(cluster_.now(), {},
                               User(Encode(JoinIntent{.ltime = 5, .node = "x" + name})));
-    cluster_.core(0).OnPacket(
+    cluster_.node(0).OnPacket(
         cluster_.now(), {},
         User(Encode(UserEventMessage{.ltime = static_cast<LamportTime>(i / 100 + 1),
                                      .name = name,
                                      .payload = std::string(1000, 'p')})));
-    cluster_.core(0).OnPacket(cluster_.now(), {},
+    cluster_.node(0).OnPacket(cluster_.now(), {},
                               User(Encode(QueryMessage{.ltime = 7,
                                                        .id = static_cast<uint32_t>(i),
                                                        .addr = Addr(3),
                                                        .port = 9,
                                                        .timeout_ns = 1LL << 60,
                                                        .name = "q"})));
-    cluster_.core(0).OnPacket(
+    cluster_.node(0).OnPacket(
         cluster_.now(), {},
         Encode(IndirectPing{
             .seq = 1, .target = "\x0a\x09\x09\x09", .port = 1, .node = "nobody", .nack = true}));
-    cluster_.core(0).TakeOutput();
+    cluster_.node(0).TakeOutput();
   }
-  const Stats stats = cluster_.core(0).stats();
+  const Stats stats = cluster_.node(0).stats();
   EXPECT_LE(stats.members_alive, 100u);
   EXPECT_LE(stats.queued_membership, kQueueLengthMax);
   EXPECT_LE(stats.queued_intents, kQueueLengthMax);
@@ -299,12 +299,12 @@ TEST_F(Hostile, OversizedAndCutMessagesAreDropped) {
 TEST_F(Hostile, ReplaysChangeNothing) {
   std::vector<std::string> heard;
   cluster_.on_packet = [&](size_t, const OutgoingPacket& packet) { heard.push_back(packet.bytes); };
-  ASSERT_TRUE(cluster_.core(0).SendUserEvent(cluster_.now(), "once", "", true).ok());
+  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "once", "", true).ok());
   cluster_.Flush(0);
-  ASSERT_TRUE(cluster_.core(3).SetTags(cluster_.now(), {{"version", "1"}}).ok());
+  ASSERT_TRUE(cluster_.node(3).SetTags(cluster_.now(), {{"version", "1"}}).ok());
   cluster_.Flush(3);
   cluster_.RunFor(seconds(5));
-  ASSERT_TRUE(cluster_.core(3).SetTags(cluster_.now(), {{"version", "2"}}).ok());
+  ASSERT_TRUE(cluster_.node(3).SetTags(cluster_.now(), {{"version", "2"}}).ok());
   cluster_.Flush(3);
   cluster_.RunFor(seconds(5));
   cluster_.on_packet = nullptr;
@@ -320,7 +320,7 @@ TEST_F(Hostile, ReplaysChangeNothing) {
   }
   EXPECT_EQ(events, 0);
   EXPECT_TRUE(losses_.empty());
-  EXPECT_EQ(cluster_.core(0).Members()[3].tags, (Tags{{"version", "2"}}));
+  EXPECT_EQ(cluster_.node(0).Members()[3].tags, (Tags{{"version", "2"}}));
 }
 
 TEST_F(Hostile, OurNameElsewhereIsSettledByTheCluster) {
@@ -336,8 +336,8 @@ TEST_F(Hostile, OurNameElsewhereIsSettledByTheCluster) {
   }
   cluster_.RunFor(seconds(30));
   EXPECT_FALSE(lost);
-  EXPECT_EQ(cluster_.core(1).Members()[0].at, cluster_.core(0).advertise());
-  EXPECT_GT(cluster_.core(0).stats().name_conflicts, 0u);
+  EXPECT_EQ(cluster_.node(1).Members()[0].at, cluster_.node(0).advertise());
+  EXPECT_GT(cluster_.node(0).stats().name_conflicts, 0u);
 }
 
 TEST_F(Hostile, ALonelyNodeIsNotStoppedByAStrayRecord) {
@@ -362,7 +362,7 @@ TEST_F(Hostile, IncompatibleVersionsStayOut) {
     Alive alive = AliveOf("odd", addr, 1);
     alive.vsn = vsn;
     cluster_.Inject(0, Encode(alive));
-    EXPECT_EQ(cluster_.core(0).StatusOf("odd"), MemberStatus::kNone);
+    EXPECT_EQ(cluster_.node(0).StatusOf("odd"), MemberStatus::kNone);
   }
   EXPECT_EQ(Dropped(0, Drop::kVersions), 5u);
 }
@@ -370,7 +370,7 @@ TEST_F(Hostile, IncompatibleVersionsStayOut) {
 TEST_F(Hostile, MutatedTrafficDoesNoHarm) {
   std::vector<std::string> heard;
   cluster_.on_packet = [&](size_t, const OutgoingPacket& packet) { heard.push_back(packet.bytes); };
-  ASSERT_TRUE(cluster_.core(0).SendUserEvent(cluster_.now(), "e", "p", true).ok());
+  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "e", "p", true).ok());
   cluster_.Flush(0);
   cluster_.RunFor(seconds(5));
   cluster_.on_packet = nullptr;
@@ -383,7 +383,7 @@ TEST_F(Hostile, MutatedTrafficDoesNoHarm) {
     if (random.Next() % 4 == 0) packet.resize(random.Next() % (packet.size() + 1));
     // Without the checksum, which would catch nearly all of it.
     if (packet.size() > 5 && packet[0] == '\x0c') packet.erase(0, 5);
-    cluster_.core(random.Next() % 4).OnPacket(cluster_.now(), {Addr(1), 7946}, packet);
+    cluster_.node(random.Next() % 4).OnPacket(cluster_.now(), {Addr(1), 7946}, packet);
     if (i % 1000 == 0) cluster_.RunFor(std::chrono::milliseconds(100));
   }
   for (size_t i = 0; i < 4; ++i) cluster_.Flush(i);
@@ -402,11 +402,11 @@ TEST(HostileWithKey, PlainAndForeignPacketsAreRefused) {
   cluster.Inject(0, dead);
   cluster.Inject(0, foreign.Seal(dead, {}, random));
   const auto refusal = cluster.InjectStream(0, Encode(true, {}, {}));
-  EXPECT_EQ(cluster.core(0).stats().dropped[static_cast<size_t>(Drop::kWrongKey)], 3u);
-  EXPECT_EQ(cluster.core(0).stats().refutations, 0u);
+  EXPECT_EQ(cluster.node(0).stats().dropped[static_cast<size_t>(Drop::kWrongKey)], 3u);
+  EXPECT_EQ(cluster.node(0).stats().refutations, 0u);
   ASSERT_TRUE(refusal.has_value());
   EXPECT_EQ(refusal->front(), static_cast<char>(MessageType::kEncrypt)) << "said in clear";
-  EXPECT_EQ(cluster.core(0).CountOf(MemberStatus::kAlive), 3u);
+  EXPECT_EQ(cluster.node(0).CountOf(MemberStatus::kAlive), 3u);
 }
 
 }  // namespace

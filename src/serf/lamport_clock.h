@@ -20,6 +20,8 @@ class LamportClock {
     now_ = std::max(now_, seen + 1);
     return true;
   }
+  // Another node's clock stands at `next`: it has seen one less.
+  bool WitnessNext(LamportTime next) { return next == 0 || Witness(next - 1); }
   bool IsPlausible(LamportTime seen) const {
     return seen <= now_ || seen - now_ <= kLamportJumpMax;
   }

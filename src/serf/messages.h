@@ -2,7 +2,7 @@
 //
 // Text and bytes of a decoded message are views into the packet that it came in; those to be
 // encoded may point anywhere. Decoding checks form only (types, sizes that no honest node exceeds);
-// what a message may do is decided by Memberlist.
+// what a message may do is decided by NodeTable and Prober.
 //
 // Units: ports and numbers in host order; addresses are 4 or 16 bytes in network order.
 #pragma once

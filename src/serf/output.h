@@ -1,7 +1,7 @@
-// What the core wants done: packets to send, streams to open, news for the owner.
+// What the protocol wants done: packets to send, streams to open, news for the owner.
 //
 // Streams: the owner connects to `to`, writes `bytes`, collects the one answer with StreamReader,
-// and reports it with Core::OnStreamReply; a stream that has no answer at `deadline` has failed.
+// and reports it with Protocol::OnStreamReply; a stream that has no answer at `deadline` has failed.
 // A connection that the other machine refuses is reported as FAILED_PRECONDITION: it tells a
 // process that is gone from a network that is slow.
 #pragma once
@@ -62,7 +62,7 @@ struct UserEvent {
   bool coalesce = false;
 };
 
-// A query of somebody else (or our own, which we are asked too). Answer with Core::Respond before
+// A query of somebody else (or our own, which we are asked too). Answer with Protocol::Respond before
 // the deadline, once.
 using QueryKey = uint64_t;
 struct IncomingQuery {
@@ -73,7 +73,7 @@ struct IncomingQuery {
   MonotonicTime deadline;
 };
 
-// What came of a query of ours, by the number that Core::Query returned.
+// What came of a query of ours, by the number that Protocol::Query returned.
 struct QueryAck {
   QueryKey key = 0;
   std::string from;
@@ -87,7 +87,7 @@ struct QueryDone {
   QueryKey key = 0;
 };
 
-// Of one address that Core::Join was given.
+// Of one address that Protocol::Join was given.
 struct JoinResult {
   Endpoint at;
   absl::Status status;

@@ -27,7 +27,7 @@ namespace mokv::serf {
 uint32_t Crc32(std::string_view bytes);
 
 struct PacketOptions {
-  bool checksum = false;  // Only for receivers that understand it; see Memberlist.
+  bool checksum = false;  // Only for receivers that understand it.
   bool compress = true;   // Where it makes the packet shorter.
 };
 

@@ -1,73 +1,88 @@
-// User events: short messages to everybody, each delivered once.
+#include "serf/user_events.h"
+
 #include <algorithm>
 
 #include "base/status.h"
-#include "serf/core.h"
 
 namespace mokv::serf {
 namespace {
 
-// What the ring may hold altogether; it travels in every push/pull.
-constexpr size_t kEventRingBytesMax = size_t{1} << 20;
+// What the ring may hold altogether; it travels in every exchange of lists.
+constexpr size_t kRingBytesMax = size_t{1} << 20;
 
 }  // namespace
 
-absl::Status Core::SendUserEvent(MonotonicTime now, std::string_view name, std::string_view payload,
-                                 bool coalesce) {
-  now_ = now;
-  UserEventMessage event{.name = name, .payload = payload, .coalesce = coalesce};
-  event.ltime = event_clock_.now();
+UserEvents::UserEvents(Environment& env, GossipQueues& queues) : env_(env), queues_(queues) {
+  clock_.Restore(env.options.event_clock);
+  // What happened before a restart was heard then.
+  if (env.options.event_clock > 0) ignored_before_ = clock_.now();
+}
+
+absl::Status UserEvents::Send(std::string_view name, std::string_view payload, bool coalesce) {
+  const UserEventMessage event{
+      .ltime = clock_.now(), .name = name, .payload = payload, .coalesce = coalesce};
   const std::string message = Encode(event);
-  if (name.size() + payload.size() > kUserEventBytesSendMax ||
-      message.size() > kUserEventBytesSendMax) {
+  if (message.size() > kUserEventBytesSendMax) {
     return InvalidArgument("a user event may have {} bytes, name and all; this one has {}",
                            kUserEventBytesSendMax, message.size());
   }
-  event_clock_.Tick();
-  OnUserEvent(event);
-  events_.Push(message);
+  clock_.Tick();
+  OnEvent(event);
+  queues_.events.Push(message);
   return absl::OkStatus();
 }
 
-Core::EventSlot* Core::SlotFor(LamportTime ltime) {
-  EventSlot& slot = event_ring_[static_cast<uint32_t>(ltime % kRingSlots)];
+UserEvents::Slot& UserEvents::SlotFor(LamportTime ltime) {
+  Slot& slot = ring_[static_cast<uint32_t>(ltime % kRingSlots)];
   if (slot.ltime != ltime) {
-    for (const auto& [name, payload] : slot.events) {
-      event_ring_bytes_ -= name.size() + payload.size();
-    }
+    for (const auto& [name, payload] : slot.events) ring_bytes_ -= name.size() + payload.size();
     slot = {.ltime = ltime};
   }
-  return &slot;
+  return slot;
 }
 
-bool Core::OnUserEvent(const UserEventMessage& event) {
-  if (event.name.size() + event.payload.size() > kUserEventBytesMax) {
-    Dropped(Drop::kTooLarge);
+bool UserEvents::OnEvent(const UserEventMessage& event) {
+  const size_t bytes = event.name.size() + event.payload.size();
+  if (bytes > kUserEventBytesMax) {
+    env_.Dropped(Drop::kTooLarge);
     return false;
   }
-  if (!event_clock_.Witness(event.ltime)) {
-    Dropped(Drop::kAbsurd);
+  if (!clock_.Witness(event.ltime)) {
+    env_.Dropped(Drop::kAbsurd);
     return false;
   }
-  if (event.ltime < event_min_ || event.ltime + kRingSlots < event_clock_.now()) return false;
-  EventSlot& slot = *SlotFor(event.ltime);
+  if (event.ltime < ignored_before_ || event.ltime + kRingSlots < clock_.now()) return false;
+  Slot& slot = SlotFor(event.ltime);
   const auto same = [&](const auto& known) {
     return known.first == event.name && known.second == event.payload;
   };
   if (std::any_of(slot.events.begin(), slot.events.end(), same)) return false;
-  const size_t bytes = event.name.size() + event.payload.size();
-  if (slot.events.size() >= kEventsPerSlotMax || event_ring_bytes_ + bytes > kEventRingBytesMax) {
-    Dropped(Drop::kQueueFull);
+  if (slot.events.size() >= kEventsPerSlotMax || ring_bytes_ + bytes > kRingBytesMax) {
+    env_.Dropped(Drop::kQueueFull);
     return false;
   }
-  event_ring_bytes_ += bytes;
+  ring_bytes_ += bytes;
   slot.events.emplace_back(event.name, event.payload);
-  ++stats_.user_events_received;
-  output_.events.push_back(UserEvent{.name = std::string(event.name),
-                                     .payload = std::string(event.payload),
-                                     .ltime = event.ltime,
-                                     .coalesce = event.coalesce});
+  ++env_.stats.user_events_received;
+  env_.output.events.push_back(UserEvent{.name = std::string(event.name),
+                                         .payload = std::string(event.payload),
+                                         .ltime = event.ltime,
+                                         .coalesce = event.coalesce});
   return true;
+}
+
+std::vector<std::pair<uint32_t, BufferedEvents>> UserEvents::Remembered() const {
+  std::vector<std::pair<uint32_t, BufferedEvents>> remembered;
+  for (const auto& [place, slot] : ring_) {
+    BufferedEvents events{.ltime = slot.ltime};
+    for (const auto& [name, payload] : slot.events) events.events.emplace_back(name, payload);
+    remembered.emplace_back(place, std::move(events));
+  }
+  return remembered;
+}
+
+void UserEvents::IgnoreBefore(LamportTime ltime) {
+  if (clock_.IsPlausible(ltime)) ignored_before_ = std::max(ignored_before_, ltime);
 }
 
 }  // namespace mokv::serf

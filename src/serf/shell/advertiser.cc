@@ -42,24 +42,24 @@ void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
     LogInfo("advertise-addr resolves now",
             {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
   }
-  core_options_.advertise = endpoint;
+  protocol_options_.advertise = endpoint;
   // The one before has said nothing to anybody.
-  auto core = Core::Create(core_options_, random_, Now());
-  MOKV_CHECK(core.ok());  // As the one before, which differs in a valid address.
-  core_ = *std::move(core);
+  auto protocol = Protocol::Create(protocol_options_, random_, Now());
+  MOKV_CHECK(protocol.ok());  // As the one before, which differs in a valid address.
+  protocol_ = *std::move(protocol);
   advertised_ = true;
   Start();
 }
 
 absl::Status Agent::Impl::SetKeys(const std::vector<std::string>& keys) {
-  absl::Status status = core_->SetKeys(keys);
-  if (status.ok()) core_options_.keys = keys;
+  absl::Status status = protocol_->SetKeys(keys);
+  if (status.ok()) protocol_options_.keys = keys;
   return status;
 }
 
 void Agent::Impl::SetTags(const Tags& tags) {
-  core_options_.tags = tags;
-  core_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.
+  protocol_options_.tags = tags;
+  protocol_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.
   Flush();
 }
 

@@ -75,7 +75,9 @@ absl::Status Agent::SendUserEvent(std::string name, std::string payload, bool co
                            kUserEventBytesSendMax, bytes);
   }
   impl_->Post([name = std::move(name), payload = std::move(payload), coalesce](Impl& impl) {
-    impl.core().SendUserEvent(impl.Now(), name, payload, coalesce).IgnoreError();  // Checked above.
+    impl.protocol()
+        .SendUserEvent(impl.Now(), name, payload, coalesce)
+        .IgnoreError();  // Checked above.
     impl.Flush();
   });
   return absl::OkStatus();
@@ -89,14 +91,16 @@ void Agent::Query(QueryRequest request, QueryCallbacks callbacks) {
 
 void Agent::Respond(QueryKey query, std::string payload) {
   impl_->Post([query, payload = std::move(payload)](Impl& impl) {
-    impl.core().Respond(impl.Now(), query, payload).IgnoreError();  // Too late is nobody's error.
+    impl.protocol()
+        .Respond(impl.Now(), query, payload)
+        .IgnoreError();  // Too late is nobody's error.
     impl.Flush();
   });
 }
 
 void Agent::ForceLeave(std::string name, bool prune, absl::AnyInvocable<void(absl::Status)> done) {
   impl_->Post([name = std::move(name), prune, done = std::move(done)](Impl& impl) mutable {
-    absl::Status status = impl.core().ForceLeave(impl.Now(), name, prune);
+    absl::Status status = impl.protocol().ForceLeave(impl.Now(), name, prune);
     impl.Flush();
     if (done) done(std::move(status));
   });

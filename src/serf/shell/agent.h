@@ -1,4 +1,4 @@
-// Agent: a member of a Serf cluster: sockets, a clock and files around serf::Core.
+// Agent: a member of a Serf cluster: sockets, a clock and files around serf::Protocol.
 //
 // One UDP socket and one TCP listener on the same port. Nodes that run HashiCorp's `serf agent` are
 // peers like our own.
@@ -24,9 +24,9 @@
 #include "base/executor.h"
 #include "net/address.h"
 #include "net/io_pool.h"
-#include "serf/core.h"
 #include "serf/options.h"
 #include "serf/output.h"
+#include "serf/protocol.h"
 #include "serf/stats.h"
 
 namespace mokv::serf {

@@ -46,15 +46,15 @@ absl::Status Agent::Impl::Open() {
   MOKV_RETURN_IF_ERROR(OpenSockets(bound));
   bound.port = streams_port_;
   MOKV_ASSIGN_OR_RETURN(const Endpoint advertised, Advertised(bound));
-  core_options_ = serf::Options{.name = options_.node_name,
-                                .advertise = advertised,
-                                .tags = options_.tags,
-                                .timing = options_.timing,
-                                .compress = options_.compress,
-                                .keys = options_.encryption_keys,
-                                .members_max = options_.members_max};
-  ReadRemembered(&core_options_);
-  MOKV_ASSIGN_OR_RETURN(core_, Core::Create(core_options_, random_, Now()));
+  protocol_options_ = serf::Options{.name = options_.node_name,
+                                    .advertise = advertised,
+                                    .tags = options_.tags,
+                                    .timing = options_.timing,
+                                    .compress = options_.compress,
+                                    .keys = options_.encryption_keys,
+                                    .members_max = options_.members_max};
+  ReadRemembered(&protocol_options_);
+  MOKV_ASSIGN_OR_RETURN(protocol_, Protocol::Create(protocol_options_, random_, Now()));
   Publish();
   return absl::OkStatus();
 }
@@ -134,10 +134,10 @@ void Agent::Impl::Start() {
   if (!advertised_) return WaitForAdvertised();
   started_ = true;
   datagrams_->Start([this](const Endpoint& from,
-                           std::string_view packet) { core_->OnPacket(Now(), from, packet); },
+                           std::string_view packet) { protocol_->OnPacket(Now(), from, packet); },
                     [this] { Flush(); });
   streams_->Start([this](std::string_view message) {
-    auto reply = core_->OnStreamRequest(Now(), message);
+    auto reply = protocol_->OnStreamRequest(Now(), message);
     Flush();
     return reply;
   });
@@ -158,7 +158,7 @@ void Agent::Impl::Leave(absl::AnyInvocable<void()> done) {
     return;
   }
   leave_done_.push_back(std::move(done));
-  core_->Leave(Now());
+  protocol_->Leave(Now());
   Flush();
 }
 
@@ -179,14 +179,14 @@ void Agent::Impl::Stop() {
   streams_.reset();
 }
 
-// ---- The core's wishes.
+// ---- What the protocol wants.
 
 void Agent::Impl::Flush() {
-  // Callbacks may ask the core for more; the outer call carries that out.
+  // Callbacks may ask the protocol for more; the outer call carries that out.
   if (flushing_ || stopped_) return;
   flushing_ = true;
   for (;;) {
-    Output output = core_->TakeOutput();
+    Output output = protocol_->TakeOutput();
     if (output.packets.empty() && output.streams.empty() && output.events.empty()) break;
     for (const OutgoingPacket& packet : output.packets) {
       if (!datagrams_->Send(packet.to, packet.bytes)) ++unsent_;
@@ -203,12 +203,12 @@ void Agent::Impl::Flush() {
   flushing_ = false;
   const MonotonicTime now = Now();
   if (now >= next_publish_) Publish();
-  const MonotonicTime next = core_->NextDeadline();
+  const MonotonicTime next = protocol_->NextDeadline();
   if (next == timer_at_) return;
   timer_at_ = next;
   timer_->Start(std::max(next - now, Duration(0)), [this] {
     timer_at_ = MonotonicTime::Max();
-    core_->Tick(Now());
+    protocol_->Tick(Now());
     Flush();
   });
 }
@@ -217,15 +217,15 @@ void Agent::Impl::OpenStream(OutgoingStream stream) {
   const Duration timeout = std::max(stream.deadline - Now(), Duration(0));
   streams_->Exchange(stream.to, std::move(stream.bytes), timeout,
                      [this, id = stream.id](const absl::StatusOr<std::string>& message) {
-                       core_->OnStreamReply(Now(), id, message);
+                       protocol_->OnStreamReply(Now(), id, message);
                        Flush();
                      });
 }
 
 void Agent::Impl::Publish() {
   next_publish_ = Now() + kPublishPause;
-  auto members = std::make_shared<const std::vector<Member>>(core_->Members());
-  Stats stats = core_->stats();
+  auto members = std::make_shared<const std::vector<Member>>(protocol_->Members());
+  Stats stats = protocol_->stats();
   stats.packets_unsent = unsent_;
   stats.streams_refused = streams_->refused();
   const MutexLock lock(mutex_);
@@ -284,7 +284,7 @@ void Agent::Impl::On(const KeyringChanged& changed) {
 }
 
 void Agent::Impl::Query(const QueryRequest& request, QueryCallbacks callbacks) {
-  const auto key = core_->Query(Now(), request);
+  const auto key = protocol_->Query(Now(), request);
   if (!key.ok()) {
     if (callbacks.on_done) callbacks.on_done(key.status());
     return;
@@ -304,11 +304,11 @@ void Agent::Impl::RememberSoon(Duration delay) {
 void Agent::Impl::Remember() {
   remember_pending_ = false;
   if (options_.peers_path.empty() || !started_) return;
-  Remembered remembered{.clock = core_->clock(),
-                        .event_clock = core_->event_clock(),
-                        .query_clock = core_->query_clock(),
+  Remembered remembered{.clock = protocol_->clock(),
+                        .event_clock = protocol_->event_clock(),
+                        .query_clock = protocol_->query_clock(),
                         .left = left_};
-  for (const Member& member : core_->Members()) {
+  for (const Member& member : protocol_->Members()) {
     if (member.name == options_.node_name || member.status == MemberStatus::kLeft) continue;
     // Failed ones too: when all machines lose power, each sees others fail before it goes itself.
     remembered.peers.push_back(

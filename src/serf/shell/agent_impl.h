@@ -40,11 +40,11 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   void Leave(absl::AnyInvocable<void()> done);
   void Query(const QueryRequest& request, QueryCallbacks callbacks);
   void Stop();
-  Core& core() { return *core_; }
+  Protocol& protocol() { return *protocol_; }
   void SetTags(const Tags& tags);
   absl::Status SetKeys(const std::vector<std::string>& keys);
   MonotonicTime Now() const { return clock_.Now(); }
-  // After anything was asked of the core: carries out what it wants, and sets the timer.
+  // After anything was asked of the protocol: carries out what it wants, and sets the timer.
   void Flush();
 
  private:
@@ -94,8 +94,8 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   std::unique_ptr<Datagrams> datagrams_;
   std::unique_ptr<Streams> streams_;
   uint16_t streams_port_ = 0;
-  serf::Options core_options_;
-  std::unique_ptr<Core> core_;
+  serf::Options protocol_options_;
+  std::unique_ptr<Protocol> protocol_;
   Remembered remembered_;
   uint64_t unsent_ = 0;
 

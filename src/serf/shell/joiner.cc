@@ -34,7 +34,7 @@ void Agent::Impl::Join(std::vector<net::HostPort> addresses, bool remembered,
   TryJoin(task);
 }
 
-bool Agent::Impl::HasCompany() const { return core_->CountOf(MemberStatus::kAlive) > 1; }
+bool Agent::Impl::HasCompany() const { return protocol_->CountOf(MemberStatus::kAlive) > 1; }
 
 void Agent::Impl::TryJoin(const JoinTaskPtr& task) {
   if (task->remembered && HasCompany()) return EndJoin(task);
@@ -72,8 +72,8 @@ void Agent::Impl::ResolveName(const JoinTaskPtr& task, const net::HostPort& addr
 }
 
 void Agent::Impl::Contact(const JoinTaskPtr& task, const Endpoint& at) {
-  if (at == core_->advertise() || !task->waiting_for.insert(at).second) return;
-  core_->Join(Now(), at);
+  if (at == protocol_->advertise() || !task->waiting_for.insert(at).second) return;
+  protocol_->Join(Now(), at);
 }
 
 void Agent::Impl::On(const JoinResult& result) {

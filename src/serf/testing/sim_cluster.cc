@@ -31,19 +31,19 @@ size_t SimCluster::AddNode(Options options) {
   if (options.advertise.port == 0) options.advertise = AddressOf(index);
   node.options = options;
   node.random = std::make_unique<SeededRandom>(seed_ * 1'000'003 + index);
-  auto core = Core::Create(std::move(options), *node.random, now_);
-  MOKV_CHECK(core.ok());
-  node.core = std::move(*core);
+  auto protocol = Protocol::Create(std::move(options), *node.random, now_);
+  MOKV_CHECK(protocol.ok());
+  node.protocol = std::move(*protocol);
   Flush(index);
   return index;
 }
 
 void SimCluster::SeedEverybody() {
-  std::vector<const Core*> all;
-  for (const SimNode& node : nodes_) all.push_back(node.core.get());
+  std::vector<const Protocol*> all;
+  for (const SimNode& node : nodes_) all.push_back(node.protocol.get());
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    nodes_[i].core->SeedForTest(now_, all);
-    nodes_[i].core->TakeOutput();  // A thousand joins of which everybody knows.
+    nodes_[i].protocol->SeedForTest(now_, all);
+    nodes_[i].protocol->TakeOutput();  // A thousand joins of which everybody knows.
   }
 }
 
@@ -56,26 +56,26 @@ void SimCluster::Restart(size_t index) {
   MOKV_CHECK(!nodes_[index].running);
   SimNode& node = nodes_[index];
   node.random = std::make_unique<SeededRandom>(seed_ * 1'000'003 + index + ++order_);
-  auto core = Core::Create(node.options, *node.random, now_);
-  MOKV_CHECK(core.ok());
-  node.core = std::move(*core);
+  auto protocol = Protocol::Create(node.options, *node.random, now_);
+  MOKV_CHECK(protocol.ok());
+  node.protocol = std::move(*protocol);
   node.running = true;
   node.wake = MonotonicTime::Max();
   Flush(index);
 }
 
 void SimCluster::Join(size_t index, size_t seed) {
-  core(index).Join(now_, core(seed).advertise());
+  node(index).Join(now_, node(seed).advertise());
   Flush(index);
 }
 
 void SimCluster::Inject(size_t to, std::string bytes) {
-  core(to).OnPacket(now_, AddressOf(0xffff), bytes);
+  node(to).OnPacket(now_, AddressOf(0xffff), bytes);
   Flush(to);
 }
 
 std::optional<std::string> SimCluster::InjectStream(size_t to, std::string_view bytes) {
-  auto reply = core(to).OnStreamRequest(now_, bytes);
+  auto reply = node(to).OnStreamRequest(now_, bytes);
   Flush(to);
   return reply;
 }
@@ -112,7 +112,7 @@ void SimCluster::Handle(Happening& happening) {
   if (happening.kind == Kind::kStreamRequest) {
     std::optional<std::string> reply;
     if (node.running && node.life == happening.life) {
-      reply = node.core->OnStreamRequest(now_, happening.bytes);
+      reply = node.protocol->OnStreamRequest(now_, happening.bytes);
       Flush(happening.node);
     }
     return Answer(happening, std::move(reply));
@@ -122,16 +122,16 @@ void SimCluster::Handle(Happening& happening) {
     case Kind::kWake:
       if (happening.at != node.wake) return;  // An earlier one came in between.
       node.wake = MonotonicTime::Max();
-      node.core->Tick(now_);
+      node.protocol->Tick(now_);
       break;
     case Kind::kPacket:
-      node.core->OnPacket(now_, AddressOf(happening.from), happening.bytes);
+      node.protocol->OnPacket(now_, AddressOf(happening.from), happening.bytes);
       break;
     case Kind::kStreamReply:
       if (!happening.failure.ok()) {
-        node.core->OnStreamReply(now_, happening.stream, happening.failure);
+        node.protocol->OnStreamReply(now_, happening.stream, happening.failure);
       } else {
-        node.core->OnStreamReply(now_, happening.stream, happening.bytes);
+        node.protocol->OnStreamReply(now_, happening.stream, happening.bytes);
       }
       break;
     case Kind::kStreamRequest:
@@ -141,7 +141,7 @@ void SimCluster::Handle(Happening& happening) {
 }
 
 void SimCluster::Flush(size_t index) {
-  Output output = nodes_[index].core->TakeOutput();
+  Output output = nodes_[index].protocol->TakeOutput();
   for (OutgoingPacket& packet : output.packets) {
     if (on_packet) on_packet(index, packet);
     Send(index, std::move(packet));
@@ -155,7 +155,7 @@ void SimCluster::Flush(size_t index) {
     }
   }
   SimNode& node = nodes_[index];
-  const MonotonicTime wake = std::max(node.core->NextDeadline(), now_);
+  const MonotonicTime wake = std::max(node.protocol->NextDeadline(), now_);
   if (wake < node.wake) {
     node.wake = wake;
     Push({.at = wake, .kind = Kind::kWake, .node = index, .life = node.life});

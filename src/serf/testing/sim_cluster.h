@@ -1,4 +1,4 @@
-// SimCluster: many cores in one virtual network and one virtual time.
+// SimCluster: many nodes in one virtual network and one virtual time.
 //
 // Packets are delayed, lost and cut off as told; streams behave like TCP's: what is lost is sent
 // again, and costs time. The same seed gives the same run.
@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "serf/core.h"
+#include "serf/protocol.h"
 
 namespace mokv::serf {
 
@@ -35,11 +35,11 @@ class SimCluster {
   void SeedEverybody();
 
   size_t size() const { return nodes_.size(); }
-  Core& core(size_t index) { return *nodes_[index].core; }
+  Protocol& node(size_t index) { return *nodes_[index].protocol; }
   MonotonicTime now() const { return now_; }
   NetworkOptions& network() { return network_; }
   uint64_t packets() const { return packets_; }
-  const std::string& name(size_t index) const { return nodes_[index].core->name(); }
+  const std::string& name(size_t index) const { return nodes_[index].protocol->name(); }
   bool running(size_t index) const { return nodes_[index].running; }
 
   // The process is gone: packets vanish, connections are refused.
@@ -60,7 +60,7 @@ class SimCluster {
   // False if `condition` did not come true within `limit`. Looked at every `step`.
   bool RunUntilTrue(const std::function<bool()>& condition, Duration limit,
                     Duration step = std::chrono::milliseconds(50));
-  // After something was asked of a core directly.
+  // After something was asked of a node directly.
   void Flush(size_t index);
 
   // Called with the index of the node that heard it.
@@ -73,7 +73,7 @@ class SimCluster {
   struct SimNode {
     Options options;
     std::unique_ptr<SeededRandom> random;
-    std::unique_ptr<Core> core;
+    std::unique_ptr<Protocol> protocol;
     bool running = true;
     int group = 0;
     uint64_t life = 0;  // Of the process; what was meant for an earlier one is lost.

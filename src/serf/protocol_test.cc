@@ -1,5 +1,5 @@
-// What a cluster of cores does: joining, failing, refuting, leaving, telling. In virtual time.
-#include "serf/core.h"
+// What a cluster does: joining, failing, refuting, leaving, telling. In virtual time.
+#include "serf/protocol.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,9 +20,10 @@ using testing::UnorderedElementsAre;
 constexpr uint64_t kSeed = 4711;
 
 // `count` nodes that joined the first one, and know each other.
-class Cluster : public SimCluster {
+class JoinedCluster : public SimCluster {
  public:
-  explicit Cluster(size_t count, Options options = {}, uint64_t seed = kSeed) : SimCluster(seed) {
+  explicit JoinedCluster(size_t count, Options options = {}, uint64_t seed = kSeed)
+      : SimCluster(seed) {
     for (size_t i = 0; i < count; ++i) {
       Options own = options;
       own.tags["index"] = std::to_string(i);
@@ -34,21 +35,23 @@ class Cluster : public SimCluster {
 
   bool AllSeeAlive(size_t count) {
     for (size_t i = 0; i < size(); ++i) {
-      if (running(i) && core(i).CountOf(MemberStatus::kAlive) != count) return false;
+      if (running(i) && node(i).CountOf(MemberStatus::kAlive) != count) return false;
     }
     return true;
   }
   bool AllSee(const std::string& subject, MemberStatus status) {
     for (size_t i = 0; i < size(); ++i) {
-      if (running(i) && name(i) != subject && core(i).StatusOf(subject) != status) return false;
+      if (running(i) && name(i) != subject && node(i).StatusOf(subject) != status) return false;
     }
     return true;
   }
 };
 
-TEST(Core, RefusesWhatNoClusterWouldTake) {
+TEST(Protocol, RefusesWhatNoClusterWouldTake) {
   SeededRandom random(1);
-  const auto create = [&](Options options) { return Core::Create(options, random, {}).status(); };
+  const auto create = [&](Options options) {
+    return Protocol::Create(options, random, {}).status();
+  };
   const Endpoint at{std::string("\x7f\0\0\1", 4), 7946};
   EXPECT_TRUE(create({.name = "a", .advertise = at}).ok());
   EXPECT_FALSE(create({.name = "", .advertise = at}).ok());
@@ -58,20 +61,20 @@ TEST(Core, RefusesWhatNoClusterWouldTake) {
   EXPECT_FALSE(create({.name = "a", .advertise = at, .keys = {"short"}}).ok());
 }
 
-TEST(Core, JoinedNodesKnowEachOtherWithTags) {
-  Cluster cluster(5);
+TEST(Protocol, JoinedNodesKnowEachOtherWithTags) {
+  JoinedCluster cluster(5);
   for (size_t i = 0; i < 5; ++i) {
-    const std::vector<Member> members = cluster.core(i).Members();
+    const std::vector<Member> members = cluster.node(i).Members();
     ASSERT_EQ(members.size(), 5u);
     for (size_t j = 0; j < 5; ++j) {
       EXPECT_EQ(members[j].tags.at("index"), std::to_string(j));
-      EXPECT_EQ(members[j].at, cluster.core(j).advertise());
+      EXPECT_EQ(members[j].at, cluster.node(j).advertise());
     }
   }
 }
 
-TEST(Core, AnIdleClusterFallsSilent) {
-  Cluster cluster(2);
+TEST(Protocol, AnIdleClusterFallsSilent) {
+  JoinedCluster cluster(2);
   cluster.RunFor(seconds(20));
   const uint64_t before = cluster.packets();
   cluster.RunFor(seconds(60));
@@ -80,24 +83,24 @@ TEST(Core, AnIdleClusterFallsSilent) {
   EXPECT_GE(cluster.packets() - before, 2u * 2 * 50);
 }
 
-TEST(Core, TagsSpread) {
-  Cluster cluster(4);
-  ASSERT_TRUE(cluster.core(2).SetTags(cluster.now(), {{"role", "new"}}).ok());
+TEST(Protocol, TagsSpread) {
+  JoinedCluster cluster(4);
+  ASSERT_TRUE(cluster.node(2).SetTags(cluster.now(), {{"role", "new"}}).ok());
   cluster.Flush(2);
   EXPECT_TRUE(cluster.RunUntilTrue(
       [&] {
         for (size_t i = 0; i < 4; ++i) {
-          if (cluster.core(i).Members()[2].tags != Tags{{"role", "new"}}) return false;
+          if (cluster.node(i).Members()[2].tags != Tags{{"role", "new"}}) return false;
         }
         return true;
       },
       seconds(5)));
-  EXPECT_FALSE(cluster.core(2).SetTags(cluster.now(), {{"t", std::string(600, 'x')}}).ok());
+  EXPECT_FALSE(cluster.node(2).SetTags(cluster.now(), {{"t", std::string(600, 'x')}}).ok());
 }
 
-TEST(Core, AKilledNodeFails) {
+TEST(Protocol, AKilledNodeFails) {
   for (const size_t count : {2u, 3u, 8u}) {
-    Cluster cluster(count);
+    JoinedCluster cluster(count);
     std::vector<MemberChange> seen;
     cluster.on_member = [&](size_t by, const MemberEvent& event) {
       if (by == 0) seen.push_back(event.change);
@@ -110,8 +113,8 @@ TEST(Core, AKilledNodeFails) {
   }
 }
 
-TEST(Core, AFailedNodeComesBack) {
-  Cluster cluster(3);
+TEST(Protocol, AFailedNodeComesBack) {
+  JoinedCluster cluster(3);
   const std::string victim = cluster.name(2);
   cluster.Kill(2);
   ASSERT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kFailed); },
@@ -120,26 +123,26 @@ TEST(Core, AFailedNodeComesBack) {
   cluster.Restart(2);
   EXPECT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSeeAlive(3); }, seconds(300)));
   // It had to outbid what was remembered of its former life.
-  EXPECT_GT(cluster.core(2).incarnation(), 1u);
+  EXPECT_GT(cluster.node(2).incarnation(), 1u);
 }
 
-TEST(Core, AQuickRestartIsNoticedByItsTags) {
-  Cluster cluster(3);
+TEST(Protocol, AQuickRestartIsNoticedByItsTags) {
+  JoinedCluster cluster(3);
   cluster.Kill(2);
   cluster.Restart(2);
-  ASSERT_TRUE(cluster.core(2).SetTags(cluster.now(), {{"instance", "two"}}).ok());
+  ASSERT_TRUE(cluster.node(2).SetTags(cluster.now(), {{"instance", "two"}}).ok());
   cluster.Flush(2);
   cluster.Join(2, 0);
   EXPECT_TRUE(cluster.RunUntilTrue(
       [&] {
-        return cluster.core(0).Members()[2].tags == Tags{{"instance", "two"}} &&
-               cluster.core(1).Members()[2].tags == Tags{{"instance", "two"}};
+        return cluster.node(0).Members()[2].tags == Tags{{"instance", "two"}} &&
+               cluster.node(1).Members()[2].tags == Tags{{"instance", "two"}};
       },
       seconds(10)));
 }
 
-TEST(Core, ALeavingNodeHasLeft) {
-  Cluster cluster(4);
+TEST(Protocol, ALeavingNodeHasLeft) {
+  JoinedCluster cluster(4);
   std::vector<std::pair<size_t, MemberChange>> seen;
   cluster.on_member = [&](size_t by, const MemberEvent& event) {
     if (event.member.name == cluster.name(3)) seen.emplace_back(by, event.change);
@@ -149,7 +152,7 @@ TEST(Core, ALeavingNodeHasLeft) {
     if (by == 3 && std::holds_alternative<LeaveDone>(event)) done = true;
   };
   const MonotonicTime begun = cluster.now();
-  cluster.core(3).Leave(cluster.now());
+  cluster.node(3).Leave(cluster.now());
   cluster.Flush(3);
   ASSERT_TRUE(cluster.RunUntilTrue([&] { return done; }, seconds(12)));
   EXPECT_LT(cluster.now() - begun, seconds(5));
@@ -165,30 +168,30 @@ TEST(Core, ALeavingNodeHasLeft) {
   EXPECT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSeeAlive(4); }, seconds(10)));
 }
 
-TEST(Core, ALonelyNodeLeavesAtOnce) {
+TEST(Protocol, ALonelyNodeLeavesAtOnce) {
   SimCluster cluster(kSeed);
   cluster.AddNode();
   bool done = false;
   cluster.on_event = [&](size_t, const Event& event) {
     done |= std::holds_alternative<LeaveDone>(event);
   };
-  cluster.core(0).Leave(cluster.now());
+  cluster.node(0).Leave(cluster.now());
   cluster.Flush(0);
   EXPECT_TRUE(done);
 }
 
-TEST(Core, FailedMembersCanBeMadeToLeaveAndForgotten) {
-  Cluster cluster(3);
+TEST(Protocol, FailedMembersCanBeMadeToLeaveAndForgotten) {
+  JoinedCluster cluster(3);
   cluster.Kill(2);
   const std::string victim = cluster.name(2);
-  EXPECT_FALSE(cluster.core(0).ForceLeave(cluster.now(), cluster.name(1), false).ok());
+  EXPECT_FALSE(cluster.node(0).ForceLeave(cluster.now(), cluster.name(1), false).ok());
   ASSERT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kFailed); },
                                    seconds(30)));
-  ASSERT_TRUE(cluster.core(0).ForceLeave(cluster.now(), victim, false).ok());
+  ASSERT_TRUE(cluster.node(0).ForceLeave(cluster.now(), victim, false).ok());
   cluster.Flush(0);
   EXPECT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kLeft); },
                                    seconds(5)));
-  ASSERT_TRUE(cluster.core(1).ForceLeave(cluster.now(), victim, true).ok());
+  ASSERT_TRUE(cluster.node(1).ForceLeave(cluster.now(), victim, true).ok());
   cluster.Flush(1);
   EXPECT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kNone); },
                                    seconds(5)));
@@ -196,8 +199,8 @@ TEST(Core, FailedMembersCanBeMadeToLeaveAndForgotten) {
 
 // Goal: a node that failed and speaks again from elsewhere is taken there at once; an old record of
 // where it was before, which others may still pass on, moves nobody.
-TEST(Core, AFailedNodeIsTakenWhereItSpeaksNext) {
-  Cluster cluster(3);
+TEST(Protocol, AFailedNodeIsTakenWhereItSpeaksNext) {
+  JoinedCluster cluster(3);
   const std::string victim = cluster.name(2);
   cluster.Kill(2);
   ASSERT_TRUE(cluster.RunUntilTrue([&] { return cluster.AllSee(victim, MemberStatus::kFailed); },
@@ -213,19 +216,19 @@ TEST(Core, AFailedNodeIsTakenWhereItSpeaksNext) {
     cluster.RunFor(milliseconds(10));
   };
   say_alive(7, 1);
-  EXPECT_EQ(cluster.core(0).StatusOf(victim), MemberStatus::kFailed);
+  EXPECT_EQ(cluster.node(0).StatusOf(victim), MemberStatus::kFailed);
   say_alive(8, 1000);
-  EXPECT_EQ(cluster.core(0).StatusOf(victim), MemberStatus::kAlive);
-  const auto members = cluster.core(0).Members();
+  EXPECT_EQ(cluster.node(0).StatusOf(victim), MemberStatus::kAlive);
+  const auto members = cluster.node(0).Members();
   EXPECT_TRUE(std::any_of(members.begin(), members.end(), [&](const Member& member) {
     return member.name == victim && member.at.addr == std::string({10, 9, 9, 8});
   }));
 }
 
-TEST(Core, GoneMembersAreReaped) {
+TEST(Protocol, GoneMembersAreReaped) {
   Options options;
   options.timing.failed_timeout = seconds(60);
-  Cluster cluster(3, options);
+  JoinedCluster cluster(3, options);
   cluster.Kill(2);
   EXPECT_TRUE(cluster.RunUntilTrue(
       [&] { return cluster.AllSee(cluster.name(2), MemberStatus::kFailed); }, seconds(30)));
@@ -234,8 +237,8 @@ TEST(Core, GoneMembersAreReaped) {
 }
 
 // Two nodes that cannot exchange datagrams: the third asks for them, or TCP does.
-TEST(Core, IndirectPingsKeepNodesAlive) {
-  Cluster cluster(3);
+TEST(Protocol, IndirectPingsKeepNodesAlive) {
+  JoinedCluster cluster(3);
   cluster.BlockDatagrams(0, 1);
   bool failed = false;
   cluster.on_member = [&](size_t, const MemberEvent& event) {
@@ -243,26 +246,26 @@ TEST(Core, IndirectPingsKeepNodesAlive) {
   };
   cluster.RunFor(seconds(120));
   EXPECT_FALSE(failed);
-  EXPECT_GT(cluster.core(0).stats().indirect_pings_sent, 0u);
-  EXPECT_GT(cluster.core(2).stats().indirect_pings_served, 0u);
-  EXPECT_EQ(cluster.core(0).stats().suspicions, 0u);
+  EXPECT_GT(cluster.node(0).stats().indirect_pings_sent, 0u);
+  EXPECT_GT(cluster.node(2).stats().indirect_pings_served, 0u);
+  EXPECT_EQ(cluster.node(0).stats().suspicions, 0u);
 }
 
-TEST(Core, StreamsSaveAProbeWithoutHelpers) {
-  Cluster cluster(2);
+TEST(Protocol, StreamsSaveAProbeWithoutHelpers) {
+  JoinedCluster cluster(2);
   cluster.BlockDatagrams(0, 1);
   cluster.RunFor(seconds(60));
   EXPECT_TRUE(cluster.AllSeeAlive(2));
-  EXPECT_GT(cluster.core(0).stats().probes_saved_by_stream, 0u);
+  EXPECT_GT(cluster.node(0).stats().probes_saved_by_stream, 0u);
 }
 
-TEST(Core, APartitionHeals) {
-  Cluster cluster(6);
+TEST(Protocol, APartitionHeals) {
+  JoinedCluster cluster(6);
   for (const size_t i : {0u, 1u}) cluster.Partition(i, 1);
   ASSERT_TRUE(cluster.RunUntilTrue(
       [&] {
-        return cluster.core(0).CountOf(MemberStatus::kFailed) == 4 &&
-               cluster.core(5).CountOf(MemberStatus::kFailed) == 2;
+        return cluster.node(0).CountOf(MemberStatus::kFailed) == 4 &&
+               cluster.node(5).CountOf(MemberStatus::kFailed) == 2;
       },
       seconds(120)));
   for (const size_t i : {0u, 1u}) cluster.Partition(i, 0);
@@ -270,9 +273,9 @@ TEST(Core, APartitionHeals) {
 }
 
 // What somebody who was cut off still believes must not raise the dead.
-TEST(Core, StaleMemoriesDoNotReviveTheDead) {
-  Cluster cluster(3);
-  const Member victim = cluster.core(0).Members()[2];
+TEST(Protocol, StaleMemoriesDoNotReviveTheDead) {
+  JoinedCluster cluster(3);
+  const Member victim = cluster.node(0).Members()[2];
   cluster.Kill(2);
   ASSERT_TRUE(cluster.RunUntilTrue(
       [&] { return cluster.AllSee(victim.name, MemberStatus::kFailed); }, seconds(30)));
@@ -285,16 +288,16 @@ TEST(Core, StaleMemoriesDoNotReviveTheDead) {
               .meta = meta,
               .vsn = {"\x01\x05\x02\x02\x05\x05", 6}};
   cluster.Inject(0, Encode(alive));
-  EXPECT_EQ(cluster.core(0).StatusOf(victim.name), MemberStatus::kFailed);
+  EXPECT_EQ(cluster.node(0).StatusOf(victim.name), MemberStatus::kFailed);
   // A new life says something else, and needs no higher incarnation by now.
   const std::string other_meta = EncodeTags({{"instance", "new"}});
   alive.meta = other_meta;
   cluster.Inject(0, Encode(alive));
-  EXPECT_EQ(cluster.core(0).StatusOf(victim.name), MemberStatus::kAlive);
+  EXPECT_EQ(cluster.node(0).StatusOf(victim.name), MemberStatus::kAlive);
 }
 
-TEST(Core, UserEventsReachEverybodyOnce) {
-  Cluster cluster(8);
+TEST(Protocol, UserEventsReachEverybodyOnce) {
+  JoinedCluster cluster(8);
   std::vector<int> heard(8);
   cluster.on_event = [&](size_t by, const Event& event) {
     if (const auto* user = std::get_if<UserEvent>(&event)) {
@@ -303,17 +306,17 @@ TEST(Core, UserEventsReachEverybodyOnce) {
       ++heard[by];
     }
   };
-  ASSERT_TRUE(cluster.core(3).SendUserEvent(cluster.now(), "deploy", "v2", true).ok());
+  ASSERT_TRUE(cluster.node(3).SendUserEvent(cluster.now(), "deploy", "v2", true).ok());
   cluster.Flush(3);
   cluster.RunFor(seconds(40));
   EXPECT_THAT(heard, testing::Each(1));
   EXPECT_FALSE(
-      cluster.core(3).SendUserEvent(cluster.now(), "big", std::string(600, 'x'), true).ok());
+      cluster.node(3).SendUserEvent(cluster.now(), "big", std::string(600, 'x'), true).ok());
 }
 
-TEST(Core, LateJoinersDoNotHearOldEvents) {
-  Cluster cluster(3);
-  ASSERT_TRUE(cluster.core(0).SendUserEvent(cluster.now(), "old", "", true).ok());
+TEST(Protocol, LateJoinersDoNotHearOldEvents) {
+  JoinedCluster cluster(3);
+  ASSERT_TRUE(cluster.node(0).SendUserEvent(cluster.now(), "old", "", true).ok());
   cluster.Flush(0);
   cluster.RunFor(seconds(5));
   const size_t late = cluster.AddNode();
@@ -326,17 +329,17 @@ TEST(Core, LateJoinersDoNotHearOldEvents) {
   EXPECT_FALSE(heard);
 }
 
-TEST(Core, QueriesAreAckedAndAnswered) {
-  Cluster cluster(5);
+TEST(Protocol, QueriesAreAckedAndAnswered) {
+  JoinedCluster cluster(5);
   std::vector<std::string> acks;
   std::vector<std::string> answers;
   bool done = false;
   cluster.on_event = [&](size_t by, const Event& event) {
     if (const auto* query = std::get_if<IncomingQuery>(&event)) {
       EXPECT_EQ(query->payload, "how");
-      EXPECT_TRUE(cluster.core(by).Respond(cluster.now(), query->key, cluster.name(by)).ok());
+      EXPECT_TRUE(cluster.node(by).Respond(cluster.now(), query->key, cluster.name(by)).ok());
       // Once only.
-      EXPECT_FALSE(cluster.core(by).Respond(cluster.now(), query->key, "again").ok());
+      EXPECT_FALSE(cluster.node(by).Respond(cluster.now(), query->key, "again").ok());
       cluster.Flush(by);
     } else if (const auto* ack = std::get_if<QueryAck>(&event)) {
       acks.push_back(ack->from);
@@ -351,7 +354,7 @@ TEST(Core, QueriesAreAckedAndAnswered) {
     acks.clear();
     answers.clear();
     done = false;
-    ASSERT_TRUE(cluster.core(0).Query(cluster.now(), request).ok());
+    ASSERT_TRUE(cluster.node(0).Query(cluster.now(), request).ok());
     cluster.Flush(0);
     EXPECT_TRUE(cluster.RunUntilTrue([&] { return done; }, seconds(10)));
   };
@@ -367,28 +370,28 @@ TEST(Core, QueriesAreAckedAndAnswered) {
   ask({.name = "q", .payload = "how", .tags = {{"index", "("}}});
   EXPECT_THAT(answers, ElementsAre());
   EXPECT_FALSE(
-      cluster.core(0).Query(cluster.now(), {.name = "q", .payload = std::string(2000, 'x')}).ok());
+      cluster.node(0).Query(cluster.now(), {.name = "q", .payload = std::string(2000, 'x')}).ok());
 }
 
-TEST(Core, CoordinatesEstimateRoundTrips) {
+TEST(Protocol, CoordinatesEstimateRoundTrips) {
   SimCluster cluster(kSeed, {.latency_min = milliseconds(10), .latency_max = milliseconds(12)});
   for (size_t i = 0; i < 3; ++i) cluster.AddNode();
   for (size_t i = 1; i < 3; ++i) cluster.Join(i, 0);
   cluster.RunFor(seconds(300));
-  for (const Member& member : cluster.core(0).Members()) {
+  for (const Member& member : cluster.node(0).Members()) {
     if (member.name == cluster.name(0)) continue;
     EXPECT_GT(member.round_trip, milliseconds(12)) << member.name;
     EXPECT_LT(member.round_trip, milliseconds(35)) << member.name;
   }
 }
 
-TEST(Core, KeysRotateWhileTheClusterRuns) {
+TEST(Protocol, KeysRotateWhileTheClusterRuns) {
   const std::string first(32, 'a');
   const std::string second(16, 'b');
   Options options;
   options.keys = {first};
-  Cluster cluster(3, options);
-  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(cluster.core(i).keyring().enabled());
+  JoinedCluster cluster(3, options);
+  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(cluster.node(i).keyring().enabled());
   std::vector<std::vector<std::string>> kept(3);
   size_t good = 0;
   cluster.on_event = [&](size_t by, const Event& event) {
@@ -401,7 +404,7 @@ TEST(Core, KeysRotateWhileTheClusterRuns) {
   };
   const auto change = [&](const std::string& query, const std::string& key) {
     good = 0;
-    ASSERT_TRUE(cluster.core(0)
+    ASSERT_TRUE(cluster.node(0)
                     .Query(cluster.now(), {.name = query, .payload = EncodeKeyRequest(key)})
                     .ok());
     cluster.Flush(0);
@@ -416,10 +419,10 @@ TEST(Core, KeysRotateWhileTheClusterRuns) {
   EXPECT_TRUE(cluster.AllSeeAlive(3));
 }
 
-TEST(Core, ANodeWithTheWrongKeyStaysOut) {
+TEST(Protocol, ANodeWithTheWrongKeyStaysOut) {
   Options options;
   options.keys = {std::string(32, 'a')};
-  Cluster cluster(3, options);
+  JoinedCluster cluster(3, options);
   const size_t stranger = cluster.AddNode({.keys = {std::string(32, 'z')}});
   const size_t plain = cluster.AddNode();
   std::vector<absl::Status> results;
@@ -432,9 +435,9 @@ TEST(Core, ANodeWithTheWrongKeyStaysOut) {
   ASSERT_EQ(results.size(), 2u);
   EXPECT_FALSE(results[0].ok());
   EXPECT_FALSE(results[1].ok());
-  EXPECT_EQ(cluster.core(0).Members().size(), 3u);
-  EXPECT_EQ(cluster.core(plain).Members().size(), 1u);
-  EXPECT_GT(cluster.core(0).stats().dropped[static_cast<size_t>(Drop::kWrongKey)], 0u);
+  EXPECT_EQ(cluster.node(0).Members().size(), 3u);
+  EXPECT_EQ(cluster.node(plain).Members().size(), 1u);
+  EXPECT_GT(cluster.node(0).stats().dropped[static_cast<size_t>(Drop::kWrongKey)], 0u);
 }
 
 }  // namespace

@@ -6,22 +6,22 @@
 #include <string>
 
 #include "base/check.h"
-#include "serf/core.h"
 #include "serf/packet.h"
+#include "serf/protocol.h"
 
 namespace mokv::serf {
 namespace {
 
 constexpr size_t kMembersMax = 16;
 
-void CheckOutput(Core& core, StreamId* last_stream) {
+void CheckOutput(Protocol& protocol, StreamId* last_stream) {
   static PacketReader reader;
-  const Output output = core.TakeOutput();
+  const Output output = protocol.TakeOutput();
   for (const OutgoingPacket& packet : output.packets) {
     MOKV_CHECK_LE(packet.bytes.size(), size_t{65507});
     // Relays pass on what they were given; all else is ours.
     Stats stats;
-    reader.Read(packet.bytes, core.keyring(), &stats);
+    reader.Read(packet.bytes, protocol.keyring(), &stats);
     MOKV_CHECK_EQ(stats.dropped[static_cast<size_t>(Drop::kChecksum)], uint64_t{0});
   }
   for (const OutgoingStream& stream : output.streams) *last_stream = stream.id;
@@ -34,10 +34,10 @@ void Check(std::string_view input) {
   options.name = "alpha";
   options.advertise = {std::string("\x7f\0\0\1", 4), 27946};
   options.members_max = kMembersMax;
-  auto core = Core::Create(options, random, now).value();
+  auto protocol = Protocol::Create(options, random, now).value();
   StreamId last_stream = 0;
-  core->Join(now, {std::string("\x7f\0\0\1", 4), 27947});
-  CheckOutput(*core, &last_stream);
+  protocol->Join(now, {std::string("\x7f\0\0\1", 4), 27947});
+  CheckOutput(*protocol, &last_stream);
   while (input.size() >= 3) {
     const auto how = static_cast<uint8_t>(input[0]);
     size_t size = size_t{static_cast<uint8_t>(input[1])} << 8 | static_cast<uint8_t>(input[2]);
@@ -47,7 +47,7 @@ void Check(std::string_view input) {
     input.remove_prefix(size);
     switch (how % 5) {
       case 0:
-        core->OnPacket(now, {std::string("\x7f\0\0\1", 4), 27947}, bytes);
+        protocol->OnPacket(now, {std::string("\x7f\0\0\1", 4), 27947}, bytes);
         break;
       case 1: {
         std::string packet("\x0c");
@@ -55,24 +55,24 @@ void Check(std::string_view input) {
         for (int shift = 24; shift >= 0; shift -= 8)
           packet.push_back(static_cast<char>(crc >> shift));
         packet += bytes;
-        core->OnPacket(now, {std::string("\x7f\0\0\1", 4), 27947}, packet);
+        protocol->OnPacket(now, {std::string("\x7f\0\0\1", 4), 27947}, packet);
         break;
       }
       case 2:
-        core->OnStreamRequest(now, bytes);
+        protocol->OnStreamRequest(now, bytes);
         break;
       case 3:
-        core->OnStreamReply(now, last_stream, std::string(bytes));
+        protocol->OnStreamReply(now, last_stream, std::string(bytes));
         break;
       default:
         now = now + std::chrono::milliseconds(1 + 40 * size);
-        core->Tick(now);
+        protocol->Tick(now);
         break;
     }
-    CheckOutput(*core, &last_stream);
-    MOKV_CHECK_LE(core->Members().size(), kMembersMax);
-    MOKV_CHECK(core->StatusOf("alpha") == MemberStatus::kAlive);
-    MOKV_CHECK(core->coordinate().IsFinite());
+    CheckOutput(*protocol, &last_stream);
+    MOKV_CHECK_LE(protocol->Members().size(), kMembersMax);
+    MOKV_CHECK(protocol->StatusOf("alpha") == MemberStatus::kAlive);
+    MOKV_CHECK(protocol->coordinate().IsFinite());
   }
 }
 
