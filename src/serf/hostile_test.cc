@@ -39,7 +39,7 @@ class Hostile : public testing::Test {
     cluster_.on_event = [&](size_t by, const Event& event) {
       heard |= by == 3 && std::holds_alternative<UserEvent>(event);
     };
-    EXPECT_TRUE(cluster_.node(1).SendUserEvent(cluster_.now(), "still-there", "", true).ok());
+    EXPECT_TRUE(cluster_.node(1).SendUserEvent(cluster_.now(), "still-there", "").ok());
     cluster_.Flush(1);
     EXPECT_TRUE(cluster_.RunUntilTrue([&] { return heard; }, seconds(40)));
   }
@@ -299,7 +299,7 @@ TEST_F(Hostile, OversizedAndCutMessagesAreDropped) {
 TEST_F(Hostile, ReplaysChangeNothing) {
   std::vector<std::string> heard;
   cluster_.on_packet = [&](size_t, const OutgoingPacket& packet) { heard.push_back(packet.bytes); };
-  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "once", "", true).ok());
+  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "once", "").ok());
   cluster_.Flush(0);
   ASSERT_TRUE(cluster_.node(3).SetTags(cluster_.now(), {{"version", "1"}}).ok());
   cluster_.Flush(3);
@@ -370,7 +370,7 @@ TEST_F(Hostile, IncompatibleVersionsStayOut) {
 TEST_F(Hostile, MutatedTrafficDoesNoHarm) {
   std::vector<std::string> heard;
   cluster_.on_packet = [&](size_t, const OutgoingPacket& packet) { heard.push_back(packet.bytes); };
-  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "e", "p", true).ok());
+  ASSERT_TRUE(cluster_.node(0).SendUserEvent(cluster_.now(), "e", "p").ok());
   cluster_.Flush(0);
   cluster_.RunFor(seconds(5));
   cluster_.on_packet = nullptr;

@@ -154,9 +154,7 @@ void NodeTable::TakeAlive(const Alive& alive) {
     // A node that failed, and now says something newer than what was heard of it, has moved. An
     // older word is somebody's memory of where it was.
     const bool has_moved = node->state == NodeState::kDead && alive.incarnation > node->incarnation;
-    const bool reclaimable =
-        is_forgotten || has_moved || node->state == NodeState::kLeft ||
-        (timing.dead_node_reclaim > Duration::zero() && gone_for > timing.dead_node_reclaim);
+    const bool reclaimable = is_forgotten || has_moved || node->state == NodeState::kLeft;
     if (is_self || !reclaimable) {
       ++env_.stats.name_conflicts;
       news_.push_back({NodeNews::Kind::kNameTaken, node, at});

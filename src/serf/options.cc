@@ -2,19 +2,6 @@
 
 namespace mokv::serf {
 
-Timing Timing::Wan() {
-  Timing timing;
-  timing.probe_interval = std::chrono::seconds(5);
-  timing.probe_timeout = std::chrono::seconds(3);
-  timing.gossip_interval = std::chrono::milliseconds(500);
-  timing.gossip_nodes = 4;
-  timing.gossip_to_the_dead = std::chrono::seconds(60);
-  timing.suspicion_mult = 6;
-  timing.push_pull_interval = std::chrono::seconds(60);
-  timing.stream_timeout = std::chrono::seconds(30);
-  return timing;
-}
-
 Timing Timing::Local() {
   Timing timing;
   timing.probe_timeout = std::chrono::milliseconds(200);

@@ -37,11 +37,8 @@ struct Timing {
   Duration left_timeout = std::chrono::hours(24);
   Duration recent_intent_timeout = std::chrono::minutes(5);
   int query_timeout_mult = 16;
-  // A dead member's name may move to another address after it; 0: only once it was forgotten.
-  Duration dead_node_reclaim{0};
 
   static Timing Lan() { return {}; }
-  static Timing Wan();
   static Timing Local();
   // For tests: a second's work in a tenth of it. Not for production: a busy machine looks dead.
   static Timing Fast();

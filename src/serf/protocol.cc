@@ -268,9 +268,9 @@ absl::Status Protocol::SetTags(MonotonicTime now, const Tags& tags) {
 }
 
 absl::Status Protocol::SendUserEvent(MonotonicTime now, std::string_view name,
-                                     std::string_view payload, bool coalesce) {
+                                     std::string_view payload) {
   env_.now = now;
-  return events_.Send(name, payload, coalesce);
+  return events_.Send(name, payload);
 }
 
 absl::StatusOr<QueryKey> Protocol::Query(MonotonicTime now, const QueryRequest& request) {

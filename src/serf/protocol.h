@@ -66,8 +66,7 @@ class Protocol {
   // Exchanges lists with a node of the cluster; a JoinResult follows.
   void Join(MonotonicTime now, const Endpoint& at);
   absl::Status SetTags(MonotonicTime now, const Tags& tags);
-  absl::Status SendUserEvent(MonotonicTime now, std::string_view name, std::string_view payload,
-                             bool coalesce);
+  absl::Status SendUserEvent(MonotonicTime now, std::string_view name, std::string_view payload);
   // Acks and answers follow as events with the returned key, and QueryDone at the end.
   absl::StatusOr<QueryKey> Query(MonotonicTime now, const QueryRequest& request);
   absl::Status Respond(MonotonicTime now, QueryKey query, std::string_view payload);

@@ -306,17 +306,16 @@ TEST(Protocol, UserEventsReachEverybodyOnce) {
       ++heard[by];
     }
   };
-  ASSERT_TRUE(cluster.node(3).SendUserEvent(cluster.now(), "deploy", "v2", true).ok());
+  ASSERT_TRUE(cluster.node(3).SendUserEvent(cluster.now(), "deploy", "v2").ok());
   cluster.Flush(3);
   cluster.RunFor(seconds(40));
   EXPECT_THAT(heard, testing::Each(1));
-  EXPECT_FALSE(
-      cluster.node(3).SendUserEvent(cluster.now(), "big", std::string(600, 'x'), true).ok());
+  EXPECT_FALSE(cluster.node(3).SendUserEvent(cluster.now(), "big", std::string(600, 'x')).ok());
 }
 
 TEST(Protocol, LateJoinersDoNotHearOldEvents) {
   JoinedCluster cluster(3);
-  ASSERT_TRUE(cluster.node(0).SendUserEvent(cluster.now(), "old", "", true).ok());
+  ASSERT_TRUE(cluster.node(0).SendUserEvent(cluster.now(), "old", "").ok());
   cluster.Flush(0);
   cluster.RunFor(seconds(5));
   const size_t late = cluster.AddNode();

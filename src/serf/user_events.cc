@@ -18,9 +18,9 @@ UserEvents::UserEvents(Environment& env, GossipQueues& queues) : env_(env), queu
   if (env.options.event_clock > 0) ignored_before_ = clock_.now();
 }
 
-absl::Status UserEvents::Send(std::string_view name, std::string_view payload, bool coalesce) {
+absl::Status UserEvents::Send(std::string_view name, std::string_view payload) {
   const UserEventMessage event{
-      .ltime = clock_.now(), .name = name, .payload = payload, .coalesce = coalesce};
+      .ltime = clock_.now(), .name = name, .payload = payload, .coalesce = true};
   const std::string message = Encode(event);
   if (message.size() > kUserEventBytesSendMax) {
     return InvalidArgument("a user event may have {} bytes, name and all; this one has {}",

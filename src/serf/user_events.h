@@ -23,7 +23,7 @@ class UserEvents {
  public:
   UserEvents(Environment& env, GossipQueues& queues);
 
-  absl::Status Send(std::string_view name, std::string_view payload, bool coalesce);
+  absl::Status Send(std::string_view name, std::string_view payload);
   // True: it is news, which others should hear too.
   bool OnEvent(const UserEventMessage& event);
 

@@ -1,12 +1,12 @@
 // serf_peer: one serf::Agent as a program, for tests against real Serf agents.
 //
 //   serf_peer --name NAME [--bind HOST:PORT] [--tag NAME=VALUE]... [--join HOST:PORT]...
-//             [--key BASE64] [--keyring FILE] [--peers FILE] [--timing lan|wan|local|fast] [--plain]
+//             [--key BASE64] [--keyring FILE] [--peers FILE] [--timing lan|local]
 //
 // Prints one JSON object a line: `ready`, and what it hears. Reads commands, one a line:
-//   members | stats | tags [NAME=VALUE]... | event NAME PAYLOAD | query NAME PAYLOAD | join
-//   HOST:PORT force-leave NAME [prune]
-// SIGTERM, SIGINT, or the end of its input make it leave and end; --plain ends without leaving.
+//   members | stats | tags [NAME=VALUE]... | event NAME PAYLOAD | query NAME PAYLOAD |
+//   force-leave NAME
+// SIGTERM, SIGINT, or the end of its input make it leave and end.
 // It answers queries called `hello` with its name.
 #include <absl/strings/escaping.h>
 #include <poll.h>
@@ -71,7 +71,6 @@ std::string StatsJson(const Stats& stats) {
 struct Arguments {
   Agent::Options options;
   std::vector<net::HostPort> join;
-  bool plain_end = false;
 };
 
 void AddTag(const std::string& text, Tags* tags) {
@@ -85,10 +84,6 @@ Arguments Parse(int argc, char** argv) {
   arguments.options.bind_address = {"127.0.0.1", 0};
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--plain") {
-      arguments.plain_end = true;
-      continue;
-    }
     MOKV_CHECK_LT(i + 1, argc);
     const std::string value = argv[++i];
     if (flag == "--name") {
@@ -106,10 +101,7 @@ Arguments Parse(int argc, char** argv) {
     } else if (flag == "--peers") {
       arguments.options.peers_path = value;
     } else if (flag == "--timing") {
-      arguments.options.timing = value == "wan"     ? Timing::Wan()
-                                 : value == "local" ? Timing::Local()
-                                 : value == "fast"  ? Timing::Fast()
-                                                    : Timing::Lan();
+      arguments.options.timing = value == "local" ? Timing::Local() : Timing::Lan();
     } else {
       CheckFailed(__FILE__, __LINE__, "unknown flag " + flag);
     }
@@ -175,13 +167,9 @@ void Run(Agent& agent, const std::string& line) {
       Print(fmt::format(R"({{"event":"query-done","ok":{}}})", status.ok()));
     };
     agent.Query(std::move(request), std::move(callbacks));
-  } else if (command == "join") {
-    words >> first;
-    agent.Join({net::ParseHostPort(first).value()}, [] { Print(R"({"event":"joined"})"); });
   } else if (command == "force-leave") {
-    std::string prune;
-    words >> first >> prune;
-    agent.ForceLeave(first, prune == "prune", [](const absl::Status& status) {
+    words >> first;
+    agent.ForceLeave(first, [](const absl::Status& status) {
       Print(fmt::format(R"({{"event":"force-leave","ok":{}}})", status.ok()));
     });
   }
@@ -231,7 +219,7 @@ int Main(int argc, char** argv) {
     (*agent)->Join(arguments.join, [] { Print(R"({"event":"joined"})"); });
   }
   Serve(**agent, signals);
-  if (!arguments.plain_end) {
+  {
     Mutex mutex;
     CondVar left;
     bool has_left = false;

@@ -65,19 +65,17 @@ uint16_t Agent::port() const { return impl_->port(); }
 std::shared_ptr<const std::vector<Member>> Agent::members() const { return impl_->members(); }
 Stats Agent::stats() const { return impl_->stats(); }
 
-absl::Status Agent::SendUserEvent(std::string name, std::string payload, bool coalesce) {
+absl::Status Agent::SendUserEvent(std::string name, std::string payload) {
   const size_t bytes =
       Encode(UserEventMessage{
-                 .ltime = ~LamportTime{0}, .name = name, .payload = payload, .coalesce = coalesce})
+                 .ltime = ~LamportTime{0}, .name = name, .payload = payload, .coalesce = true})
           .size();
   if (bytes > kUserEventBytesSendMax) {
     return InvalidArgument("a user event may have {} bytes altogether; this one has up to {}",
                            kUserEventBytesSendMax, bytes);
   }
-  impl_->Post([name = std::move(name), payload = std::move(payload), coalesce](Impl& impl) {
-    impl.protocol()
-        .SendUserEvent(impl.Now(), name, payload, coalesce)
-        .IgnoreError();  // Checked above.
+  impl_->Post([name = std::move(name), payload = std::move(payload)](Impl& impl) {
+    impl.protocol().SendUserEvent(impl.Now(), name, payload).IgnoreError();  // Checked above.
     impl.Flush();
   });
   return absl::OkStatus();
@@ -98,9 +96,9 @@ void Agent::Respond(QueryKey query, std::string payload) {
   });
 }
 
-void Agent::ForceLeave(std::string name, bool prune, absl::AnyInvocable<void(absl::Status)> done) {
-  impl_->Post([name = std::move(name), prune, done = std::move(done)](Impl& impl) mutable {
-    absl::Status status = impl.protocol().ForceLeave(impl.Now(), name, prune);
+void Agent::ForceLeave(std::string name, absl::AnyInvocable<void(absl::Status)> done) {
+  impl_->Post([name = std::move(name), done = std::move(done)](Impl& impl) mutable {
+    absl::Status status = impl.protocol().ForceLeave(impl.Now(), name, /*prune=*/false);
     impl.Flush();
     if (done) done(std::move(status));
   });

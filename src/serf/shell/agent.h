@@ -49,14 +49,9 @@ class Agent {
     std::string keyring_path;
     // Where known peers and clocks are remembered, to rejoin after a restart. Empty: nowhere.
     std::string peers_path;
-    // Whether a node that had left rejoins the peers that it remembers.
-    bool rejoin_after_leave = true;
     Timing timing = Timing::Lan();
-    bool compress = true;
-    size_t members_max = 4096;
-    // Streams that others may have open at the same time, and bytes that all of these may hold.
+    // Streams that others may have open at the same time.
     size_t streams_max = 64;
-    size_t stream_bytes_total_max = size_t{32} << 20;
     // Writes the files above, so that a slow disk delays no probe; null: the serf thread does.
     Executor* file_executor = nullptr;
   };
@@ -105,8 +100,12 @@ class Agent {
   std::shared_ptr<const std::vector<Member>> members() const;
   Stats stats() const;
 
-  // --- For whoever needs more of Serf than membership.
-  absl::Status SendUserEvent(std::string name, std::string payload, bool coalesce = true);
+  // Replaces the keys (the file was edited). Encryption as such cannot be switched on or off.
+  void SetKeys(std::vector<std::string> keys, absl::AnyInvocable<void(absl::Status)> done);
+
+  // --- The rest of what a Serf agent does. A node does not need it; tests/serf proves with it that
+  // ours and HashiCorp's agents understand each other (tests/serf/serf_peer.cc).
+  absl::Status SendUserEvent(std::string name, std::string payload);
   struct QueryCallbacks {
     absl::AnyInvocable<void(const std::string& from)> on_ack;
     absl::AnyInvocable<void(const std::string& from, const std::string& payload)> on_response;
@@ -115,10 +114,8 @@ class Agent {
   };
   void Query(QueryRequest request, QueryCallbacks callbacks);
   void Respond(QueryKey query, std::string payload);
-  // Of a member that failed and will not come back; with `prune` nobody lists it any more.
-  void ForceLeave(std::string name, bool prune, absl::AnyInvocable<void(absl::Status)> done);
-  // Another set of keys (the file was edited). Encryption as such cannot be switched on or off.
-  void SetKeys(std::vector<std::string> keys, absl::AnyInvocable<void(absl::Status)> done);
+  // Declares a member that failed, and will not come back, to have left.
+  void ForceLeave(std::string name, absl::AnyInvocable<void(absl::Status)> done);
 
  private:
   class Impl;

@@ -50,9 +50,7 @@ absl::Status Agent::Impl::Open() {
                                     .advertise = advertised,
                                     .tags = options_.tags,
                                     .timing = options_.timing,
-                                    .compress = options_.compress,
-                                    .keys = options_.encryption_keys,
-                                    .members_max = options_.members_max};
+                                    .keys = options_.encryption_keys};
   ReadRemembered(&protocol_options_);
   MOKV_ASSIGN_OR_RETURN(protocol_, Protocol::Create(protocol_options_, random_, Now()));
   Publish();
@@ -61,7 +59,6 @@ absl::Status Agent::Impl::Open() {
 
 absl::Status Agent::Impl::OpenSockets(const Endpoint& bind) {
   const Streams::Limits limits{.inbound_max = options_.streams_max,
-                               .inbound_bytes_max = options_.stream_bytes_total_max,
                                .timeout = options_.timing.stream_timeout};
   for (int attempt = 1;; ++attempt) {
     MOKV_ASSIGN_OR_RETURN(streams_, Streams::Open(thread_, bind, limits));
@@ -106,7 +103,6 @@ void Agent::Impl::ReadRemembered(serf::Options* options) {
   options->clock = remembered_.clock;
   options->event_clock = remembered_.event_clock;
   options->query_clock = remembered_.query_clock;
-  if (remembered_.left && !options_.rejoin_after_leave) remembered_.peers.clear();
 }
 
 // ---- Any thread.
