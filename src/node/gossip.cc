@@ -1,52 +1,24 @@
 #include "node/gossip.h"
 
-#include <algorithm>
 #include <future>
 #include <utility>
 
 #include "base/file.h"
 #include "base/logging.h"
 #include "base/status.h"
-#include "node/gossip_keys.h"
-#include "serf/keyring_file.h"
 #include "serf/shell/socket_address.h"
 
 namespace mokv {
 namespace {
 
-// How often the members are looked at, whatever has been told of them, and the keyring file.
+// How often the members are looked at, whatever has been told of them, and the keyring file is read.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
-// While a member is away, start-join-addrs are asked this often: one exchange with one node.
-constexpr Duration kJoinAgainInterval = std::chrono::seconds(5);
 // How long an addition or removal that gossip suggested may take.
 constexpr Duration kRequestMax = std::chrono::seconds(20);
 // A goodbye: two messages that have to get through the queue, and a while to be passed on.
 constexpr Duration kLeaveMax = std::chrono::seconds(8);
 // The only group that there is; several are to come.
 constexpr std::string_view kGroup = "0";
-
-std::string TagOf(const serf::Member& member, std::string_view name) {
-  const auto found = member.tags.find(std::string(name));
-  return found == member.tags.end() ? std::string() : found->second;
-}
-
-// Members of other programs, plain agents among them, are nobody's business here.
-std::vector<GossipNode> OurNodes(const std::vector<serf::Member>& members) {
-  std::vector<GossipNode> nodes;
-  for (const serf::Member& member : members) {
-    if (TagOf(member, kRoleTag) != kRole) continue;
-    GossipNode::State state = GossipNode::State::kAlive;
-    if (member.status == serf::MemberStatus::kFailed) state = GossipNode::State::kFailed;
-    if (member.status == serf::MemberStatus::kLeft) state = GossipNode::State::kLeft;
-    // One that is leaving is still there.
-    nodes.push_back({.name = member.name,
-                     .state = state,
-                     .rpc_address = TagOf(member, kRpcAddressTag),
-                     .cluster_id = TagOf(member, kClusterTag),
-                     .instance_id = TagOf(member, kInstanceTag)});
-  }
-  return nodes;
-}
 
 }  // namespace
 
@@ -55,14 +27,19 @@ Gossip::Gossip(const Config& config, Parts parts)
       parts_(std::move(parts)),
       pool_(1, "serf"),
       look_timer_(std::make_unique<net::Timer>(pool_.thread(0))),
-      reconciler_({.own_name = config.node_name,
-                   .left_timeout = config.left_node_timeout,
-                   .dead_timeout = config.dead_node_timeout}) {
+      policy_({.reconciler = {.own_name = config.node_name,
+                              .left_timeout = config.left_node_timeout,
+                              .dead_timeout = config.dead_node_timeout},
+               .has_join_addrs = !config.start_join_addrs.empty()}) {
   tags_ = {{std::string(kRoleTag), std::string(kRole)},
            {std::string(kRpcAddressTag), parts_.rpc_address},
            {std::string(kInstanceTag), parts_.instance_id},
            {std::string(kVersionTag), parts_.version},
            {std::string(kGroupTag), std::string(kGroup)}};
+  for (const std::string& address : config.start_join_addrs) {
+    const absl::StatusOr<net::HostPort> parsed = net::ParseHostPort(address);
+    if (parsed.ok()) join_addrs_.push_back(*parsed);  // The configuration was checked.
+  }
 }
 
 Gossip::~Gossip() { Stop(); }
@@ -88,7 +65,7 @@ absl::Status Gossip::MakeAgent() {
   MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
   options.encryption_keys = std::move(keys.keys);
   if (!config_.serf_keyring_file.empty()) {
-    keyring_text_ = std::move(keys.file_text);
+    keyring_ = KeyringWatch(std::move(keys.file_text));
     options.keyring_path = config_.serf_keyring_file;
   }
   options.peers_path = config_.data_dir + "/serf-peers";
@@ -119,18 +96,10 @@ void Gossip::Start() {
   started_ = true;
   pool_.Start();
   agent_->Start();
-  for (const std::string& address : config_.start_join_addrs) {
-    const absl::StatusOr<net::HostPort> parsed = net::ParseHostPort(address);
-    if (parsed.ok()) join_.push_back(*parsed);  // The configuration was checked.
-  }
-  if (!join_.empty()) {
-    joining_ = true;
-    agent_->Join(join_, [this] {
-      LogInfo("gossip: joined");
-      joining_ = false;
-    });
-  }
-  pool_.thread(0).Post([this] { LookAgain(); });
+  pool_.thread(0).Post([this] {
+    if (!join_addrs_.empty()) Join([] { LogInfo("gossip: joined"); });
+    LookAgain();
+  });
 }
 
 void Gossip::Leave() {
@@ -195,59 +164,29 @@ void Gossip::LookSoon() {
 }
 
 void Gossip::LookAgain() {
-  WatchKeyring();
+  ReadKeyring();
   Look();
   look_timer_->Start(kLookInterval, [this] { LookAgain(); });
 }
 
 void Gossip::Look() {
-  const std::vector<GossipNode> nodes = OurNodes(*agent_->members());
-  if (nodes != nodes_) {
-    nodes_ = nodes;
-    parts_.on_nodes(nodes_);
-  }
-  Tell(nodes);
-  JoinAgain(SystemClock().Now(), nodes);
-  // Names come from gossip; who is gone from there need not be remembered.
-  std::erase_if(told_, [&](const auto& told) {
-    return std::none_of(nodes.begin(), nodes.end(),
-                        [&](const GossipNode& node) { return node.name == told.first; });
+  const replica::Report report = parts_.replica->report();
+  GossipPolicy::Known known{.cluster = parts_.replica->View(),
+                            .leads = report.role == raft::Role::kLeader && report.serving};
+  for (const replica::PeerProgress& peer : report.peers) known.alive[peer.name] = peer.alive;
+  GossipPolicy::Decision decision = policy_.Look(parts_.clock->Now(), *agent_->members(), known);
+  if (decision.nodes_changed) parts_.on_nodes(policy_.nodes());
+  for (const GossipNode& node : decision.foreign) parts_.on_foreign_node(node);
+  if (decision.join) Join(nullptr);
+  for (replica::AdminRequest& request : decision.requests) Request(std::move(request));
+}
+
+void Gossip::Join(Task joined) {
+  policy_.OnJoining();
+  agent_->Join(join_addrs_, [this, joined = std::move(joined)]() mutable {
+    policy_.OnJoined();
+    if (joined) joined();
   });
-  const replica::Report status = parts_.replica->report();
-  const bool leads = status.role == raft::Role::kLeader && status.serving;
-  std::map<std::string, bool> alive;
-  for (const replica::PeerProgress& peer : status.peers) alive[peer.name] = peer.alive;
-  for (replica::AdminRequest& request :
-       reconciler_.Look(SystemClock().Now(), leads, parts_.replica->View(), nodes, alive)) {
-    Request(std::move(request));
-  }
-}
-
-// Members that failed may have come back where nobody here knows them, and know as little where
-// this node is: but both know start-join-addrs, whose names are resolved anew.
-void Gossip::JoinAgain(MonotonicTime now, const std::vector<GossipNode>& nodes) {
-  if (joining_ || join_.empty() || now < next_join_) return;
-  next_join_ = now + kJoinAgainInterval;
-  const auto is_alive = [&](const replica::ClusterMember& member) {
-    return std::any_of(nodes.begin(), nodes.end(), [&](const GossipNode& node) {
-      return node.name == member.name && node.state == GossipNode::State::kAlive;
-    });
-  };
-  const replica::ClusterView view = parts_.replica->View();
-  if (std::all_of(view.members.begin(), view.members.end(), is_alive)) return;
-  joining_ = true;
-  agent_->Join(join_, [this] { joining_ = false; });
-}
-
-// Nodes of another cluster share the gossip, and nothing else.
-void Gossip::Tell(const std::vector<GossipNode>& nodes) {
-  const std::string own = parts_.replica->cluster_id();
-  if (own.empty()) return;
-  for (const GossipNode& node : nodes) {
-    const bool foreign = node.state == GossipNode::State::kAlive && !node.cluster_id.empty() &&
-                         node.cluster_id != own;
-    if (foreign) parts_.on_foreign_node(node);
-  }
 }
 
 void Gossip::Request(replica::AdminRequest request) {
@@ -257,47 +196,42 @@ void Gossip::Request(replica::AdminRequest request) {
     LogWarn("a member that has been away for too long is removed", {{"name", name}});
   }
   parts_.replica->Request(
-      std::move(request), SystemClock().Now() + kRequestMax,
+      std::move(request), parts_.clock->Now() + kRequestMax,
       [this, name, adds](const absl::Status& status, bool) {
-        pool_.thread(0).Post([this, name, adds, status] {
-          reconciler_.OnDone(SystemClock().Now(), name, status.ok());
-          const std::string outcome(status.ok() ? "" : MessageOf(status));
-          // The same refusal again and again is news once.
-          if (!status.ok() && told_[name] != outcome) {
-            LogWarn(adds ? "a node that gossips was not added" : "a member was not removed",
-                    {{"name", name}, {"reason", outcome}});
-          }
-          told_[name] = outcome;
-          if (outcome.empty()) told_.erase(name);
-        });
+        pool_.thread(0).Post([this, name, adds, status] { OnRequestDone(name, adds, status); });
       });
+}
+
+void Gossip::OnRequestDone(const std::string& name, bool adds, const absl::Status& status) {
+  if (!policy_.OnRequestDone(parts_.clock->Now(), name, status)) return;
+  LogWarn(adds ? "a node that gossips was not added" : "a member was not removed",
+          {{"name", name}, {"reason", MessageOf(status)}});
 }
 
 // Whoever edits the file need not restart the node. What others have changed by `serf keys` is
 // written to it by the agent.
-void Gossip::WatchKeyring() {
+void Gossip::ReadKeyring() {
   if (config_.serf_keyring_file.empty()) return;
   // A disk that hangs must not make this thread late: others would take the node for dead.
   if (std::exchange(reading_keyring_, true)) return;
   parts_.files->Post([this] {
     auto text = PosixFileSystem().ReadFile(config_.serf_keyring_file);
-    pool_.thread(0).Post([this, text = std::move(text)] {
+    pool_.thread(0).Post([this, text = std::move(text)]() mutable {
       reading_keyring_ = false;
-      if (text.ok()) UseKeyring(*text);
+      if (text.ok()) UseKeyring(*std::move(text));
     });
   });
 }
 
-void Gossip::UseKeyring(const std::string& text) {
-  if (text == keyring_text_) return;
-  keyring_text_ = text;
-  absl::StatusOr<std::vector<std::string>> keys = serf::ParseKeyringFile(text);
-  if (!keys.ok()) {
+void Gossip::UseKeyring(std::string text) {
+  auto keys = keyring_.OnText(std::move(text));
+  if (!keys.has_value()) return;
+  if (!keys->ok()) {
     LogError("serf-keyring-file was changed, but cannot be used; the old keys stay",
-             {{"file", config_.serf_keyring_file}, {"reason", MessageOf(keys.status())}});
+             {{"file", config_.serf_keyring_file}, {"reason", MessageOf(keys->status())}});
     return;
   }
-  agent_->SetKeys(*std::move(keys), [](const absl::Status& status) {
+  agent_->SetKeys(**std::move(keys), [](const absl::Status& status) {
     if (status.ok()) {
       LogInfo("gossip: the keys of serf-keyring-file are used now");
     } else {

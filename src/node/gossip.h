@@ -1,10 +1,10 @@
-// Gossip: the node's membership in Serf, and what the cluster makes of it: the node's tags, whom to
-// join, the look at members once a second (reconciler.h), keys from a watched file, and the
-// goodbye.
+// Gossip: the node's membership in Serf. It runs the agent with the node's tags and keys, looks at
+// the members once a second and after every change, and carries out what GossipPolicy decides about
+// them. It says goodbye before the node stops.
 //
 // Threads: has the serf thread. Create, Start, Leave, Stop and the destructor are main's;
 //          everything else is thread-safe.
-// Owner:   node/. Borrows replica and executor.
+// Owner:   node/. Borrows replica, executor and clock.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -18,10 +18,11 @@
 #include "base/mutex.h"
 #include "net/io_pool.h"
 #include "node/config.h"
-#include "node/reconciler.h"
+#include "node/gossip_keys.h"
+#include "node/gossip_policy.h"
 #include "replica/replica.h"
 #include "serf/shell/agent.h"
-#include "service/cluster_service.h"
+#include "service/gossip_member.h"
 
 namespace mokv {
 
@@ -30,10 +31,11 @@ class Gossip {
   struct Parts {
     replica::Replica* replica;
     Executor* files;  // Reads and writes keys, writes remembered peers.
+    const Clock* clock;
     std::string instance_id;
     std::string rpc_address;
     std::string version;
-    // A node of ours that says it is of another cluster. On the serf thread.
+    // A node of ours says that it is of another cluster. On the serf thread.
     std::function<void(const GossipNode& node)> on_foreign_node;
     // Who gossips, and where, has changed. On the serf thread.
     std::function<void(const std::vector<GossipNode>& nodes)> on_nodes;
@@ -65,11 +67,11 @@ class Gossip {
   void UpdateTags();
   void LookAgain();
   void Look();
-  void Tell(const std::vector<GossipNode>& nodes);
-  void JoinAgain(MonotonicTime now, const std::vector<GossipNode>& nodes);
+  void Join(Task joined);
   void Request(replica::AdminRequest request);
-  void WatchKeyring();
-  void UseKeyring(const std::string& text);
+  void OnRequestDone(const std::string& name, bool adds, const absl::Status& status);
+  void ReadKeyring();
+  void UseKeyring(std::string text);
 
   const Config config_;
   const Parts parts_;
@@ -83,15 +85,12 @@ class Gossip {
   serf::Tags tags_ ABSL_GUARDED_BY(mutex_);
   bool look_posted_ ABSL_GUARDED_BY(mutex_) = false;
 
+  std::vector<net::HostPort> join_addrs_;  // Set by the constructor.
+
   // Serf thread only.
-  Reconciler reconciler_;
-  std::string keyring_text_;
+  GossipPolicy policy_;
+  KeyringWatch keyring_;  // Begins with the text that the agent got its keys from.
   bool reading_keyring_ = false;
-  std::map<std::string, std::string> told_;  // What was logged last of a node, by name.
-  std::vector<GossipNode> nodes_;            // As `on_nodes` was told last.
-  std::vector<net::HostPort> join_;          // start-join-addrs.
-  bool joining_ = false;
-  MonotonicTime next_join_;
 };
 
 }  // namespace mokv

@@ -24,4 +24,10 @@ absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config) {
   return found;
 }
 
+std::optional<absl::StatusOr<std::vector<std::string>>> KeyringWatch::OnText(std::string text) {
+  if (text == text_) return std::nullopt;
+  text_ = std::move(text);
+  return serf::ParseKeyringFile(text_);
+}
+
 }  // namespace mokv

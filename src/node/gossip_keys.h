@@ -1,11 +1,14 @@
 // The gossip's keys, as serf-encrypt-key or serf-keyring-file has them.
 //
-// Errors: names the setting and the file.
+// Threads: LoadGossipKeys reads a file, on the caller's thread. KeyringWatch is confined to one.
+// Errors:  name the setting and the file; they never say what a key is.
 #pragma once
 
 #include <absl/status/statusor.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "node/config.h"
@@ -14,9 +17,22 @@ namespace mokv {
 
 struct GossipKeys {
   std::vector<std::string> keys;  // Raw; the first encrypts. None: no encryption.
-  std::string file_text;          // That they were read from: what the watch compares with.
+  std::string file_text;          // What they were read from; empty: from no file.
 };
 
 absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config);
+
+// Notices when the keyring file has another text than the one that is in use.
+class KeyringWatch {
+ public:
+  KeyringWatch() = default;
+  explicit KeyringWatch(std::string text) : text_(std::move(text)) {}
+
+  // The keys of `text`, or why it cannot be used; nullopt if it is the text of the last call.
+  std::optional<absl::StatusOr<std::vector<std::string>>> OnText(std::string text);
+
+ private:
+  std::string text_;
+};
 
 }  // namespace mokv

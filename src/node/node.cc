@@ -264,6 +264,7 @@ absl::Status Node::Impl::MakeGossip() {
       Gossip::Create(config_,
                      {.replica = replica_.get(),
                       .files = background_thread_.get(),
+                      .clock = &clock_,
                       .instance_id = data_.identity().instance_id,
                       .rpc_address = rpc_address_,
                       .version = std::string(Version()),

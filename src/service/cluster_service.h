@@ -14,17 +14,9 @@
 #include "machine/machine.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
+#include "service/gossip_member.h"
 
 namespace mokv::service {
-
-// A member of the gossip, which need not be one of the cluster.
-struct GossipMember {
-  std::string name;
-  std::string address;
-  std::string status;      // alive, leaving, left or failed.
-  std::string role;        // "mokv" for nodes of ours.
-  Duration round_trip{0};  // Estimate; 0: not known.
-};
 
 class ClusterService {
  public:
