@@ -11,13 +11,14 @@
 namespace mokv {
 namespace {
 
-// How often the members are looked at, whatever has been told of them, and the keyring file is read.
+// The members are looked at, and the keyring file is read, this often even without news.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How long an addition or removal that gossip suggested may take.
 constexpr Duration kRequestMax = std::chrono::seconds(20);
-// A goodbye: two messages that have to get through the queue, and a while to be passed on.
+// How long a goodbye may take: two messages have to get through the queue, and others need a moment
+// to pass them on.
 constexpr Duration kLeaveMax = std::chrono::seconds(8);
-// The only group that there is; several are to come.
+// There is one Raft group so far.
 constexpr std::string_view kGroup = "0";
 
 }  // namespace

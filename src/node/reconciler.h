@@ -1,11 +1,11 @@
 // Reconciler: what a leader does about the difference between who gossips and who is a member.
 //
-// Gossip suggests, Raft and mutual TLS decide: what comes out are requests to the Cluster
-// interface, which asks each new node who it is over its own, verified connection. The same look is
-// taken again and again, so that no event of gossip can be missed.
+// Gossip suggests; Raft and mutual TLS decide. The outcome are requests to the replica, which asks
+// each new node who it is over a verified connection. The same look is taken again and again, so
+// that no event of gossip can be missed.
 //
-// Threads: confined to the serf thread. Pure: time comes in; what it remembers is bounded by the
-//          members that gossip keeps and those of the cluster.
+// Threads: confined to the serf thread. Pure: the time comes in.
+// Bounds:  remembers a little of each member that gossip keeps, and of those of the cluster.
 #pragma once
 
 #include <cstdint>
@@ -50,26 +50,27 @@ class Reconciler {
     Duration dead_timeout{0};
     // Between two tries with the same node that was refused or could not be reached.
     Duration retry_interval = std::chrono::seconds(5);
-    // Without a key anybody can invent members, and each that is added is asked who it is.
+    // Requests under way at the same time. Without a key anybody can invent members, and each one
+    // is dialed and asked who it is.
     size_t in_progress_max = 8;
   };
 
   explicit Reconciler(Options options) : options_(std::move(options)) {}
 
-  // To be called about once a second, and when something has changed. `leads`: this node does; only
-  // then is anything done, and times begin anew with each leadership. `alive`: members that Raft
+  // To be called about once a second, and when something has changed. Asks for something only while
+  // this node `leads`; the timeouts begin anew with each leadership. `alive`: the members that Raft
   // has heard of lately, by name.
   std::vector<replica::AdminRequest> Look(MonotonicTime now, bool leads,
                                           const replica::ClusterView& view,
                                           const std::vector<GossipNode>& gossip,
                                           const std::map<std::string, bool>& alive);
-  // How a request ended; the same one is not made again before.
+  // How the request about `name` has ended. There is no other one about it before.
   void OnDone(MonotonicTime now, const std::string& name, bool ok);
 
  private:
   struct Known {
     GossipNode::State state = GossipNode::State::kAlive;
-    MonotonicTime since;  // That it has been in this state, as seen by this leader.
+    MonotonicTime since;  // When this leader saw it come into this state.
   };
 
   void Remember(MonotonicTime now, const std::vector<GossipNode>& gossip);

@@ -4,7 +4,8 @@
 // news spreads first, and packets are filled well.
 //
 // Threads: confined to the owner's.
-// Bounds:  kQueueLengthMax messages; over it those sent most are dropped, which have spread most.
+// Bounds:  kQueueLengthMax messages. Beyond it, those that were sent most are dropped: they have
+//          spread most.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -22,13 +23,13 @@ class BroadcastQueue {
  public:
   using Id = uint64_t;
 
-  // `subject` non-empty: replaces what waits about the same subject. Returns a number to ask
-  // Contains with.
+  // Queues a message. One with a `subject` replaces what waits about the same subject. The returned
+  // number is for Contains.
   Id Push(std::string message, std::string_view subject = {});
 
-  // Moves messages into `*out` while they fit `budget_bytes`, each costing its size and
-  // `overhead_bytes`, at most `count_max`; returns what is left of the budget. A message leaves the
-  // queue with its `transmits_max`th time.
+  // Appends up to `count_max` messages to `*out`, each behind `prefix`, as long as they fit into
+  // `budget_bytes`; each costs its size and `overhead_bytes`. Returns what is left of the budget. A
+  // message leaves the queue when it was taken `transmits_max` times.
   size_t Take(size_t budget_bytes, size_t overhead_bytes, size_t count_max, int transmits_max,
               std::string_view prefix, std::vector<std::string>* out);
 

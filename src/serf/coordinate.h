@@ -1,5 +1,5 @@
-// Network coordinates (Vivaldi): each node places itself in a space in which distance is round-trip
-// time, so that the time between any two can be estimated without a packet.
+// Network coordinates (Vivaldi): each node places itself in a space where the distance between two
+// nodes is the round-trip time between them. So the time can be estimated without a packet.
 //
 // Threads: confined to the owner's.
 // Units:   seconds, as on the wire.
@@ -35,13 +35,14 @@ double DistanceSeconds(const Coordinate& a, const Coordinate& b);
 
 // The payload of acks: a version byte and the coordinate.
 std::string EncodeCoordinate(const Coordinate& coordinate);
-// nullopt for another version, another number of dimensions, and numbers that are none.
+// nullopt for another version, another number of dimensions, and values that are not finite.
 std::optional<Coordinate> DecodeCoordinate(std::string_view payload);
 
 class CoordinateClient {
  public:
   const Coordinate& own() const { return own_; }
-  // False if the observation is not to be believed.
+  // Moves this node's own place by what was measured: `other` answered after `round_trip`. False if
+  // that cannot be believed.
   bool Update(const std::string& node, const Coordinate& other, Duration round_trip,
               Random& random);
   std::optional<Duration> RoundTrip(std::string_view node) const;

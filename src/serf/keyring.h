@@ -1,7 +1,7 @@
 // Keyring: the symmetric keys of a cluster, and AES-GCM with them.
 //
-// The first key encrypts; all of them are tried for what arrives, so that a key can be replaced
-// without a moment in which two nodes do not understand each other.
+// The first key encrypts. What arrives is tried with all of them, so that keys can be replaced
+// while all nodes understand each other all the time.
 //
 // Threads: confined to the owner's.
 // Bounds:  kKeysMax, since each packet of a stranger costs one decryption for every key.

@@ -1,4 +1,4 @@
-// The keyring as a file: a JSON list of base64 texts, the first encrypts; as agents keep theirs.
+// The keyring as a file, as agents keep theirs: a JSON list of base64 texts. The first one encrypts.
 //
 // Threads: pure functions.
 #pragma once

@@ -30,7 +30,7 @@ class LamportClock {
   }
 
  private:
-  // What a file may say: leaves room for as many jumps.
+  // The highest time that a file may restore: it leaves numbers enough for what is to come.
   static constexpr LamportTime kRestoreMax = LamportTime{1} << 62;
 
   LamportTime now_ = 1;

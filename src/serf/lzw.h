@@ -1,5 +1,5 @@
 // LZW as agents compress packets and streams: least significant bit first, 8-bit literals, codes of
-// 9 to 12 bits (docs/serf.md, "Compression"). The only algorithm of the protocol.
+// 9 to 12 bits. It is the protocol's only algorithm.
 //
 // Threads: pure functions.
 // Bounds:  Decompress never writes more than it was allowed: three bytes of LZW can stand for
@@ -13,7 +13,7 @@
 
 namespace mokv::serf {
 
-// Byte for byte what an agent's encoder writes.
+// Writes byte for byte what an agent's encoder writes.
 std::string LzwCompress(std::string_view plain);
 
 enum class LzwError { kNone, kMalformed, kTooLarge };

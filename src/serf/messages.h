@@ -34,9 +34,9 @@ enum class MessageType : uint8_t {
   kLabel = 244,
 };
 
-// Longer than any host name; agents know no limit, but every name costs each node memory.
+// Longer than any host name. Agents know no limit, but each name costs every node memory.
 inline constexpr size_t kNameBytesMax = 255;
-// What may be sent is 512 (kMetaBytesSendMax); agents take more, so do we, within reason.
+// A node sends up to 512 bytes of meta, and reads more, as agents do.
 inline constexpr size_t kMetaBytesMax = 2048;
 inline constexpr size_t kMetaBytesSendMax = 512;
 
@@ -52,7 +52,7 @@ enum VersionIndex {
   kDelegateCur
 };
 
-// Who wants the answer; all or none, and "none" means the packet's source.
+// Where an answer goes: all fields are set, or none, which means the packet's source.
 struct Source {
   std::string_view addr;
   uint16_t port = 0;

@@ -41,13 +41,13 @@ class MsgpackReader {
  public:
   explicit MsgpackReader(std::string_view bytes) : rest_(bytes) {}
 
-  // Each returns false on another type, a value that does not fit, or the end of the bytes; the
-  // reader is of no use then. Nil stands for the zero value, as in Go.
+  // Each returns false on another type, a value that does not fit, or the end of the bytes. The
+  // reader must not be used after that. Nil stands for the zero value, as in Go.
   bool Map(uint32_t* pairs);
   bool Array(uint32_t* elements);
   // Text and bytes alike; views into the input.
   bool Raw(std::string_view* bytes);
-  // Like Raw, but not bin: the old generation refuses bin where text is meant, so we never may see
+  // Like Raw, but refuses bin: old agents refuse bin where text is meant, and a node must not know
   // a name that half of the cluster does not.
   bool Text(std::string_view* text);
   bool Uint(uint64_t* value);
@@ -90,8 +90,8 @@ bool ReadStruct(MsgpackReader& reader, OnField&& on_field) {
   return true;
 }
 
-// Finds the end of values that arrive in pieces. Remembers how far it came, so that a sender who
-// dribbles cannot make us read the beginning again and again.
+// Finds the end of values that arrive in pieces. It remembers how far it came, so that a sender who
+// sends byte by byte cannot make us read the beginning again and again.
 class MsgpackScanner {
  public:
   enum class Result { kDone, kMore, kMalformed };

@@ -1,4 +1,4 @@
-// What a member is told once: who it is, and how it keeps time.
+// What a member is told once, before it starts: who it is, and how it keeps time.
 #pragma once
 
 #include <cstdint>
@@ -56,31 +56,35 @@ struct Options {
   // More members are not taken in: without a key anybody can invent some, and each costs every
   // node memory and its turn in the probe order.
   size_t members_max = 4096;
-  // As a former life left them (peers_file.h); what happened before is not heard again.
+  // The clocks as this node's last run left them (peers_file.h). Events and queries of before are
+  // not delivered again.
   LamportTime clock = 0;
   LamportTime event_clock = 0;
   LamportTime query_clock = 0;
 };
 
-// Lengths and counts that the network may not choose. Each is counted where it drops something.
-// Largest UDP payload that is built; larger ones are read.
+// Limits on what others can make a node send, read or remember. What exceeds one is dropped and
+// counted.
+// The largest UDP payload that a node sends. It reads larger ones.
 inline constexpr size_t kPacketBytesMax = 1400;
-// A message that is gossiped: what a packet has room for besides encryption and framing.
+// The largest message that is gossiped: a packet has room for it besides encryption and framing.
 inline constexpr size_t kGossipMessageBytesMax = 1360;
-// Whatever fits a datagram, expanded once; honest senders fill 1400 bytes before they compress.
+// All that one packet may unpack to. Honest senders put at most 1400 bytes into a packet before
+// they compress it.
 inline constexpr size_t kExpandedPacketBytesMax = size_t{128} << 10;
 // A push/pull of 4096 members with full meta and a full event ring stays well below.
 inline constexpr size_t kStreamBytesMax = size_t{8} << 20;
-// Messages that wait to be gossiped, in each queue: Serf's own limit.
+// Messages that may wait in each queue to be gossiped: Serf's own limit.
 inline constexpr size_t kQueueLengthMax = 4096;
-// Indirect pings that are served at the same time.
+// Indirect pings that a node serves at the same time.
 inline constexpr size_t kForwardedPingsMax = 256;
-// An incarnation may rise by this much at once: a forged one must not use up the number space, out
-// of which the accused has to answer with a higher one.
+// An incarnation may rise by this much at once. The accused must answer a forged one with a higher
+// one, so a forger must not be able to use up the numbers.
 inline constexpr uint32_t kIncarnationJumpMax = 1u << 24;
-// The first incarnation heard of a name; values made of a clock in seconds fit until 2038.
+// The highest first incarnation of a name. Some agents begin with their clock's seconds, which fit
+// until 2038.
 inline constexpr uint32_t kFirstIncarnationMax = 1u << 31;
-// The same for Lamport times: each costs its forger a message, and 2^64 takes 2^32 of them.
+// A Lamport time may rise by this much at once: to use up the numbers a forger needs 2^32 messages.
 inline constexpr LamportTime kLamportJumpMax = LamportTime{1} << 32;
 // User events and queries, as agents limit them.
 inline constexpr size_t kUserEventBytesSendMax = 512;

@@ -1,7 +1,7 @@
 // What the protocol wants done: packets to send, streams to open, news for the owner.
 //
 // Streams: the owner connects to `to`, writes `bytes`, collects the one answer with StreamReader,
-// and reports it with Protocol::OnStreamReply; a stream that has no answer at `deadline` has failed.
+// and reports it with Protocol::OnStreamReply. A stream without an answer at `deadline` has failed.
 // A connection that the other machine refuses is reported as FAILED_PRECONDITION: it tells a
 // process that is gone from a network that is slow.
 #pragma once
@@ -62,8 +62,8 @@ struct UserEvent {
   bool coalesce = false;
 };
 
-// A query of somebody else (or our own, which we are asked too). Answer with Protocol::Respond before
-// the deadline, once.
+// A query to answer: somebody else's, or one of ours, which comes to us too. Answer it with
+// Protocol::Respond, once, before the deadline.
 using QueryKey = uint64_t;
 struct IncomingQuery {
   QueryKey key = 0;
@@ -87,7 +87,7 @@ struct QueryDone {
   QueryKey key = 0;
 };
 
-// Of one address that Protocol::Join was given.
+// How the exchange with an address that Protocol::Join was given has ended.
 struct JoinResult {
   Endpoint at;
   absl::Status status;
@@ -95,13 +95,13 @@ struct JoinResult {
 
 struct LeaveDone {};
 
-// Another node has our name, and the majority of those asked takes that one for the owner. The
-// process should not go on under this name.
+// Another node has our name, and most of those who answered say that it is the owner. This process
+// should not go on under this name.
 struct NameConflictLost {
   Endpoint other;
 };
 
-// Keys were installed, removed or put first by a query: to be remembered.
+// A query has installed or removed a key, or put another one first. The owner should keep the keys.
 struct KeyringChanged {
   std::vector<std::string> keys;  // Raw.
 };

@@ -2,8 +2,8 @@
 //
 //   sending:   messages -> compound -> compress -> checksum -> encrypt
 //
-// Each layer is optional and known by its first byte. Labels, an option of programs that embed
-// the original library, are not spoken; a labelled packet is of an unknown type.
+// Each layer is optional and known by its first byte. Labels, an option of programs that embed the
+// original library, are not supported: a labelled packet counts as one of an unknown type.
 //
 // Threads: confined to the owner's.
 // Bounds:  kExpandedPacketBytesMax for all that one packet unpacks to, kNestingMax layers.
@@ -35,9 +35,9 @@ struct PacketOptions {
 std::string PackPacket(const std::vector<std::string>& messages, const PacketOptions& options,
                        const Keyring& keyring, Random& random);
 
-// The older agents take more for garbage.
+// Older agents drop a compound of more parts.
 inline constexpr size_t kCompoundPartsMax = 127;
-// Bytes that a compound costs: its own and for each part.
+// Bytes that a compound adds, once and for each part.
 inline constexpr size_t kCompoundHeaderBytes = 2;
 inline constexpr size_t kCompoundPartBytes = 2;
 
@@ -56,8 +56,8 @@ class PacketReader {
  public:
   static constexpr int kNestingMax = 4;
 
-  // The messages of `packet`, valid until the next call or the end of `packet`. What could not be
-  // read is left out and counted.
+  // The messages of `packet`. They are views, valid until the next call or the end of `packet`.
+  // What cannot be read is left out and counted.
   const std::vector<PacketMessage>& Read(std::string_view packet, const Keyring& keyring,
                                          Stats* stats);
 

@@ -1,5 +1,5 @@
-// Protocol: one node's part in a Serf cluster. A pure function of its inputs: packets, streams, time
-// and randomness come in as arguments, and what is to be done comes out as Output.
+// Protocol: one node's part in a Serf cluster. A pure function of its inputs: packets, streams,
+// time and randomness come in as arguments, and what is to be done comes out as Output.
 //
 //   protocol->OnPacket(now, from, bytes);     any number of calls
 //   Output output = protocol->TakeOutput();   then once: packets, streams, events

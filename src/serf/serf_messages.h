@@ -36,7 +36,8 @@ enum class SerfType : uint8_t {
 
 // Slots of the rings that remember events and queries; fixed by the protocol.
 inline constexpr size_t kRingSlots = 512;
-// Of one Lamport time; concurrent senders are few. Bounds what an empty element, a byte, can cost.
+// Events of one Lamport time: few nodes send one at the same moment. The bound is against lists of
+// empty elements, of which each takes a byte on the wire and more in memory.
 inline constexpr size_t kEventsPerSlotMax = 64;
 // Names in one push/pull state, for the same reason.
 inline constexpr size_t kStateNamesMax = 16384;

@@ -14,7 +14,7 @@ enum class Drop : uint8_t {
   kMalformed,  // Not what its type byte promised.
   kUnknownType,
   kChecksum,
-  kWrongKey,      // No key of ours opens it; also: in clear, though we have keys.
+  kWrongKey,      // No key of ours opens it, or it is in clear although we have keys.
   kTooLarge,      // Over a limit after it was unpacked.
   kMisaddressed,  // A ping for another name.
   kVersions,      // Missing, senseless or incompatible version bytes.
@@ -30,7 +30,7 @@ inline constexpr size_t kDropReasons = static_cast<size_t>(Drop::kCount);
 std::string_view NameOf(Drop reason);
 
 struct Stats {
-  // Now, not since the start.
+  // At this moment, not since the start.
   uint64_t members_alive = 0;
   uint64_t members_leaving = 0;
   uint64_t members_left = 0;

@@ -1,7 +1,7 @@
 // Suspicion: how long a suspected node has to refute, before it is declared dead.
 //
-// Starts with the longest time and shrinks with each independent confirmation (Lifeguard, section
-// 4.2): one accuser may be the one with the trouble.
+// The time is longest while one node alone suspects it, and shrinks with each node that confirms
+// (Lifeguard, section 4.2): a single accuser may be the one with the trouble.
 //
 // Threads: a value, confined to its owner.
 #pragma once
@@ -20,12 +20,12 @@ class Suspicion {
   // `members` counts those that are alive or suspected, this node and the suspect included.
   Suspicion(std::string_view accuser, size_t members, const Timing& timing, MonotonicTime now);
 
-  // Whether `from` is news, and worth passing on.
+  // `from` suspects the node too. True if that is news, which others should hear.
   bool Confirm(std::string_view from);
   MonotonicTime deadline() const { return deadline_; }
 
-  // When to ask the suspect itself, kChecks times before the deadline: its refutation may have got
-  // lost on the way to this node alone. Max() once that is done.
+  // When to ask the suspect itself. That is done kChecks times before the deadline, because its
+  // refutation may have got lost on the way to this node alone. Max() once all are done.
   MonotonicTime next_check() const;
   void Checked(MonotonicTime now);
 

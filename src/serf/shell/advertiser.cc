@@ -1,5 +1,5 @@
-// Agent: waits for the name that others are told to mean something. A machine may get its name only
-// once it is ready, as pods do, so the process must not wait with everything else.
+// Agent: waits until the name that others are told resolves. A machine may get its name only once
+// its process is ready, as pods do, so only the gossip waits, and the process starts.
 #include <utility>
 
 #include "base/check.h"
@@ -11,7 +11,7 @@ namespace mokv::serf {
 namespace {
 
 constexpr Duration kResolveInterval = std::chrono::seconds(1);
-// Look-ups in vain between two warnings.
+// One warning for so many look-ups in vain.
 constexpr uint64_t kWarnEvery = 60;
 
 }  // namespace
@@ -43,9 +43,9 @@ void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
             {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
   }
   protocol_options_.advertise = endpoint;
-  // The one before has said nothing to anybody.
+  // In the place of the one with the placeholder, which has not sent anything.
   auto protocol = Protocol::Create(protocol_options_, random_, Now());
-  MOKV_CHECK(protocol.ok());  // As the one before, which differs in a valid address.
+  MOKV_CHECK(protocol.ok());  // Only its address is another one, and valid.
   protocol_ = *std::move(protocol);
   advertised_ = true;
   Start();

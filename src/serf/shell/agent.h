@@ -4,11 +4,11 @@
 // peers like our own.
 //
 // Threads: runs on one net::IoThread, the serf thread, which should have nothing else to do: a late
-//          answer to a probe looks like a dead node. All methods are thread-safe: they post to that
-//          thread, unless said. Callbacks come on it, and must not block.
-// Owner:   node/. Start, Stop and the destructor are its thread's; once started, the agent must be
-//          stopped while the serf thread still runs.
-// Bounds:  Options names them; those of the protocol are in serf/options.h.
+//          answer to a probe looks like a dead node. Methods are thread-safe, unless a comment says
+//          otherwise: they post to that thread. Callbacks come on it, and must not block.
+// Owner:   node/ creates, starts, stops and deletes it on one thread of its own. A started agent
+//          must be stopped while the serf thread still runs.
+// Bounds:  Options::streams_max; those of the protocol are in serf/options.h.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -35,24 +35,25 @@ class Agent {
  public:
   struct Options {
     std::string node_name;
-    // Host must be an address, not a name. Port 0: a free one, for UDP and TCP; see port().
+    // The host must be an address, not a name. Port 0: one that is free for UDP and TCP (port()).
     net::HostPort bind_address;
-    // What others are told; empty host: the bound one. A name is resolved once; one that nobody
-    // knows yet is asked for every second, and until then the agent says and answers nothing. Must
-    // be set when the bound address is a wildcard.
+    // The address that others are told. Without a host: the bound one, which must not be a wildcard
+    // then. A name is resolved once. If nobody knows it yet, the agent asks again every second, and
+    // sends and answers nothing until it is known.
     net::HostPort advertise_address;
     Tags tags;
     // Raw keys of 16, 24 or 32 bytes; the first encrypts. None: no encryption.
     std::vector<std::string> encryption_keys;
-    // Where the keys are kept once somebody changed them (`serf keys`): a JSON list of base64
-    // texts. Empty: only in memory.
+    // The file that gets the keys when somebody changes them with `serf keys`: a JSON list of
+    // base64 texts. Empty: changed keys stay in memory.
     std::string keyring_path;
-    // Where known peers and clocks are remembered, to rejoin after a restart. Empty: nowhere.
+    // The file that remembers peers and clocks, to rejoin after a restart. Empty: there is none.
     std::string peers_path;
     Timing timing = Timing::Lan();
     // Streams that others may have open at the same time.
     size_t streams_max = 64;
-    // Writes the files above, so that a slow disk delays no probe; null: the serf thread does.
+    // Where the files above are written, so that a slow disk delays no probe. Null: on the serf
+    // thread.
     Executor* file_executor = nullptr;
   };
 
@@ -65,38 +66,38 @@ class Agent {
     absl::AnyInvocable<void(const NameConflictLost&)> on_name_conflict;
   };
 
-  // Binds, and fails naming the address if it cannot; reads the remembered peers. Nothing is sent
-  // or answered before Start. Not on `thread`.
+  // Binds, and reads the remembered peers. An error names the address that cannot be bound. The
+  // agent sends and answers nothing before Start. Not to be called on `thread`.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(net::IoThread& thread, Options options,
                                                        Callbacks callbacks);
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  // Answers from now on; rejoins the remembered peers, in the background.
+  // The agent answers from now on, and rejoins the peers that it remembers.
   void Start();
 
-  // Joins the cluster of these nodes (host:port; names are resolved each time): all are asked, and
-  // again with growing pauses until one answers, or Leave or Stop. `done`, if given, is called once
-  // one did.
+  // Joins the cluster of the nodes at these addresses. All are asked, again and again with growing
+  // pauses, until one answers, or Leave or Stop; names are resolved each time. `done`, if given, is
+  // called when one has answered.
   void Join(std::vector<net::HostPort> addresses, absl::AnyInvocable<void()> done = nullptr);
 
-  // Tags travel in 512 bytes altogether: INVALID_ARGUMENT for more, at once.
+  // All tags together travel in 512 bytes. INVALID_ARGUMENT: they need more.
   absl::Status SetTags(Tags tags);
 
-  // Says goodbye: others see this node as `left`, not `failed`. It keeps answering meanwhile;
-  // `done` is called on the serf thread when the word is out, after some seconds at most. Then
-  // Stop.
+  // Says goodbye, so that others see this node as `left`, not as `failed`. The agent goes on
+  // answering. After a few seconds at most, when the message is out, `done` is called on the serf
+  // thread; the owner should call Stop then.
   void Leave(absl::AnyInvocable<void()> done);
 
-  // Closes everything; no callback runs once this has returned. Not on the serf thread. Without a
-  // Leave before, others find out by themselves that this node is gone.
+  // Closes everything; no callback runs once this has returned. Not for the serf thread itself.
+  // Without a Leave before, others find out by themselves that this node is gone.
   void Stop();
 
-  // --- Seen at once, from any thread, without waiting for the serf thread.
+  // --- Copies for any thread, without a wait for the serf thread.
   uint16_t port() const;
-  // Keep the pointer while going through the list: a loop over `*members()` outlives its copy.
-  // As of the last change; includes this node, and those that left or failed until they are reaped.
+  // All members as of the last change: this node too, and those that left or failed, until they are
+  // forgotten. Hold the pointer while you use the list; a loop over `*members()` does not.
   std::shared_ptr<const std::vector<Member>> members() const;
   Stats stats() const;
 
@@ -109,7 +110,7 @@ class Agent {
   struct QueryCallbacks {
     absl::AnyInvocable<void(const std::string& from)> on_ack;
     absl::AnyInvocable<void(const std::string& from, const std::string& payload)> on_response;
-    // Last, once the time is up; not OK if the query could not even be sent.
+    // Called last, when the time is up. An error: the query could not even be sent.
     absl::AnyInvocable<void(const absl::Status&)> on_done;
   };
   void Query(QueryRequest request, QueryCallbacks callbacks);

@@ -12,7 +12,7 @@
 namespace mokv::serf {
 namespace {
 
-// A free port for TCP may be taken for UDP; then another one is tried.
+// A port that is free for TCP may be taken for UDP. Then another one is tried.
 constexpr int kPortTries = 32;
 // Between two copies for other threads, when nothing but round-trip times and counters changed.
 constexpr Duration kPublishPause = std::chrono::milliseconds(250);
@@ -149,7 +149,7 @@ void Agent::Impl::Start() {
 
 void Agent::Impl::Leave(absl::AnyInvocable<void()> done) {
   for (const JoinTaskPtr& task : std::set(join_tasks_)) EndJoin(task);
-  if (left_ || !advertised_) {  // Nobody has heard of it.
+  if (left_ || !advertised_) {  // Nobody has heard of this node, or everybody knows.
     if (done) done();
     return;
   }
@@ -188,7 +188,7 @@ void Agent::Impl::Flush() {
       if (!datagrams_->Send(packet.to, packet.bytes)) ++unsent_;
     }
     for (OutgoingStream& stream : output.streams) OpenStream(std::move(stream));
-    // Whoever hears of a change finds it in the list; once for all that came together.
+    // The list has a change before a callback tells of it; it is made once for all changes.
     const auto is_change = [](const Event& e) { return std::holds_alternative<MemberEvent>(e); };
     if (std::any_of(output.events.begin(), output.events.end(), is_change)) Publish();
     for (Event& event : output.events) {
@@ -310,7 +310,7 @@ void Agent::Impl::Remember() {
     remembered.peers.push_back(
         {member.name, ToText(member.at), member.status != MemberStatus::kFailed});
   }
-  // Nobody met yet: what was remembered before stays.
+  // This node has met nobody yet: what was remembered before stays.
   if (remembered.peers.empty()) remembered.peers = remembered_.peers;
   WriteFile(options_.peers_path, FormatRemembered(remembered));
 }

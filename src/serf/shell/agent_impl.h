@@ -1,4 +1,4 @@
-// The inside of an Agent, all of it on the serf thread but for what says otherwise.
+// The inside of an Agent. Everything runs on the serf thread, unless a comment says otherwise.
 #pragma once
 
 #include <map>
@@ -23,12 +23,12 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(net::IoThread& thread, Agent::Options options, Callbacks callbacks);
 
-  // --- Before the thread uses it.
+  // --- The owner's thread, before Start.
   absl::Status Open();
 
   // --- Any thread.
   net::IoThread& thread() { return thread_; }
-  // Runs `task` on the serf thread, if the agent has not been stopped until then.
+  // Runs `task` on the serf thread, unless the agent is stopped before.
   void Post(absl::AnyInvocable<void(Impl&)> task);
   uint16_t port() const { return streams_port_; }
   std::shared_ptr<const std::vector<Member>> members() const;
@@ -44,14 +44,15 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   void SetTags(const Tags& tags);
   absl::Status SetKeys(const std::vector<std::string>& keys);
   MonotonicTime Now() const { return clock_.Now(); }
-  // After anything was asked of the protocol: carries out what it wants, and sets the timer.
+  // Carries out what the protocol wants, and sets the timer. To be called after each call that
+  // changes the protocol.
   void Flush();
 
  private:
   // Addresses to be joined, until one answers.
   struct JoinTask {
     std::vector<net::HostPort> addresses;
-    bool remembered = false;  // From the file: given up once anybody is there.
+    bool remembered = false;  // They come from the file: given up once anybody is there.
     absl::AnyInvocable<void()> done;
     std::set<Endpoint> waiting_for;
     size_t resolving = 0;
@@ -62,7 +63,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   using JoinTaskPtr = std::shared_ptr<JoinTask>;
 
   absl::Status OpenSockets(const Endpoint& bind);
-  // What others are told; while its name is not known to anybody, a placeholder.
+  // The address to tell others. If it is a name, which is resolved later: a placeholder.
   absl::StatusOr<Endpoint> Advertised(const Endpoint& bound);
   void ReadRemembered(serf::Options* options);
   void WaitForAdvertised();
@@ -106,7 +107,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   std::optional<net::Timer> resolve_timer_;
   bool remember_pending_ = false;
   bool left_ = false;
-  bool advertised_ = true;  // False: nothing is said or answered before the name resolves.
+  bool advertised_ = true;  // False: the name does not resolve yet, so nothing is sent or answered.
   uint64_t resolved_in_vain_ = 0;
   bool started_ = false;
   bool stopped_ = false;
@@ -115,7 +116,7 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
 
   std::optional<asio::ip::tcp::resolver> resolver_;
   std::set<JoinTaskPtr> join_tasks_;
-  std::vector<absl::AnyInvocable<void()>> held_joins_;  // Until this node can say where it is.
+  std::vector<absl::AnyInvocable<void()>> held_joins_;  // They wait until `advertised_`.
   std::vector<absl::AnyInvocable<void()>> leave_done_;
   std::map<QueryKey, QueryCallbacks> queries_;
 

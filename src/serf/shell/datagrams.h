@@ -1,8 +1,8 @@
 // Datagrams: the UDP socket of an agent.
 //
-// Threads: confined to its I/O thread, but for Open, which comes before that thread uses it.
-// Bounds:  kPacketsPerTurnMax read in one turn, so that a flood does not starve timers; the
-//          kernel's buffers hold the rest, and drop what they cannot.
+// Threads: confined to its I/O thread. Only Open is for another one, before that thread uses it.
+// Bounds:  reads kPacketsPerTurnMax packets in one turn, so that a flood does not starve timers.
+//          The kernel's buffer holds the rest, and drops what does not fit.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -26,9 +26,9 @@ class Datagrams {
                                                          const Endpoint& bind);
   ~Datagrams();
 
-  // `on_packet` for each; `on_turn` after some of them.
+  // Calls `on_packet` for each packet, and `on_turn` after all that were read in a turn.
   void Start(OnPacket on_packet, std::function<void()> on_turn);
-  // False if the socket would not take it; nothing is queued: the protocol expects losses.
+  // False if the socket does not take it. Nothing is queued: the protocol expects losses.
   bool Send(const Endpoint& to, std::string_view packet);
   void Close();
 

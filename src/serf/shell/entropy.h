@@ -1,5 +1,5 @@
-// The operating system's randomness as a Random: nonces must never come twice, and sequence numbers
-// not be guessed.
+// The operating system's randomness as a Random: a nonce must never come twice, and nobody may
+// guess a sequence number.
 //
 // Threads: confined to one.
 #pragma once

@@ -1,4 +1,5 @@
-// Joining: addresses are tried, all at once, and again with growing pauses, until one answers.
+// Agent: joins. It asks all addresses at once, again and again with growing pauses, until one
+// answers.
 #include <algorithm>
 
 #include "base/check.h"
@@ -38,7 +39,7 @@ bool Agent::Impl::HasCompany() const { return protocol_->CountOf(MemberStatus::k
 
 void Agent::Impl::TryJoin(const JoinTaskPtr& task) {
   if (task->remembered && HasCompany()) return EndJoin(task);
-  // One more than there are, so that the attempt does not end before all have been asked.
+  // Counts one look-up too many, so that the attempt does not end before all have been asked.
   ++task->resolving;
   for (const net::HostPort& address : task->addresses) {
     asio::error_code error;

@@ -12,8 +12,8 @@
 
 namespace mokv::serf {
 
-// 4 bytes for IPv4, also in its mapped form: peers compare addresses byte by byte, and this is what
-// a node that is bound to an IPv4 address says of itself.
+// An IPv4 address becomes 4 bytes, also when it is mapped into an IPv6 one. Peers compare addresses
+// byte by byte, and a node that is bound to an IPv4 address announces 4 bytes.
 std::string ToBytes(const asio::ip::address& address);
 // For a socket of the given family; the bytes must be 4 or 16.
 asio::ip::address ToAddress(const std::string& bytes, bool ipv6_socket);

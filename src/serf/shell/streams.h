@@ -1,7 +1,7 @@
 // Streams: the TCP side of an agent: one message each way, then the connection is closed.
 //
-// Threads: confined to its I/O thread, but for Open, which comes before that thread uses it.
-// Bounds:  Limits; beyond them connections are closed unread, and counted.
+// Threads: confined to its I/O thread. Only Open is for another one, before that thread uses it.
+// Bounds:  Limits. Connections beyond them are closed unread, and counted.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -34,8 +34,8 @@ class Streams {
   ~Streams();
 
   void Start(OnRequest on_request);
-  // Connects, sends, and collects the answer; `on_reply` is called exactly once, unless all is
-  // closed before.
+  // Connects, sends, and collects the answer. `on_reply` is called exactly once, unless Close comes
+  // before.
   void Exchange(const Endpoint& to, std::string bytes, Duration timeout, OnReply on_reply);
   void Close();
 
