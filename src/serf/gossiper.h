@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "serf/broadcast_queue.h"
 #include "serf/environment.h"
-#include "serf/gossip_queues.h"
 #include "serf/node_table.h"
 
 namespace mokv::serf {

@@ -18,27 +18,11 @@ std::string Base64(std::string_view bytes) {
   return absl::Base64Escape({bytes.data(), bytes.size()});
 }
 
-}  // namespace
-
-bool InternalQueries::LacksKey(const QueryMessage& query) {
-  const bool changes_keys =
-      query.name == kInstallKeyQuery || query.name == kUseKeyQuery || query.name == kRemoveKeyQuery;
-  return changes_keys && query.payload.empty();
-}
-
-std::optional<std::string> InternalQueries::Answer(const QueryMessage& query) {
-  if (query.name == kConflictQuery) return AnswerConflict(query);
-  if (query.name.ends_with("-key") || query.name.ends_with("-keys")) return AnswerKeyQuery(query);
-  // `_serf_ping` wants nothing but the ack, which it has; unknown ones are left alone.
-  return std::nullopt;
-}
-
-// ---- Whose name?
-
-std::optional<std::string> InternalQueries::AnswerConflict(const QueryMessage& query) const {
-  if (query.payload == env_.options.name) return std::nullopt;  // A party cannot be the judge.
-  const auto found = members_.all().find(query.payload);
-  if (found == members_.all().end()) return EncodeConflictResponse(nullptr);
+std::optional<std::string> AnswerConflict(std::string_view own_name, const Members& members,
+                                          std::string_view name) {
+  if (name == own_name) return std::nullopt;  // A party cannot be the judge.
+  const auto found = members.all().find(name);
+  if (found == members.all().end()) return EncodeConflictResponse(nullptr);
   const ListedNode& node = *found->second.node;
   const MemberRecord record{.name = node.name,
                             .addr = node.at.addr,
@@ -49,72 +33,89 @@ std::optional<std::string> InternalQueries::AnswerConflict(const QueryMessage& q
   return EncodeConflictResponse(&record);
 }
 
-std::optional<bool> InternalQueries::IsVoteForUs(std::string_view answer) const {
+KeyResponse ChangeKeys(Environment& env, std::string_view name, std::string_view key) {
+  KeyResponse response;
+  if (!env.keyring.enabled()) {
+    response.message = "No keyring to modify (encryption not enabled)";
+    return response;
+  }
+  absl::Status status;
+  if (name == kInstallKeyQuery) {
+    status = env.keyring.Install(key);
+  } else if (name == kUseKeyQuery) {
+    status = env.keyring.Use(key);
+  } else if (name == kRemoveKeyQuery) {
+    status = env.keyring.Remove(key);
+  } else {
+    status = InvalidArgument("unknown key query");
+  }
+  response.result = status.ok();
+  response.message = MessageOf(status);
+  if (status.ok()) env.output.events.push_back(KeyringChanged{env.keyring.keys()});
+  return response;
+}
+
+KeyResponse ListKeys(const Keyring& keyring) {
+  KeyResponse response;
+  if (!keyring.enabled()) {
+    response.message = "Keyring is empty (encryption not enabled)";
+    return response;
+  }
+  response.result = true;
+  response.primary_key = Base64(keyring.keys().front());
+  size_t bytes = 0;
+  for (const std::string& key : keyring.keys()) {
+    std::string text = Base64(key);
+    bytes += text.size() + 2;
+    if (bytes > kKeyListBytesMax) {
+      response.message = fmt::format("truncated key list response, showing first {} of {} keys",
+                                     response.keys.size(), keyring.keys().size());
+      break;
+    }
+    response.keys.push_back(std::move(text));
+  }
+  return response;
+}
+
+std::optional<std::string> AnswerKeyQuery(Environment& env, const QueryMessage& query) {
+  if (query.name == kListKeysQuery) return Encode(ListKeys(env.keyring));
+  std::string_view key;
+  if (query.payload.empty() || query.payload.front() != static_cast<char>(SerfType::kKeyRequest) ||
+      !DecodeKeyRequest(query.payload.substr(1), &key)) {
+    env.Dropped(Drop::kMalformed);
+    return std::nullopt;
+  }
+  return Encode(ChangeKeys(env, query.name, key));
+}
+
+}  // namespace
+
+bool LacksKey(const QueryMessage& query) {
+  const bool changes_keys =
+      query.name == kInstallKeyQuery || query.name == kUseKeyQuery || query.name == kRemoveKeyQuery;
+  return changes_keys && query.payload.empty();
+}
+
+std::optional<std::string> AnswerInternalQuery(Environment& env, const Members& members,
+                                               const QueryMessage& query) {
+  if (query.name == kConflictQuery) {
+    return AnswerConflict(env.options.name, members, query.payload);
+  }
+  if (query.name.ends_with("-key") || query.name.ends_with("-keys")) {
+    return AnswerKeyQuery(env, query);
+  }
+  // `_serf_ping` wants nothing but the ack, which it has; unknown ones are left alone.
+  return std::nullopt;
+}
+
+std::optional<bool> IsVoteFor(const Endpoint& node, std::string_view answer) {
   MemberRecord record;
   bool known = false;
   if (answer.empty() || answer.front() != static_cast<char>(SerfType::kConflictResponse) ||
       !DecodeConflictResponse(answer.substr(1), &record, &known)) {
     return std::nullopt;
   }
-  const Endpoint& own = env_.options.advertise;
-  return known && record.addr == own.addr && record.port == own.port;
-}
-
-// ---- Keys.
-
-std::optional<std::string> InternalQueries::AnswerKeyQuery(const QueryMessage& query) {
-  if (query.name == kListKeysQuery) return Encode(ListKeys());
-  std::string_view key;
-  if (query.payload.empty() || query.payload.front() != static_cast<char>(SerfType::kKeyRequest) ||
-      !DecodeKeyRequest(query.payload.substr(1), &key)) {
-    env_.Dropped(Drop::kMalformed);
-    return std::nullopt;
-  }
-  return Encode(ChangeKeys(query.name, key));
-}
-
-KeyResponse InternalQueries::ChangeKeys(std::string_view name, std::string_view key) {
-  KeyResponse response;
-  if (!env_.keyring.enabled()) {
-    response.message = "No keyring to modify (encryption not enabled)";
-    return response;
-  }
-  absl::Status status;
-  if (name == kInstallKeyQuery) {
-    status = env_.keyring.Install(key);
-  } else if (name == kUseKeyQuery) {
-    status = env_.keyring.Use(key);
-  } else if (name == kRemoveKeyQuery) {
-    status = env_.keyring.Remove(key);
-  } else {
-    status = InvalidArgument("unknown key query");
-  }
-  response.result = status.ok();
-  response.message = MessageOf(status);
-  if (status.ok()) env_.output.events.push_back(KeyringChanged{env_.keyring.keys()});
-  return response;
-}
-
-KeyResponse InternalQueries::ListKeys() const {
-  KeyResponse response;
-  if (!env_.keyring.enabled()) {
-    response.message = "Keyring is empty (encryption not enabled)";
-    return response;
-  }
-  response.result = true;
-  response.primary_key = Base64(env_.keyring.keys().front());
-  size_t bytes = 0;
-  for (const std::string& key : env_.keyring.keys()) {
-    std::string text = Base64(key);
-    bytes += text.size() + 2;
-    if (bytes > kKeyListBytesMax) {
-      response.message = fmt::format("truncated key list response, showing first {} of {} keys",
-                                     response.keys.size(), env_.keyring.keys().size());
-      break;
-    }
-    response.keys.push_back(std::move(text));
-  }
-  return response;
+  return known && record.addr == node.addr && record.port == node.port;
 }
 
 }  // namespace mokv::serf

@@ -1,4 +1,4 @@
-// The keyring as a file, as agents keep theirs: a JSON list of base64 texts. The first one encrypts.
+// The keyring as a file, as agents keep theirs: a JSON list of base64 texts, the first encrypts.
 //
 // Threads: pure functions.
 #pragma once

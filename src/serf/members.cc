@@ -5,35 +5,13 @@
 namespace mokv::serf {
 
 std::string_view NameOf(MemberStatus status) {
-  switch (status) {
-    case MemberStatus::kAlive:
-      return "alive";
-    case MemberStatus::kLeaving:
-      return "leaving";
-    case MemberStatus::kLeft:
-      return "left";
-    case MemberStatus::kFailed:
-      return "failed";
-    case MemberStatus::kNone:
-      break;
-  }
-  return "none";
+  static constexpr std::string_view kNames[] = {"none", "alive", "leaving", "left", "failed"};
+  return kNames[static_cast<size_t>(status)];
 }
 
 std::string_view NameOf(MemberChange change) {
-  switch (change) {
-    case MemberChange::kJoin:
-      return "join";
-    case MemberChange::kUpdate:
-      return "update";
-    case MemberChange::kLeave:
-      return "leave";
-    case MemberChange::kFailed:
-      return "failed";
-    case MemberChange::kReap:
-      break;
-  }
-  return "reap";
+  static constexpr std::string_view kNames[] = {"join", "update", "leave", "failed", "reap"};
+  return kNames[static_cast<size_t>(change)];
 }
 
 Members::Members(Environment& env, GossipQueues& queues, CoordinateClient& coordinates)

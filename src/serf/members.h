@@ -15,9 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "serf/broadcast_queue.h"
 #include "serf/coordinate.h"
 #include "serf/environment.h"
-#include "serf/gossip_queues.h"
 #include "serf/lamport_clock.h"
 #include "serf/node_table.h"
 

@@ -12,7 +12,7 @@
 namespace mokv::serf {
 
 // Not announced on the wire. Members with different timing understand each other, but the tighter
-// one suspects first; agents use Lan() by default.
+// one suspects first. Lan() is what agents use by default.
 struct Timing {
   Duration probe_interval = std::chrono::seconds(1);
   Duration probe_timeout = std::chrono::milliseconds(500);
@@ -39,9 +39,6 @@ struct Timing {
   int query_timeout_mult = 16;
 
   static Timing Lan() { return {}; }
-  static Timing Local();
-  // For tests: a second's work in a tenth of it. Not for production: a busy machine looks dead.
-  static Timing Fast();
 };
 
 struct Options {

@@ -8,13 +8,6 @@
 namespace mokv::serf {
 namespace {
 
-absl::Status CheckTags(const Tags& tags) {
-  const size_t bytes = EncodeTags(tags).size();
-  if (bytes <= kMetaBytesSendMax) return absl::OkStatus();
-  return InvalidArgument("tags take {} bytes, and a packet has room for {}", bytes,
-                         kMetaBytesSendMax);
-}
-
 absl::Status CheckOptions(const Options& options) {
   if (!IsValidName(options.name)) {
     return InvalidArgument("node name: 1 to {} bytes of UTF-8 without control characters",

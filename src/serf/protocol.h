@@ -30,9 +30,9 @@
 #include <string_view>
 #include <vector>
 
+#include "serf/broadcast_queue.h"
 #include "serf/coordinate.h"
 #include "serf/environment.h"
-#include "serf/gossip_queues.h"
 #include "serf/gossiper.h"
 #include "serf/list_exchange.h"
 #include "serf/members.h"

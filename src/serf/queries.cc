@@ -27,12 +27,7 @@ constexpr Duration kConflictPause = std::chrono::seconds(30);
 }  // namespace
 
 Queries::Queries(Environment& env, GossipQueues& queues, NodeTable& nodes, const Members& members)
-    : env_(env),
-      queues_(queues),
-      nodes_(nodes),
-      members_(members),
-      internal_(env, members),
-      next_conflict_(env.now) {
+    : env_(env), queues_(queues), nodes_(nodes), members_(members), next_conflict_(env.now) {
   clock_.Restore(env.options.query_clock);
   // What happened before a restart was heard then.
   if (env.options.query_clock > 0) ignored_before_ = clock_.now();
@@ -56,7 +51,7 @@ bool Queries::OnQuery(const QueryMessage& query) {
   const bool has_empty_filter =
       std::any_of(query.filters.begin(), query.filters.end(), [](auto f) { return f.empty(); });
   // Either crashes agents that we would pass it on to.
-  if (has_empty_filter || InternalQueries::LacksKey(query) || query.name.empty()) {
+  if (has_empty_filter || LacksKey(query) || query.name.empty()) {
     env_.Dropped(Drop::kMalformed);
     return false;
   }
@@ -80,7 +75,8 @@ bool Queries::OnQuery(const QueryMessage& query) {
     SendResponse(asked, kResponseFlagAck, {}).IgnoreError();
   }
   if (query.name.starts_with(kInternalQueryPrefix)) {
-    if (const auto answer = internal_.Answer(query)) SendResponse(asked, 0, *answer).IgnoreError();
+    if (const auto answer = AnswerInternalQuery(env_, members_, query))
+      SendResponse(asked, 0, *answer).IgnoreError();
   } else if (asked_.size() >= kAskedQueriesMax) {
     env_.Dropped(Drop::kQueueFull);
   } else {
@@ -243,7 +239,7 @@ void Queries::OnResponse(std::string_view body) {
   heard.emplace(response.from);
   if (query.conflict) {
     if (is_ack) return;
-    const std::optional<bool> for_us = internal_.IsVoteForUs(response.payload);
+    const std::optional<bool> for_us = IsVoteFor(env_.options.advertise, response.payload);
     if (!for_us.has_value()) return env_.Dropped(Drop::kMalformed);
     query.votes_for_us += *for_us ? 1 : 0;
   } else if (is_ack) {

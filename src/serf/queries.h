@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "serf/broadcast_queue.h"
 #include "serf/environment.h"
-#include "serf/gossip_queues.h"
 #include "serf/internal_queries.h"
 #include "serf/lamport_clock.h"
 #include "serf/members.h"
@@ -93,7 +93,6 @@ class Queries {
   GossipQueues& queues_;
   NodeTable& nodes_;
   const Members& members_;
-  InternalQueries internal_;
   LamportClock clock_;
   LamportTime ignored_before_ = 0;
   std::map<uint32_t, Slot> ring_;

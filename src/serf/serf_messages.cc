@@ -1,5 +1,7 @@
 #include "serf/serf_messages.h"
 
+#include "base/status.h"
+
 namespace mokv::serf {
 namespace {
 
@@ -479,6 +481,13 @@ std::string EncodeTags(const Tags& tags) {
   MsgpackWriter writer(&meta);
   WriteTags(tags, writer);
   return meta;
+}
+
+absl::Status CheckTags(const Tags& tags) {
+  const size_t bytes = EncodeTags(tags).size();
+  if (bytes <= kMetaBytesSendMax) return absl::OkStatus();
+  return InvalidArgument("tags take {} bytes, and a packet has room for {}", bytes,
+                         kMetaBytesSendMax);
 }
 
 Tags DecodeTags(std::string_view meta) {

@@ -6,6 +6,8 @@
 // Units: `ltime` is Lamport time, each of the three clocks its own; Timeout is nanoseconds.
 #pragma once
 
+#include <absl/status/status.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -164,6 +166,8 @@ bool Decode(std::string_view body, TagFilter* filter);
 
 // A node's meta bytes.
 std::string EncodeTags(const Tags& tags);
+// INVALID_ARGUMENT: they take more bytes than a packet has room for.
+absl::Status CheckTags(const Tags& tags);
 // Never fails: meta of old nodes is a bare role, and of a broken map what was readable is kept.
 Tags DecodeTags(std::string_view meta);
 

@@ -1,35 +1,15 @@
 #include "serf/stats.h"
 
+#include <iterator>
+
 namespace mokv::serf {
 
 std::string_view NameOf(Drop reason) {
-  switch (reason) {
-    case Drop::kMalformed:
-      return "malformed";
-    case Drop::kUnknownType:
-      return "unknown_type";
-    case Drop::kChecksum:
-      return "checksum";
-    case Drop::kWrongKey:
-      return "wrong_key";
-    case Drop::kTooLarge:
-      return "too_large";
-    case Drop::kMisaddressed:
-      return "misaddressed";
-    case Drop::kVersions:
-      return "versions";
-    case Drop::kAbsurd:
-      return "absurd";
-    case Drop::kTableFull:
-      return "table_full";
-    case Drop::kQueueFull:
-      return "queue_full";
-    case Drop::kStale:
-      return "stale";
-    case Drop::kCount:
-      break;
-  }
-  return "unknown";
+  static constexpr std::string_view kNames[] = {
+      "malformed", "unknown_type", "checksum",   "wrong_key",  "too_large", "misaddressed",
+      "versions",  "absurd",       "table_full", "queue_full", "stale"};
+  static_assert(std::size(kNames) == kDropReasons);
+  return kNames[static_cast<size_t>(reason)];
 }
 
 }  // namespace mokv::serf

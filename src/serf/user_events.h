@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "serf/broadcast_queue.h"
 #include "serf/environment.h"
-#include "serf/gossip_queues.h"
 #include "serf/lamport_clock.h"
 
 namespace mokv::serf {

@@ -48,11 +48,7 @@ void Agent::Join(std::vector<net::HostPort> addresses, absl::AnyInvocable<void()
 }
 
 absl::Status Agent::SetTags(Tags tags) {
-  const size_t bytes = EncodeTags(tags).size();
-  if (bytes > kMetaBytesSendMax) {
-    return InvalidArgument("tags take {} bytes, and a packet has room for {}", bytes,
-                           kMetaBytesSendMax);
-  }
+  MOKV_RETURN_IF_ERROR(CheckTags(tags));
   impl_->Post([tags = std::move(tags)](Impl& impl) { impl.SetTags(tags); });
   return absl::OkStatus();
 }
