@@ -51,16 +51,4 @@ void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
   Start();
 }
 
-absl::Status Agent::Impl::SetKeys(const std::vector<std::string>& keys) {
-  absl::Status status = protocol_->SetKeys(keys);
-  if (status.ok()) protocol_options_.keys = keys;
-  return status;
-}
-
-void Agent::Impl::SetTags(const Tags& tags) {
-  protocol_options_.tags = tags;
-  protocol_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.
-  Flush();
-}
-
 }  // namespace mokv::serf

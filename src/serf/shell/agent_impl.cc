@@ -171,8 +171,8 @@ void Agent::Impl::Stop() {
   join_tasks_.clear();
   queries_.clear();
   leave_done_.clear();
-  datagrams_.reset();
-  streams_.reset();
+  if (datagrams_ != nullptr) datagrams_->Close();
+  if (streams_ != nullptr) streams_->Close();
 }
 
 // ---- What the protocol wants.
@@ -286,6 +286,18 @@ void Agent::Impl::Query(const QueryRequest& request, QueryCallbacks callbacks) {
     return;
   }
   queries_.emplace(*key, std::move(callbacks));
+  Flush();
+}
+
+absl::Status Agent::Impl::SetKeys(const std::vector<std::string>& keys) {
+  absl::Status status = protocol_->SetKeys(keys);
+  if (status.ok()) protocol_options_.keys = keys;
+  return status;
+}
+
+void Agent::Impl::SetTags(const Tags& tags) {
+  protocol_options_.tags = tags;
+  protocol_->SetTags(Now(), tags).IgnoreError();  // The caller has checked their size.
   Flush();
 }
 

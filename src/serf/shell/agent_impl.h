@@ -92,8 +92,8 @@ class Agent::Impl : public std::enable_shared_from_this<Impl> {
   Callbacks callbacks_;
   const Clock& clock_;
   SystemRandom random_;
-  std::unique_ptr<Datagrams> datagrams_;
-  std::unique_ptr<Streams> streams_;
+  std::shared_ptr<Datagrams> datagrams_;
+  std::shared_ptr<Streams> streams_;
   uint16_t streams_port_ = 0;
   serf::Options protocol_options_;
   std::unique_ptr<Protocol> protocol_;

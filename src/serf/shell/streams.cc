@@ -1,12 +1,9 @@
 #include "serf/shell/streams.h"
 
 #include <array>
-#include <set>
 
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/write.hpp>
 
 #include "base/status.h"
@@ -16,56 +13,31 @@
 
 namespace mokv::serf {
 
-class Streams::Impl : public std::enable_shared_from_this<Impl> {
- public:
-  Impl(net::IoThread& thread, const Limits& limits)
-      : context_(thread.context()), acceptor_(context_), pause_(context_), limits_(limits) {}
+// One connection, either way.
+struct Streams::Connection {
+  explicit Connection(asio::io_context& context) : socket(context), timer(context) {}
 
-  absl::Status Open(const Endpoint& bind);
-  void Start(OnRequest on_request);
-  void Exchange(const Endpoint& to, std::string bytes, Duration timeout, OnReply on_reply);
-  void Close();
-  uint16_t port() const { return port_; }
-  uint64_t refused() const { return refused_; }
-
- private:
-  // One connection, either way.
-  struct Connection : std::enable_shared_from_this<Connection> {
-    Connection(asio::io_context& context) : socket(context), timer(context) {}
-
-    asio::ip::tcp::socket socket;
-    asio::steady_timer timer;
-    StreamReader reader{kStreamBytesMax};
-    std::array<char, 16 << 10> chunk;
-    std::string outgoing;
-    bool inbound = false;
-    size_t counted_bytes = 0;  // Of inbound_bytes_.
-    OnReply on_reply;          // Outbound, until it was called.
-  };
-  using ConnectionPtr = std::shared_ptr<Connection>;
-
-  void Accept();
-  void Admit(asio::ip::tcp::socket socket);
-  void Read(const ConnectionPtr& connection);
-  void OnRead(const ConnectionPtr& connection, size_t bytes);
-  void OnMessage(const ConnectionPtr& connection);
-  void Write(const ConnectionPtr& connection);
-  void SetTimeout(const ConnectionPtr& connection, Duration timeout);
-  void Finish(const ConnectionPtr& connection, absl::Status reason);
-
-  asio::io_context& context_;
-  asio::ip::tcp::acceptor acceptor_;
-  asio::steady_timer pause_;
-  const Limits limits_;
-  OnRequest on_request_;
-  std::set<ConnectionPtr> connections_;
-  size_t inbound_ = 0;
-  size_t inbound_bytes_ = 0;
-  uint16_t port_ = 0;
-  uint64_t refused_ = 0;
+  asio::ip::tcp::socket socket;
+  asio::steady_timer timer;
+  StreamReader reader{kStreamBytesMax};
+  std::array<char, 16 << 10> chunk;
+  std::string outgoing;
+  bool inbound = false;
+  size_t counted_bytes = 0;  // Of inbound_bytes_.
+  OnReply on_reply;          // Outbound, until it was called.
 };
 
-absl::Status Streams::Impl::Open(const Endpoint& bind) {
+Streams::Streams(net::IoThread& thread, const Limits& limits)
+    : context_(thread.context()), acceptor_(context_), pause_(context_), limits_(limits) {}
+
+absl::StatusOr<std::shared_ptr<Streams>> Streams::Open(net::IoThread& thread, const Endpoint& bind,
+                                                       const Limits& limits) {
+  std::shared_ptr<Streams> streams(new Streams(thread, limits));
+  MOKV_RETURN_IF_ERROR(streams->Listen(bind));
+  return streams;
+}
+
+absl::Status Streams::Listen(const Endpoint& bind) {
   const asio::ip::tcp::endpoint at(ToAddress(bind.addr, bind.addr.size() == 16), bind.port);
   asio::error_code error;
   acceptor_.open(at.protocol(), error);
@@ -77,12 +49,12 @@ absl::Status Streams::Impl::Open(const Endpoint& bind) {
   return absl::OkStatus();
 }
 
-void Streams::Impl::Start(OnRequest on_request) {
+void Streams::Start(OnRequest on_request) {
   on_request_ = std::move(on_request);
   Accept();
 }
 
-void Streams::Impl::Accept() {
+void Streams::Accept() {
   acceptor_.async_accept(
       [self = shared_from_this()](const asio::error_code& error, asio::ip::tcp::socket socket) {
         if (!self->acceptor_.is_open()) return;
@@ -98,7 +70,7 @@ void Streams::Impl::Accept() {
       });
 }
 
-void Streams::Impl::Admit(asio::ip::tcp::socket socket) {
+void Streams::Admit(asio::ip::tcp::socket socket) {
   if (inbound_ >= limits_.inbound_max) {
     ++refused_;
     return;  // The socket closes.
@@ -112,8 +84,7 @@ void Streams::Impl::Admit(asio::ip::tcp::socket socket) {
   Read(connection);
 }
 
-void Streams::Impl::Exchange(const Endpoint& to, std::string bytes, Duration timeout,
-                             OnReply on_reply) {
+void Streams::Exchange(const Endpoint& to, std::string bytes, Duration timeout, OnReply on_reply) {
   auto connection = std::make_shared<Connection>(context_);
   connection->outgoing = std::move(bytes);
   connection->on_reply = std::move(on_reply);
@@ -132,7 +103,7 @@ void Streams::Impl::Exchange(const Endpoint& to, std::string bytes, Duration tim
   });
 }
 
-void Streams::Impl::SetTimeout(const ConnectionPtr& connection, Duration timeout) {
+void Streams::SetTimeout(const ConnectionPtr& connection, Duration timeout) {
   connection->timer.expires_after(timeout);
   connection->timer.async_wait(
       [self = shared_from_this(), connection](const asio::error_code& cancelled) {
@@ -140,7 +111,7 @@ void Streams::Impl::SetTimeout(const ConnectionPtr& connection, Duration timeout
       });
 }
 
-void Streams::Impl::Read(const ConnectionPtr& connection) {
+void Streams::Read(const ConnectionPtr& connection) {
   connection->socket.async_read_some(
       asio::buffer(connection->chunk),
       [self = shared_from_this(), connection](const asio::error_code& error, size_t bytes) {
@@ -151,7 +122,7 @@ void Streams::Impl::Read(const ConnectionPtr& connection) {
       });
 }
 
-void Streams::Impl::OnRead(const ConnectionPtr& connection, size_t bytes) {
+void Streams::OnRead(const ConnectionPtr& connection, size_t bytes) {
   if (!connections_.contains(connection)) return;
   if (connection->inbound) {
     if (inbound_bytes_ + bytes > limits_.inbound_bytes_max) {
@@ -173,7 +144,7 @@ void Streams::Impl::OnRead(const ConnectionPtr& connection, size_t bytes) {
   }
 }
 
-void Streams::Impl::OnMessage(const ConnectionPtr& connection) {
+void Streams::OnMessage(const ConnectionPtr& connection) {
   if (!connection->inbound) return Finish(connection, absl::OkStatus());
   std::optional<std::string> reply = on_request_(connection->reader.message());
   // The request may have closed everything.
@@ -183,7 +154,7 @@ void Streams::Impl::OnMessage(const ConnectionPtr& connection) {
   Write(connection);
 }
 
-void Streams::Impl::Write(const ConnectionPtr& connection) {
+void Streams::Write(const ConnectionPtr& connection) {
   asio::async_write(connection->socket, asio::buffer(connection->outgoing),
                     [self = shared_from_this(), connection](const asio::error_code& error, size_t) {
                       if (error || connection->inbound) {
@@ -193,7 +164,7 @@ void Streams::Impl::Write(const ConnectionPtr& connection) {
                     });
 }
 
-void Streams::Impl::Finish(const ConnectionPtr& connection, absl::Status reason) {
+void Streams::Finish(const ConnectionPtr& connection, absl::Status reason) {
   if (connections_.erase(connection) == 0) return;  // Already over.
   if (connection->inbound) {
     --inbound_;
@@ -211,7 +182,7 @@ void Streams::Impl::Finish(const ConnectionPtr& connection, absl::Status reason)
   }
 }
 
-void Streams::Impl::Close() {
+void Streams::Close() {
   asio::error_code ignored;
   acceptor_.close(ignored);
   pause_.cancel();
@@ -224,23 +195,5 @@ void Streams::Impl::Close() {
     connection->on_reply = nullptr;
   }
 }
-
-Streams::Streams(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Streams::~Streams() { impl_->Close(); }
-
-absl::StatusOr<std::unique_ptr<Streams>> Streams::Open(net::IoThread& thread, const Endpoint& bind,
-                                                       const Limits& limits) {
-  auto impl = std::make_shared<Impl>(thread, limits);
-  MOKV_RETURN_IF_ERROR(impl->Open(bind));
-  return std::unique_ptr<Streams>(new Streams(std::move(impl)));
-}
-
-void Streams::Start(OnRequest on_request) { impl_->Start(std::move(on_request)); }
-void Streams::Exchange(const Endpoint& to, std::string bytes, Duration timeout, OnReply on_reply) {
-  impl_->Exchange(to, std::move(bytes), timeout, std::move(on_reply));
-}
-void Streams::Close() { impl_->Close(); }
-uint16_t Streams::port() const { return impl_->port(); }
-uint64_t Streams::refused() const { return impl_->refused(); }
 
 }  // namespace mokv::serf

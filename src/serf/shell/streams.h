@@ -1,6 +1,7 @@
 // Streams: the TCP side of an agent: one message each way, then the connection is closed.
 //
 // Threads: confined to its I/O thread. Only Open is for another one, before that thread uses it.
+// Owner:   whoever opened it, and must Close it; the callbacks are not called after that.
 // Bounds:  Limits. Connections beyond them are closed unread, and counted.
 #pragma once
 
@@ -9,8 +10,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
 
 #include "base/clock.h"
 #include "net/io_pool.h"
@@ -18,7 +23,7 @@
 
 namespace mokv::serf {
 
-class Streams {
+class Streams : public std::enable_shared_from_this<Streams> {
  public:
   struct Limits {
     size_t inbound_max = 64;
@@ -29,9 +34,8 @@ class Streams {
   using OnRequest = std::function<std::optional<std::string>(std::string_view message)>;
   using OnReply = std::function<void(absl::StatusOr<std::string> message)>;
 
-  static absl::StatusOr<std::unique_ptr<Streams>> Open(net::IoThread& thread, const Endpoint& bind,
+  static absl::StatusOr<std::shared_ptr<Streams>> Open(net::IoThread& thread, const Endpoint& bind,
                                                        const Limits& limits);
-  ~Streams();
 
   void Start(OnRequest on_request);
   // Connects, sends, and collects the answer. `on_reply` is called exactly once, unless Close comes
@@ -39,13 +43,34 @@ class Streams {
   void Exchange(const Endpoint& to, std::string bytes, Duration timeout, OnReply on_reply);
   void Close();
 
-  uint16_t port() const;
-  uint64_t refused() const;
+  uint16_t port() const { return port_; }
+  uint64_t refused() const { return refused_; }
 
  private:
-  class Impl;
-  explicit Streams(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  struct Connection;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+
+  Streams(net::IoThread& thread, const Limits& limits);
+  absl::Status Listen(const Endpoint& bind);
+  void Accept();
+  void Admit(asio::ip::tcp::socket socket);
+  void Read(const ConnectionPtr& connection);
+  void OnRead(const ConnectionPtr& connection, size_t bytes);
+  void OnMessage(const ConnectionPtr& connection);
+  void Write(const ConnectionPtr& connection);
+  void SetTimeout(const ConnectionPtr& connection, Duration timeout);
+  void Finish(const ConnectionPtr& connection, absl::Status reason);
+
+  asio::io_context& context_;
+  asio::ip::tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  const Limits limits_;
+  OnRequest on_request_;
+  std::set<ConnectionPtr> connections_;
+  size_t inbound_ = 0;
+  size_t inbound_bytes_ = 0;
+  uint16_t port_ = 0;
+  uint64_t refused_ = 0;
 };
 
 }  // namespace mokv::serf
