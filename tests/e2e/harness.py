@@ -198,7 +198,17 @@ def _end_processes():
             process.wait()
 
 
-atexit.register(_end_processes)  # Runs before the scratch directory goes.
+def _check_sanitizers():
+    """A node that a sanitizer has ended may look to a test like one that it has killed itself."""
+    for log in sorted(pathlib.Path(_scratch).rglob("stderr-*.log")):
+        text = log.read_text(errors="replace")
+        if "Sanitizer: " in text:
+            print(f"{log}:\n{text}", file=sys.stderr, flush=True)
+            os._exit(1)  # Whatever the tests came to.
+
+
+atexit.register(_check_sanitizers)
+atexit.register(_end_processes)  # Both run before the scratch directory goes, this one first.
 
 
 
