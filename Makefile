@@ -56,7 +56,7 @@ bench:
 .PHONY: lincheck
 lincheck:
 	@scripts/install_packages.sh build test
-	@cmake -S . -B build/lincheck -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_FOLDERS=base -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_SIM=ON >/dev/null
+	@cmake -S . -B build/lincheck -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS=base -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_SIM=ON >/dev/null
 	@cmake --build build/lincheck -j $(JOBS) --target lincheck
 	@mkdir -p bin
 	@cp -f build/lincheck/bin/lincheck bin/
@@ -68,7 +68,7 @@ MUTATION ?=
 .PHONY: sim
 sim:
 	@scripts/install_packages.sh build test
-	@cmake -S . -B build/sim -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_FOLDERS="base;raft" >/dev/null
+	@cmake -S . -B build/sim -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;raft" >/dev/null
 	@cmake --build build/sim -j $(JOBS) --target sim
 	@mkdir -p bin
 	@cp -f build/sim/bin/sim bin/
