@@ -20,7 +20,7 @@
 namespace mokv::replica::testing {
 
 // Nobody else is there.
-class NoPeers final : public Peers {
+class NoPeers : public Peers {
  public:
   void Send(const std::vector<raft::Message>&) override {}
   void SetMembership(std::shared_ptr<const raft::Membership>) override {}

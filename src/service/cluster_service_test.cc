@@ -1,0 +1,385 @@
+// ClusterService as an operator sees it, over a real replica on threads of its own.
+#include "service/cluster_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/cluster.pb.h"
+#include "base/status.h"
+#include "net/testing/wait.h"
+#include "replica/testing/threaded_replica.h"
+#include "service/testing/policy.h"
+#include "service/testing/served.h"
+#include "service/testing/shared_clock.h"
+
+namespace mokv::service {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using testing::FateOf;
+using ::testing::IsEmpty;
+using testing::Policy;
+using testing::ResponseOf;
+using testing::Served;
+
+// Who is at which address. Nobody answers, but to say who they are.
+class Neighbours final : public replica::testing::NoPeers {
+ public:
+  void Identify(const std::string& rpc_address, IdentifyDone done) override {
+    if (rpc_address == "silent:1") {
+      const MutexLock lock(mutex_);
+      unanswered_.push_back(std::move(done));
+    } else if (const auto found = known_.find(rpc_address); found != known_.end()) {
+      done(found->second);
+    } else {
+      NoPeers::Identify(rpc_address, std::move(done));
+    }
+  }
+  // Asked in vain.
+  size_t unanswered() const {
+    const MutexLock lock(mutex_);
+    return unanswered_.size();
+  }
+
+ private:
+  const std::map<std::string, replica::PeerIdentity> known_ = {
+      {"n:2", {.name = "n", .instance_id = "d"}},
+      {"b:1", {.name = "b", .instance_id = "disk-b"}},
+      {"c:1", {.name = "c", .instance_id = "disk-c", .cluster_id = "another"}},
+  };
+  mutable Mutex mutex_;
+  std::vector<IdentifyDone> unanswered_ ABSL_GUARDED_BY(mutex_);
+};
+
+struct ClusterOptions {
+  std::string cluster_id = "cluster";
+  std::string subject;
+  std::shared_ptr<const auth::Authorizer> authorizer = auth::Authorizer::AllowAll();
+  bool object_is_any = false;
+  std::vector<GossipMember> gossip;
+  std::vector<std::string> conditions;
+};
+
+// A node's ClusterService and an operator's client.
+struct Cluster {
+  explicit Cluster(const ClusterOptions& options = {})
+      : node({.new_cluster_id = options.cluster_id, .clock = &clock, .peers = &neighbours}),
+        served({.subject = options.subject, .clock = &clock}),
+        service(node.machine, *node.replica, options.authorizer,
+                {.node_id = "n",
+                 .instance_id = "d",
+                 .rpc_address = "n:1",
+                 .version = "1.2.3",
+                 .object_is_any = options.object_is_any,
+                 .serving = [this] { return node.replica->report().serving; },
+                 .conditions = [options] { return options.conditions; },
+                 .gossip = [options] { return options.gossip; }}) {
+    service.Register(served.server());
+    served.Start();
+  }
+  ~Cluster() {
+    served.Stop();
+    node.Stop();
+    node.replica.reset();  // Changes that nobody answered hold responders.
+  }
+
+  template <typename Request>
+  rpc::CallResult Call(const std::string& method, const Request& request) {
+    return served.Call("/api.Cluster/" + method, request);
+  }
+  api::StatusResponse Status() {
+    return ResponseOf<api::StatusResponse>(Call("Status", api::StatusRequest()));
+  }
+  api::MemberListResponse MemberList() {
+    return ResponseOf<api::MemberListResponse>(Call("MemberList", api::MemberListRequest()));
+  }
+  static api::MemberAddRequest AddOf(const std::string& id, const std::string& rpc_addr) {
+    api::MemberAddRequest request;
+    request.set_id(id);
+    request.set_rpc_addr(rpc_addr);
+    return request;
+  }
+  rpc::CallResult MemberAdd(const std::string& id, const std::string& rpc_addr) {
+    return Call("MemberAdd", AddOf(id, rpc_addr));
+  }
+  rpc::CallResult MemberRemove(const std::string& id) {
+    api::MemberRemoveRequest request;
+    request.set_id(id);
+    return Call("MemberRemove", request);
+  }
+  rpc::CallResult TransferLeadership(const std::string& id) {
+    api::TransferLeadershipRequest request;
+    request.set_id(id);
+    return Call("TransferLeadership", request);
+  }
+
+  testing::SharedClock clock;
+  Neighbours neighbours;
+  replica::testing::ThreadedReplica node;
+  Served served;
+  ClusterService service;
+};
+
+void ExpectFailure(const rpc::CallResult& result, const absl::Status& status,
+                   const std::string& fate = "not-done") {
+  EXPECT_EQ(result.status, status);
+  EXPECT_EQ(FateOf(result), fate);
+  EXPECT_EQ(result.message, "");
+}
+
+// --- Status
+
+TEST(ClusterService, StatusTellsHowTheNodeIs) {
+  Cluster cluster({.conditions = {"no space", "log damaged"}});
+  cluster.node.Write(store::Set{"a", "v"});
+  cluster.node.Write(store::Set{"b", "v"});
+  cluster.node.Write(store::Set{"b", "w"});
+  const api::StatusResponse status = cluster.Status();
+  EXPECT_EQ(status.id(), "n");
+  EXPECT_EQ(status.instance_id(), "d");
+  EXPECT_EQ(status.rpc_addr(), "n:1");
+  EXPECT_EQ(status.version(), "1.2.3");
+  EXPECT_EQ(status.cluster_id(), "cluster");
+  EXPECT_EQ(status.role(), "leader");
+  EXPECT_EQ(status.leader(), "n");
+  EXPECT_GT(status.term(), 0u);
+  EXPECT_EQ(status.revision(), 3u);
+  EXPECT_EQ(status.keys(), 2u);
+  // The first configuration, the leader's no-op and the writes.
+  EXPECT_EQ(status.last_index(), 5u);
+  EXPECT_EQ(status.commit_index(), 5u);
+  EXPECT_EQ(status.applied_index(), 5u);
+  EXPECT_EQ(status.store_bytes(), cluster.node.machine.memory_bytes());
+  EXPECT_GT(status.resident_bytes(), status.store_bytes());
+  EXPECT_TRUE(status.serving());
+  EXPECT_THAT(status.conditions(), ElementsAre("no space", "log damaged"));
+}
+
+TEST(ClusterService, StatusOfANodeThatWaitsToBeAdded) {
+  Cluster cluster({.cluster_id = ""});
+  const api::StatusResponse status = cluster.Status();
+  EXPECT_EQ(status.id(), "n");
+  EXPECT_EQ(status.cluster_id(), "");
+  EXPECT_EQ(status.role(), "none");
+  EXPECT_EQ(status.leader(), "");
+  EXPECT_EQ(status.keys(), 0u);
+  EXPECT_FALSE(status.serving());
+  EXPECT_THAT(status.conditions(), IsEmpty());
+}
+
+// --- MemberList
+
+TEST(ClusterService, MemberListTellsOfMembersAndOfThoseWhoGossip) {
+  Cluster cluster({.gossip = {{.name = "n",
+                               .address = "10.0.0.1:7946",
+                               .status = "alive",
+                               .role = "mokv",
+                               .round_trip = microseconds(1'500)},
+                              {.name = "stranger", .address = "10.0.0.2:7946", .status = "left"}}});
+  const api::MemberListResponse list = cluster.MemberList();
+  EXPECT_EQ(list.cluster_id(), "cluster");
+  EXPECT_EQ(list.term(), cluster.Status().term());
+  ASSERT_EQ(list.members_size(), 1);
+  const api::Member& member = list.members(0);
+  EXPECT_EQ(member.id(), "n");
+  EXPECT_EQ(member.rpc_addr(), "n:1");
+  EXPECT_EQ(member.instance_id(), "d");
+  EXPECT_TRUE(member.is_voter());
+  EXPECT_TRUE(member.is_leader());
+  EXPECT_EQ(member.applied_index(), cluster.Status().applied_index());
+  ASSERT_EQ(list.gossip_size(), 2);
+  const api::GossipMember& known = list.gossip(0);
+  EXPECT_EQ(known.id(), "n");
+  EXPECT_EQ(known.address(), "10.0.0.1:7946");
+  EXPECT_EQ(known.status(), "alive");
+  EXPECT_EQ(known.role(), "mokv");
+  EXPECT_EQ(known.round_trip_us(), 1'500u);
+  const api::GossipMember& stranger = list.gossip(1);
+  EXPECT_EQ(stranger.id(), "stranger");
+  EXPECT_EQ(stranger.status(), "left");
+  EXPECT_EQ(stranger.role(), "");
+  EXPECT_EQ(stranger.round_trip_us(), 0u);
+}
+
+// --- Changes
+
+TEST(ClusterService, ChangesAreCommittedWhenTheyAreAnswered) {
+  Cluster cluster;
+  const auto expect_done = [](const rpc::CallResult& result) {
+    EXPECT_TRUE(result.status.ok()) << result.status;
+    EXPECT_EQ(result.message, "");
+    EXPECT_EQ(FateOf(result), "none");
+  };
+  expect_done(cluster.MemberAdd("b", "b:1"));
+  const api::MemberListResponse with_b = cluster.MemberList();
+  ASSERT_EQ(with_b.members_size(), 2);
+  EXPECT_EQ(with_b.members(0).id(), "b");
+  EXPECT_EQ(with_b.members(0).rpc_addr(), "b:1");
+  EXPECT_EQ(with_b.members(0).instance_id(), "disk-b");
+  EXPECT_FALSE(with_b.members(0).is_voter());
+  EXPECT_FALSE(with_b.members(0).is_leader());
+
+  expect_done(cluster.MemberRemove("b"));
+  ASSERT_EQ(cluster.MemberList().members_size(), 1);
+
+  expect_done(cluster.MemberAdd("n", "n:2"));
+  const api::MemberListResponse moved = cluster.MemberList();
+  ASSERT_EQ(moved.members_size(), 1);
+  EXPECT_EQ(moved.members(0).rpc_addr(), "n:2");
+}
+
+TEST(ClusterService, MemberAddRefusesWhatIsNoName) {
+  Cluster cluster;
+  ExpectFailure(cluster.MemberAdd("", "b:1"),
+                absl::InvalidArgumentError("the new member has no name"));
+}
+
+TEST(ClusterService, MemberAddRefusesWhatIsNoAddress) {
+  Cluster cluster;
+  for (const char* address : {"", "b", "b:", "b:70000"}) {
+    const rpc::CallResult result = cluster.MemberAdd("b", address);
+    EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument) << address;
+    EXPECT_EQ(FateOf(result), "not-done") << address;
+  }
+  EXPECT_EQ(cluster.MemberList().members_size(), 1);
+}
+
+TEST(ClusterService, MemberAddSaysWhatIsWrongWithWhoIsThere) {
+  Cluster cluster;
+  ExpectFailure(cluster.MemberAdd("b", "nowhere:1"),
+                absl::FailedPreconditionError("nobody is at nowhere:1"));
+  ExpectFailure(cluster.MemberAdd("x", "b:1"),
+                absl::InvalidArgumentError("the node at b:1 is called b, not x"));
+  ExpectFailure(cluster.MemberAdd("c", "c:1"),
+                absl::FailedPreconditionError(
+                    "c at c:1 belongs to another cluster, another; this one is cluster"));
+  EXPECT_EQ(cluster.MemberList().members_size(), 1);
+}
+
+TEST(ClusterService, MemberRemoveSaysWhatIsWrongWithTheName) {
+  Cluster cluster;
+  ExpectFailure(cluster.MemberRemove(""), absl::InvalidArgumentError("no member is named"));
+  ExpectFailure(cluster.MemberRemove("ghost"), absl::NotFoundError("no member is called ghost"));
+}
+
+TEST(ClusterService, TransferLeadershipSaysThatNobodyElseCouldLead) {
+  Cluster cluster;
+  ExpectFailure(cluster.TransferLeadership(""),
+                absl::FailedPreconditionError("there is no other voter that could lead"));
+  ExpectFailure(cluster.TransferLeadership("ghost"),
+                absl::NotFoundError("no member is called ghost"));
+  EXPECT_EQ(cluster.Status().role(), "leader");
+}
+
+TEST(ClusterService, RefusesWhatDoesNotParse) {
+  Cluster cluster;
+  for (const char* method : {"MemberAdd", "MemberRemove", "TransferLeadership"}) {
+    ExpectFailure(cluster.Call(method, std::string("\xff")),
+                  absl::InvalidArgumentError(std::string("the message does not parse as api.") +
+                                             method + "Request"));
+  }
+}
+
+TEST(ClusterService, ChangesOfANodeThatStopsAreCertainlyNotDone) {
+  Cluster cluster;
+  cluster.node.replica->StopAccepting();
+  ExpectFailure(cluster.MemberRemove("b"),
+                absl::UnavailableError("the node is stopping; nothing was changed"));
+}
+
+TEST(ClusterService, ChangesThatFindNoLeaderAreCertainlyNotDone) {
+  Cluster cluster({.cluster_id = ""});
+  auto call =
+      cluster.served.Begin("/api.Cluster/TransferLeadership", api::TransferLeadershipRequest());
+  // What it waits for is not shown: it is there once the call is open, and a turn later.
+  EXPECT_TRUE(net::Until([&] {
+    cluster.clock.Move(seconds(1));
+    cluster.node.Tick();
+    return call.wait_for(milliseconds(1)) == std::future_status::ready;
+  }));
+  ExpectFailure(Served::Result(std::move(call)),
+                absl::UnavailableError("no leader; nothing was changed"));
+}
+
+// Goal:   a change waits for 30 seconds, or nine tenths of its deadline.
+// Method: members are added at an address where somebody is, but does not say who.
+TEST(ClusterService, ChangesWaitForAsLongAsTheirDeadlineAllows) {
+  Cluster cluster;
+  auto patient = cluster.served.Begin("/api.Cluster/MemberAdd", Cluster::AddOf("b", "silent:1"));
+  auto impatient = rpc::BeginCall(cluster.served.channel(), "/api.Cluster/MemberAdd",
+                                  Cluster::AddOf("b", "silent:1").SerializeAsString(), seconds(20));
+  EXPECT_TRUE(net::Until([&] { return cluster.neighbours.unanswered() == 2; }));
+  const auto is_ready = [](std::future<rpc::CallResult>& call) {
+    return call.wait_for(seconds(0)) == std::future_status::ready;
+  };
+  const absl::Status gave_up =
+      absl::UnavailableError("no leader has taken the request; nothing was changed");
+
+  cluster.clock.Move(milliseconds(17'000));
+  cluster.node.Tick();
+  cluster.Status();  // What has been answered has arrived before this.
+  EXPECT_FALSE(is_ready(impatient));
+  cluster.clock.Move(milliseconds(1'000));
+  cluster.node.Tick();
+  ExpectFailure(Served::Result(std::move(impatient)), gave_up);
+
+  cluster.clock.Move(milliseconds(11'999));
+  cluster.node.Tick();
+  cluster.Status();
+  EXPECT_FALSE(is_ready(patient));
+  cluster.clock.Move(milliseconds(1));
+  cluster.node.Tick();
+  ExpectFailure(Served::Result(std::move(patient)), gave_up);
+}
+
+// --- Who may call
+
+TEST(ClusterService, EveryMethodNeedsAdminOnTheCluster) {
+  const std::vector<std::string> methods = {"Status", "MemberList", "MemberAdd", "MemberRemove",
+                                            "TransferLeadership"};
+  const auto codes = [&](Cluster& cluster) {
+    std::vector<absl::StatusCode> found;
+    for (const std::string& method : methods) {
+      found.push_back(cluster.Call(method, std::string()).status.code());
+    }
+    return found;
+  };
+  constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
+
+  Cluster other({.subject = "alice",
+                 .authorizer = Policy({"alice, cluster, consume", "alice, cluster, produce",
+                                       "alice, other, admin", "bob, *, admin"})});
+  EXPECT_THAT(codes(other), ElementsAre(kDenied, kDenied, kDenied, kDenied, kDenied));
+  // Before the request is looked at, and certainly not done.
+  for (const std::string& method : methods) {
+    ExpectFailure(other.Call(method, std::string("\xff")),
+                  absl::PermissionDeniedError("alice not permitted to admin to cluster"));
+  }
+
+  Cluster admin({.subject = "alice", .authorizer = Policy({"alice, cluster, admin"})});
+  EXPECT_THAT(
+      codes(admin),
+      ElementsAre(absl::StatusCode::kOk, absl::StatusCode::kOk, absl::StatusCode::kInvalidArgument,
+                  absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition));
+}
+
+TEST(ClusterService, AsksForAnyObjectIfItIsToldTo) {
+  const auto policy = Policy({"alice, *, admin"}, testing::kExact);
+  Cluster any({.subject = "alice", .authorizer = policy, .object_is_any = true});
+  EXPECT_TRUE(any.Call("Status", api::StatusRequest()).status.ok());
+  Cluster each({.subject = "alice", .authorizer = policy});
+  ExpectFailure(each.Call("Status", api::StatusRequest()),
+                absl::PermissionDeniedError("alice not permitted to admin to cluster"));
+}
+
+}  // namespace
+}  // namespace mokv::service
