@@ -148,7 +148,7 @@ class Node::Impl {
   net::IoPool replica_io_;
   std::unique_ptr<net::Timer> tick_timer_;
   std::unique_ptr<net::Timer> alarm_timer_;
-  std::unique_ptr<peer::PeerNetwork> peers_;
+  std::shared_ptr<peer::PeerNetwork> peers_;
   std::unique_ptr<Gossip> gossip_;
   std::unique_ptr<ForeignCluster> foreign_cluster_;
   std::atomic<bool> began_cluster_{false};  // In this life.
@@ -254,8 +254,7 @@ void Node::Impl::MakePeers() {
                         .tls = tls_.peer,
                         .allowed_names = tls_.peer_allowed_names,
                         .on_duplicate = [](const std::string& reason) { EndAtOnce(reason); }};
-  peers_ =
-      std::make_unique<peer::PeerNetwork>(replica_thread(), clock_, *replica_, std::move(options));
+  peers_ = peer::PeerNetwork::Create(replica_thread(), clock_, *replica_, std::move(options));
 }
 
 absl::Status Node::Impl::MakeGossip() {

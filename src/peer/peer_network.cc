@@ -1,55 +1,360 @@
 #include "peer/peer_network.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "base/logging.h"
+#include "base/status.h"
 #include "peer/frame.h"
-#include "peer/network.h"
 
 namespace mokv::peer {
+namespace {
+
+LocalNode LocalNodeOf(const Options& options) {
+  return {.name = options.name,
+          .instance_id = options.instance_id,
+          .rpc_address = options.rpc_address,
+          .version = options.version,
+          .id = raft::NodeIdOf(options.name, options.instance_id),
+          // A drawn one is not 0, which means unknown.
+          .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,
+          .allowed_names = options.allowed_names};
+}
+
+}  // namespace
+
+std::shared_ptr<PeerNetwork> PeerNetwork::Create(net::IoThread& thread, const Clock& clock,
+                                                 replica::PeersHandler& handler, Options options) {
+  return std::shared_ptr<PeerNetwork>(new PeerNetwork(thread, clock, handler, std::move(options)));
+}
 
 PeerNetwork::PeerNetwork(net::IoThread& thread, const Clock& clock, replica::PeersHandler& handler,
                          Options options)
-    : network_(std::make_shared<Network>(thread, clock, handler, std::move(options))) {}
+    : context_{.thread = thread,
+               .clock = clock,
+               .options = options,
+               .local = LocalNodeOf(options),
+               .random = SeededRandom(NewSalt())},
+      handler_(handler),
+      greeter_(context_,
+               {.has_room = [this] { return incoming_ < context_.options.incoming_max; },
+                .is_duplicate = [this](const Remote& remote) { return IsDuplicate(remote); },
+                .welcome =
+                    [this](std::unique_ptr<Connection> connection, Remote remote) {
+                      OnWelcome(std::move(connection), std::move(remote));
+                    }}),
+      tick_(thread) {
+  MOKV_CHECK(!options.name.empty() && !options.instance_id.empty());
+  StartTick();
+}
 
-PeerNetwork::~PeerNetwork() { network_->Stop(); }
+PeerNetwork::~PeerNetwork() { Stop(); }
 
 net::Protocol PeerNetwork::protocol() {
   net::Protocol protocol;
   protocol.alpn = kAlpn;
   protocol.clear_prefix = kMagic;
-  protocol.accept = [weak = std::weak_ptr<Network>(network_), thread = &network_->thread()](
+  protocol.accept = [weak = weak_from_this(), thread = &context_.thread](
                         std::unique_ptr<net::Transport> transport, std::string_view first_bytes) {
     net::Transport::MoveTo(
         std::move(transport), *thread,
         [weak, first_bytes = std::string(first_bytes)](std::unique_ptr<net::Transport> arrived) {
-          // Only the replica thread ends it, so it stays during the call.
-          const std::shared_ptr<Network> network = weak.lock();
-          if (network != nullptr) {
-            network->Accept(std::move(arrived), first_bytes);
-          }
+          const std::shared_ptr<PeerNetwork> self = weak.lock();
+          if (self != nullptr) self->Accept(std::move(arrived), first_bytes);
         });
   };
   return protocol;
 }
 
-void PeerNetwork::Farewell(Task done) { network_->Farewell(std::move(done)); }
-void PeerNetwork::Stop() { network_->Stop(); }
-void PeerNetwork::SetAddressHints(std::map<raft::NodeId, std::string> hints) {
-  network_->SetAddressHints(std::move(hints));
+void PeerNetwork::Accept(std::unique_ptr<net::Transport> transport, std::string_view first_bytes) {
+  if (!is_stopped_) greeter_.Accept(std::move(transport), first_bytes);
 }
-void PeerNetwork::Send(const std::vector<raft::Message>& messages) { network_->Send(messages); }
+
+void PeerNetwork::Stop() {
+  is_stopped_ = true;
+  farewell_done_ = nullptr;
+  tick_.Cancel();
+  greeter_.Stop();
+  for (auto& [number, dial] : identifying_) {
+    dial->Cancel();
+    context_.thread.DeleteSoon(std::move(dial));
+  }
+  identifying_.clear();
+  peers_.clear();
+  for (auto& [id, established] : established_) {
+    established.connection->Close();
+    context_.thread.DeleteSoon(std::move(established.connection));
+  }
+  established_.clear();
+  incoming_ = 0;
+  context_.counters.open = 0;
+  MutexLock lock(mutex_);
+  published_.clear();
+}
+
+// Who is to be connected.
+
+PeerNetwork::Peer& PeerNetwork::PeerOf(raft::NodeId id) {
+  Peer& peer = peers_[id];
+  peer.id = id;
+  peer.stats.id = id;
+  return peer;
+}
+
 void PeerNetwork::SetMembership(std::shared_ptr<const raft::Membership> membership) {
-  network_->SetMembership(std::move(membership));
+  MOKV_CHECK(membership != nullptr);
+  if (is_stopped_) return;
+  for (const auto& [id, member] : membership->members()) {
+    // Under our own name: this node, or what it was before its disk was lost, at the same address.
+    if (member.name != context_.local.name) KeepLink(member);
+  }
+  for (auto& [id, peer] : peers_) {
+    if (peer.link != nullptr && !membership->Contains(id)) RemoveLinkSoon(peer);
+  }
+  if (membership->cluster_id().empty()) return;
+  context_.local.cluster_id = membership->cluster_id();
+  for (const auto& [id, established] : established_) {
+    const std::string& theirs = established.remote.cluster_id;
+    if (!theirs.empty() && theirs != context_.local.cluster_id) EndSoon(id, "of another cluster");
+  }
 }
-replica::ConnectionId PeerNetwork::SendForward(raft::NodeId to, const replica::Forward& forward) {
-  return network_->SendForward(to, forward);
+
+void PeerNetwork::KeepLink(const raft::Member& member) {
+  Peer& peer = PeerOf(member.id);
+  peer.removal = nullptr;
+  peer.stats.name = member.name;
+  peer.stats.address = member.rpc_address;
+  if (peer.link == nullptr) {
+    Link::Owner& owner = *this;
+    peer.link = std::make_unique<Link>(context_, member, owner);
+  } else if (peer.link->address() != member.rpc_address) {
+    peer.link->SetAddress(member.rpc_address);
+    const bool elsewhere = peer.link->connected_address() != member.rpc_address;
+    if (peer.outgoing != nullptr && elsewhere) EndSoon(peer.outgoing->id, "moved");
+  }
+  TellHints(peer);
+  Publish(peer);
 }
-void PeerNetwork::Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer) {
-  network_->Answer(connection, answer);
+
+void PeerNetwork::SetAddressHints(std::map<raft::NodeId, std::string> hints) {
+  if (is_stopped_) return;
+  hints_ = std::move(hints);
+  for (auto& [id, peer] : peers_) TellHints(peer);
 }
-void PeerNetwork::Identify(const std::string& rpc_address, IdentifyDone done) {
-  network_->Identify(rpc_address, std::move(done));
+
+void PeerNetwork::TellHints(Peer& peer) {
+  if (peer.link == nullptr) return;
+  std::vector<std::string> hints;
+  if (const auto found = hints_.find(peer.id); found != hints_.end())
+    hints.push_back(found->second);
+  hints.push_back(peer.said_address);
+  peer.link->SetHints(std::move(hints));
 }
-Stats PeerNetwork::stats() const { return network_->stats(); }
+
+void PeerNetwork::RemoveLinkSoon(Peer& peer) {
+  if (peer.removal != nullptr) return;
+  peer.removal = std::make_unique<net::Timer>(context_.thread);
+  const Duration grace = peer.outgoing != nullptr ? context_.options.removed_grace : Duration(0);
+  peer.removal->Start(grace, [this, id = peer.id] { RemoveLink(id); });
+}
+
+void PeerNetwork::RemoveLink(raft::NodeId id) {
+  const auto found = peers_.find(id);
+  MOKV_CHECK(found != peers_.end());  // Its timer goes with it.
+  Peer& peer = found->second;
+  peer.link = nullptr;
+  peer.removal = nullptr;
+  peer.stats.address.clear();
+  if (peer.outgoing != nullptr) {
+    End(peer.outgoing->id, "removed");
+  } else {
+    ForgetIfGone(id);
+  }
+}
+
+void PeerNetwork::ForgetIfGone(raft::NodeId id) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return;
+  Peer& peer = found->second;
+  if (peer.link != nullptr || peer.best() != nullptr) {
+    Publish(peer);
+    return;
+  }
+  peers_.erase(found);
+  MutexLock lock(mutex_);
+  published_.erase(id);
+}
+
+// Who is connected.
+
+void PeerNetwork::OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection,
+                           Remote remote) {
+  Peer& peer = PeerOf(member);
+  MOKV_CHECK(peer.outgoing == nullptr);
+  peer.duplicate_since.reset();
+  if (IsDuplicate(remote)) {
+    LogWarn("a second process of a node was met; it is left alone",
+            {{"name", remote.name}, {"address", connection->address()}});
+    connection->Close();
+    context_.thread.DeleteSoon(std::move(connection));
+    return peer.link->OnDisconnected();
+  }
+  Counters::Add(context_.counters.opened_out);
+  peer.outgoing = &Establish(peer, std::move(connection), std::move(remote), true);
+  peer.stats.last_error.clear();
+  Publish(peer);
+}
+
+// While one process of an identity is connected, another one of the same is a copy: its vote and
+// its acknowledgements would be taken for those of the first. A process that died is disconnected.
+bool PeerNetwork::IsDuplicate(const Remote& remote) {
+  const auto found = peers_.find(remote.id);
+  if (found == peers_.end() || remote.process_id == 0) return false;
+  const auto is_other = [&](const Established* known) {
+    return known != nullptr && known->remote.process_id != 0 &&
+           known->remote.process_id != remote.process_id && !known->connection->closed();
+  };
+  return is_other(found->second.outgoing) || is_other(found->second.incoming);
+}
+
+void PeerNetwork::OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& reason) {
+  Peer& peer = PeerOf(member);
+  const MonotonicTime now = context_.clock.Now();
+  if (!peer.duplicate_since.has_value()) peer.duplicate_since = now;
+  if (now - *peer.duplicate_since < context_.options.duplicate_final_after) return;
+  if (context_.options.on_duplicate == nullptr) return;
+  context_.options.on_duplicate(
+      fmt::format("another process of this node runs: {}. Stop one of them; a copy of a data "
+                  "directory must not be started",
+                  MessageOf(reason)));
+}
+
+void PeerNetwork::OnWelcome(std::unique_ptr<Connection> connection, Remote remote) {
+  Peer& peer = PeerOf(remote.id);
+  if (peer.stats.name.empty()) peer.stats.name = remote.name;
+  peer.said_address = remote.rpc_address;
+  peer.duplicate_since.reset();
+  TellHints(peer);
+  Counters::Add(context_.counters.opened_in);
+  Established* const older = peer.incoming;
+  peer.incoming = &Establish(peer, std::move(connection), std::move(remote), false);
+  ++incoming_;
+  if (peer.link != nullptr && peer.outgoing == nullptr) peer.link->Hurry();
+  Publish(peer);
+  if (older == nullptr) return;
+  Counters::Add(context_.counters.replaced);
+  End(older->id, "replaced by a newer one");
+}
+
+PeerNetwork::Established& PeerNetwork::Establish(Peer& peer, std::unique_ptr<Connection> connection,
+                                                 Remote remote, bool is_outgoing) {
+  ++last_id_;
+  connection->SetEstablished(last_id_);
+  connection->SetOwner(*this);
+  LogInfo("connected with a node", {{"name", remote.name},
+                                    {"address", connection->address()},
+                                    {"direction", is_outgoing ? "out" : "in"}});
+  peer.stats.version = remote.version;
+  Established& established = established_[last_id_];
+  established.id = last_id_;
+  established.remote = std::move(remote);
+  established.is_outgoing = is_outgoing;
+  established.connection = std::move(connection);
+  context_.counters.open = established_.size();
+  if (is_outgoing) SendPing(established);
+  return established;
+}
+
+void PeerNetwork::OnClosed(Connection& connection, const absl::Status& reason) {
+  End(connection.id(), reason.ok() ? "closed by the other side" : MessageOf(reason));
+}
+
+void PeerNetwork::EndSoon(replica::ConnectionId id, std::string_view reason) {
+  context_.thread.Post([weak = weak_from_this(), id, reason = std::string(reason)] {
+    const std::shared_ptr<PeerNetwork> self = weak.lock();
+    if (self != nullptr && self->Find(id) != nullptr) self->End(id, reason);
+  });
+}
+
+void PeerNetwork::End(replica::ConnectionId id, std::string_view reason) {
+  const auto found = established_.find(id);
+  MOKV_CHECK(found != established_.end());
+  Established& established = found->second;
+  const raft::NodeId peer_id = established.remote.id;
+  Peer& peer = PeerOf(peer_id);
+  LogInfo("connection with a node closed", {{"name", established.remote.name},
+                                            {"address", established.connection->address()},
+                                            {"reason", reason}});
+  CountBytes(established);
+  Counters::Add(context_.counters.closed);
+  if (!established.is_outgoing) --incoming_;
+  const bool was_outgoing = peer.outgoing == &established;
+  if (was_outgoing) peer.outgoing = nullptr;
+  if (peer.incoming == &established) peer.incoming = nullptr;
+  const bool last = peer.best() == nullptr;
+  established.connection->Close();
+  context_.thread.DeleteSoon(std::move(established.connection));
+  established_.erase(found);
+  context_.counters.open = established_.size();
+  if (was_outgoing && peer.link != nullptr) peer.link->OnDisconnected();
+  ForgetIfGone(peer_id);
+  handler_.OnConnectionClosed(peer_id, id, last);
+  CheckFarewell();
+}
+
+void PeerNetwork::OnLinkTrouble(raft::NodeId member) {
+  Peer& peer = PeerOf(member);
+  peer.stats.last_error = peer.link->last_error();
+  Publish(peer);
+}
+
+// Once an interval.
+
+void PeerNetwork::StartTick() {
+  tick_.Start(context_.options.ping_interval, [this] { Tick(); });
+}
+
+void PeerNetwork::Tick() {
+  StartTick();
+  std::vector<replica::ConnectionId> silent;
+  for (auto& [id, established] : established_) {
+    CountBytes(established);
+    if (established.connection->CountSilence() >= context_.options.silent_intervals_max) {
+      silent.push_back(id);
+    } else if (established.is_outgoing) {
+      SendPing(established);
+    }
+  }
+  for (auto& [id, peer] : peers_) Publish(peer);
+  for (const replica::ConnectionId id : silent) {
+    if (Find(id) == nullptr) continue;
+    Counters::Add(context_.counters.silent_closed);
+    End(id, "heard nothing for too long");
+  }
+}
+
+void PeerNetwork::CountBytes(Established& established) {
+  PeerStats& stats = PeerOf(established.remote.id).stats;
+  const Connection& connection = *established.connection;
+  stats.bytes_in +=
+      connection.bytes_in() - std::exchange(established.counted_bytes_in, connection.bytes_in());
+  stats.bytes_out +=
+      connection.bytes_out() - std::exchange(established.counted_bytes_out, connection.bytes_out());
+}
+
+void PeerNetwork::Publish(Peer& peer) {
+  peer.stats.is_connected_out = peer.outgoing != nullptr;
+  peer.stats.is_connected_in = peer.incoming != nullptr;
+  MutexLock lock(mutex_);
+  published_[peer.id] = peer.stats;
+}
+
+Stats PeerNetwork::stats() const {
+  Stats stats = context_.counters.Read();
+  MutexLock lock(mutex_);
+  for (const auto& [id, peer] : published_) stats.peers.push_back(peer);
+  return stats;
+}
 
 }  // namespace mokv::peer

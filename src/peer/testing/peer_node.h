@@ -97,7 +97,7 @@ class PeerNode {
                .name = options.name,
                .instance_id = options.instance_id,
                .rpc_address = options.rpc_address};
-    network_ = std::make_unique<PeerNetwork>(replica_.thread(0), SystemClock(), handler_, options);
+    network_ = PeerNetwork::Create(replica_.thread(0), SystemClock(), handler_, options);
     listener_->AddProtocol(network_->protocol());
     io_.Start();
     replica_.Start();
@@ -164,7 +164,7 @@ class PeerNode {
   net::IoPool io_{2};
   std::unique_ptr<net::Listener> listener_;
   raft::Member member_;
-  std::unique_ptr<PeerNetwork> network_;
+  std::shared_ptr<PeerNetwork> network_;
 };
 
 // A message of the kind that is compared most easily.

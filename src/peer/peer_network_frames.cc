@@ -1,11 +1,11 @@
-// Network: what is said on established connections.
+// PeerNetwork: what is said on established connections.
 #include <utility>
 
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "peer/forward_codec.h"
-#include "peer/network.h"
+#include "peer/peer_network.h"
 
 namespace mokv::peer {
 
@@ -19,18 +19,18 @@ const Attachment& EncodedBatches::Get(const raft::EntryBatch& entries) {
 
 // Out.
 
-Network::Established* Network::Find(replica::ConnectionId id) {
+PeerNetwork::Established* PeerNetwork::Find(replica::ConnectionId id) {
   const auto found = established_.find(id);
   return found == established_.end() ? nullptr : &found->second;
 }
 
-void Network::Send(const std::vector<raft::Message>& messages) {
+void PeerNetwork::Send(const std::vector<raft::Message>& messages) {
   for (const raft::Message& message : messages) SendOne(message);
   batches_.Clear();
   FlushAll();
 }
 
-void Network::SendOne(const raft::Message& message) {
+void PeerNetwork::SendOne(const raft::Message& message) {
   const auto peer = peers_.find(message.to);
   Established* to = peer == peers_.end() ? nullptr : peer->second.best();
   if (to == nullptr) {
@@ -55,8 +55,8 @@ void Network::SendOne(const raft::Message& message) {
   }
 }
 
-bool Network::Write(Established& to, const proto::Frame& frame, const Attachment* attachment,
-                    size_t waiting_bytes_max) {
+bool PeerNetwork::Write(Established& to, const proto::Frame& frame, const Attachment* attachment,
+                        size_t waiting_bytes_max) {
   if (to.connection->waiting_bytes() > waiting_bytes_max) {
     Counters::Add(context_.counters.dropped_full);
     return false;
@@ -72,17 +72,17 @@ bool Network::Write(Established& to, const proto::Frame& frame, const Attachment
   return true;
 }
 
-void Network::FlushSoon() {
+void PeerNetwork::FlushSoon() {
   if (std::exchange(flush_is_posted_, true)) return;
   context_.thread.Post([weak = weak_from_this()] {
-    const std::shared_ptr<Network> self = weak.lock();
+    const std::shared_ptr<PeerNetwork> self = weak.lock();
     if (self == nullptr) return;
     self->flush_is_posted_ = false;
     self->FlushAll();
   });
 }
 
-void Network::FlushAll() {
+void PeerNetwork::FlushAll() {
   for (const replica::ConnectionId id : dirty_) {
     Established* established = Find(id);
     if (established == nullptr) continue;
@@ -92,7 +92,7 @@ void Network::FlushAll() {
   dirty_.clear();
 }
 
-replica::ConnectionId Network::SendForward(raft::NodeId to, const replica::Forward& forward) {
+replica::ConnectionId PeerNetwork::SendForward(raft::NodeId to, const replica::Forward& forward) {
   const auto peer = peers_.find(to);
   Established* out = peer == peers_.end() ? nullptr : peer->second.best();
   if (out == nullptr || out->connection->closed() || out->is_leaving) {
@@ -118,7 +118,7 @@ replica::ConnectionId Network::SendForward(raft::NodeId to, const replica::Forwa
   return out->id;
 }
 
-void Network::Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer) {
+void PeerNetwork::Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer) {
   Established* out = Find(connection);
   if (out == nullptr) {
     Counters::Add(context_.counters.dropped_unconnected);
@@ -132,7 +132,7 @@ void Network::Answer(replica::ConnectionId connection, const replica::ForwardAns
   FlushSoon();
 }
 
-void Network::SendPing(Established& to) {
+void PeerNetwork::SendPing(Established& to) {
   if (!to.ping_is_pending) {
     ++to.pings;
     to.ping_is_pending = true;
@@ -147,7 +147,7 @@ void Network::SendPing(Established& to) {
 }
 
 // In order with what was sent before, so that its answer tells that this has arrived.
-void Network::Farewell(Task done) {
+void PeerNetwork::Farewell(Task done) {
   farewell_done_ = std::move(done);
   for (auto& [id, established] : established_) {
     proto::Frame frame;
@@ -158,7 +158,7 @@ void Network::Farewell(Task done) {
   CheckFarewell();
 }
 
-void Network::CheckFarewell() {
+void PeerNetwork::CheckFarewell() {
   if (farewell_done_ == nullptr) return;
   for (const auto& [id, established] : established_) {
     if (established.owes_goodbye) return;
@@ -166,7 +166,7 @@ void Network::CheckFarewell() {
   std::exchange(farewell_done_, nullptr)();
 }
 
-void Network::Identify(const std::string& rpc_address, replica::Peers::IdentifyDone done) {
+void PeerNetwork::Identify(const std::string& rpc_address, IdentifyDone done) {
   absl::StatusOr<net::HostPort> target = net::ParseHostPort(rpc_address);
   if (target.ok() && identifying_.size() >= context_.options.identify_max) {
     target = ResourceExhausted("{} nodes are being asked already", identifying_.size());
@@ -175,7 +175,7 @@ void Network::Identify(const std::string& rpc_address, replica::Peers::IdentifyD
   if (!target.ok()) {
     context_.thread.Post(
         [weak = weak_from_this(), status = target.status(), done = std::move(done)]() mutable {
-          const std::shared_ptr<Network> self = weak.lock();
+          const std::shared_ptr<PeerNetwork> self = weak.lock();
           if (self != nullptr && !self->is_stopped_) done(std::move(status));
         });
     return;
@@ -207,8 +207,8 @@ void Network::Identify(const std::string& rpc_address, replica::Peers::IdentifyD
 
 // In.
 
-absl::Status Network::OnFrame(Connection& connection, const proto::Frame& frame,
-                              std::string_view attachment) {
+absl::Status PeerNetwork::OnFrame(Connection& connection, const proto::Frame& frame,
+                                  std::string_view attachment) {
   if (frame.group() != kGroup) return absl::UnimplementedError("of another group");
   Established* from = Find(connection.id());
   MOKV_CHECK(from != nullptr);
@@ -244,8 +244,8 @@ absl::Status Network::OnFrame(Connection& connection, const proto::Frame& frame,
   return absl::UnimplementedError("a frame of an unknown kind");
 }
 
-absl::Status Network::OnRaft(Established& from, const proto::Raft& message,
-                             std::string_view attachment) {
+absl::Status PeerNetwork::OnRaft(Established& from, const proto::Raft& message,
+                                 std::string_view attachment) {
   if (message.from() != from.remote.id.value() || message.to() != context_.local.id.value()) {
     return InvalidArgument("a message from {:016x} to {:016x} on a connection from {:016x}",
                            message.from(), message.to(), from.remote.id.value());
@@ -255,7 +255,7 @@ absl::Status Network::OnRaft(Established& from, const proto::Raft& message,
   return absl::OkStatus();
 }
 
-void Network::OnPing(Established& from, const proto::Ping& ping) {
+void PeerNetwork::OnPing(Established& from, const proto::Ping& ping) {
   proto::Frame frame;
   frame.mutable_pong()->set_id(ping.id());
   const Options& options = context_.options;
@@ -263,7 +263,7 @@ void Network::OnPing(Established& from, const proto::Ping& ping) {
   FlushSoon();
 }
 
-void Network::OnPong(Established& from, const proto::Pong& pong) {
+void PeerNetwork::OnPong(Established& from, const proto::Pong& pong) {
   if (!from.ping_is_pending || pong.id() != from.pings) return;  // No harm, and nothing to learn.
   from.ping_is_pending = false;
   Peer& peer = PeerOf(from.remote.id);
@@ -271,7 +271,7 @@ void Network::OnPong(Established& from, const proto::Pong& pong) {
   Publish(peer);
 }
 
-void Network::OnGoodbye(Established& from, const proto::Goodbye& goodbye) {
+void PeerNetwork::OnGoodbye(Established& from, const proto::Goodbye& goodbye) {
   if (goodbye.is_answer()) {
     from.owes_goodbye = false;
     CheckFarewell();
