@@ -7,6 +7,7 @@
 #include "auth/authorizer.h"
 #include "auth/model.h"
 #include "auth/policy.h"
+#include "auth/testing/key_match.h"
 #include "base/check.h"
 
 namespace mokv::auth {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "auth/model.h"
+#include "auth/testing/key_match.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/status.h"

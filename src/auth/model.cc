@@ -151,10 +151,4 @@ absl::StatusOr<ObjectMatch> ParseModel(std::string_view text, std::string_view n
                             kMatcherExact, kMatcherKeyMatch);
 }
 
-bool KeyMatch(std::string_view key, std::string_view pattern) {
-  const size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return key == pattern;
-  return key.starts_with(pattern.substr(0, star));
-}
-
 }  // namespace mokv::auth

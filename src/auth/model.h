@@ -19,8 +19,4 @@ enum class ObjectMatch {
 // not supported. The message begins with `name` and, where there is one, the line.
 absl::StatusOr<ObjectMatch> ParseModel(std::string_view text, std::string_view name);
 
-// Casbin's keyMatch: a pattern without `*` matches itself; otherwise what is before the first `*`
-// is a prefix to match, and what is after it does not count.
-bool KeyMatch(std::string_view key, std::string_view pattern);
-
 }  // namespace mokv::auth

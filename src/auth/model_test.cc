@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "auth/testing/key_match.h"
 #include "base/status.h"
 
 namespace mokv::auth {

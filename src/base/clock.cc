@@ -9,10 +9,6 @@ class RealClock final : public Clock {
     return {
         std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
   }
-  Duration WallTime() const override {
-    return std::chrono::duration_cast<Duration>(
-        std::chrono::system_clock::now().time_since_epoch());
-  }
 };
 
 }  // namespace

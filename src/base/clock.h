@@ -26,8 +26,6 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual MonotonicTime Now() const = 0;
-  // Nanoseconds since the Unix epoch; for logs and certificates, never for a decision on order.
-  virtual Duration WallTime() const = 0;
 };
 
 // The machine's clocks. Lives for the whole process.

@@ -13,9 +13,6 @@
 
 namespace mokv::store {
 
-// How the digest is computed. Only digests of the same format can be compared.
-inline constexpr uint32_t kDigestFormat = 1;
-
 struct Digest {
   uint64_t low = 0;
   uint64_t high = 0;

@@ -94,24 +94,6 @@ class IndexTest : public testing::TestWithParam<KeyMaker> {
     }
   }
 
-  void CheckBackwards() {
-    OrderedIndex::Run run;
-    auto expected = model_.rbegin();
-    order_.ReadBelow(std::nullopt, run);
-    while (true) {
-      std::reverse(run.items.begin(), run.items.end());
-      for (const Item* item : run.items) {
-        ASSERT_NE(expected, model_.rend());
-        ASSERT_EQ(item, expected->second) << item->key();
-        ++expected;
-      }
-      if (!run.low) break;
-      const std::string bound = *run.low;
-      order_.ReadBelow(bound, run);
-    }
-    ASSERT_EQ(expected, model_.rend());
-  }
-
   std::vector<std::string> ShuffledKeys(uint64_t count, SeededRandom& random) {
     std::vector<std::string> keys;
     for (uint64_t i = 0; i < count; ++i) keys.push_back(GetParam()(i));
@@ -157,7 +139,6 @@ TEST_P(IndexTest, GrowsAndShrinksAsTheMapDoes) {
     epochs_.Reclaim(false);
   }
   CheckAll();
-  CheckBackwards();
   // Down to a few, with comings and goings on the way, and up again.
   for (size_t i = 0; i + 100 < keys.size(); ++i) {
     Erase(keys[i]);
@@ -167,7 +148,6 @@ TEST_P(IndexTest, GrowsAndShrinksAsTheMapDoes) {
     if (i % (kKeys / 3) == 0) CheckAll();
   }
   CheckAll();
-  CheckBackwards();
   for (size_t i = 0; i < kKeys / 6; ++i) Insert(keys[i]);
   CheckAll();
   while (!model_.empty()) Erase(std::string(model_.begin()->first));
@@ -184,7 +164,6 @@ TEST_P(IndexTest, TakesAscendingAndDescendingKeys) {
   for (size_t i = keys.size() / 2; i < keys.size(); ++i) Insert(keys[i]);
   for (size_t i = keys.size() / 2; i > 0; --i) Insert(keys[i - 1]);
   CheckAll();
-  CheckBackwards();
   // A queue: the oldest go, while new ones come at the end.
   for (size_t i = 0; i < keys.size(); ++i) {
     Erase(keys[i]);

@@ -30,10 +30,10 @@ void AppendChildren(const Inner& node, size_t begin, size_t end, std::vector<Chi
 }  // namespace
 
 OrderedIndex::~OrderedIndex() {
-  if (Node* root = root_.load(std::memory_order_relaxed)) FreeNodes(*root);
+  if (TreeNode* root = root_.load(std::memory_order_relaxed)) FreeNodes(*root);
 }
 
-void OrderedIndex::FreeNodes(Node& node) {
+void OrderedIndex::FreeNodes(TreeNode& node) {
   if (node.level > 0) {
     auto& inner = static_cast<Inner&>(node);
     for (size_t i = 0; i < inner.count; ++i) {
@@ -56,7 +56,7 @@ void OrderedIndex::Path::Descend(Inner& node, size_t index) {
 
 OrderedIndex::Path OrderedIndex::PathTo(std::string_view key) const {
   Path path;
-  Node* node = root_.load(std::memory_order_acquire);
+  TreeNode* node = root_.load(std::memory_order_acquire);
   if (node == nullptr) return path;
   // The leaf itself is not looked at: see Locate.
   for (size_t level = node->level; level > 0; --level) {
@@ -68,30 +68,11 @@ OrderedIndex::Path OrderedIndex::PathTo(std::string_view key) const {
   return path;
 }
 
-OrderedIndex::Path OrderedIndex::PathBelow(std::optional<std::string_view> bound) const {
-  Path path;
-  Node* node = root_.load(std::memory_order_acquire);
-  if (node == nullptr) return path;
-  while (node->level > 0) {
-    auto& inner = static_cast<Inner&>(*node);
-    path.Descend(inner, bound ? inner.SearchBelow(*bound) : inner.count - 1u);
-    node = inner.child(path.steps[path.depth - 1].index).load(std::memory_order_acquire);
-  }
-  path.leaf = static_cast<Leaf*>(node);
-  return path;
-}
-
-void OrderedIndex::ReadLeaf(const Path& path, Run& run) {
-  const auto copy = [](std::string_view from, std::optional<std::string>& to) {
-    if (from.data() == nullptr) {
-      to.reset();
-    } else {
-      to.emplace(from);
-    }
-  };
+void OrderedIndex::ReadAt(std::string_view key, Run& run) const {
+  const Path path = PathTo(key);
   run.items.clear();
-  copy(path.low, run.low);
-  copy(path.high, run.high);
+  run.high.reset();
+  if (path.high.data() != nullptr) run.high = path.high;
   if (path.leaf == nullptr) return;
   for (size_t i = 0; i < path.leaf->count; ++i) {
     const Item& item = std::as_const(*path.leaf).item(i);
@@ -100,12 +81,6 @@ void OrderedIndex::ReadLeaf(const Path& path, Run& run) {
     __builtin_prefetch(reinterpret_cast<const char*>(&item) + Heap::kCacheLineBytes);
     run.items.push_back(&item);
   }
-}
-
-void OrderedIndex::ReadAt(std::string_view key, Run& run) const { ReadLeaf(PathTo(key), run); }
-
-void OrderedIndex::ReadBelow(std::optional<std::string_view> bound, Run& run) const {
-  ReadLeaf(PathBelow(bound), run);
 }
 
 OrderedIndex::Spot OrderedIndex::Locate(std::string_view key) const {
@@ -193,7 +168,7 @@ bool OrderedIndex::MergeLeaf(Path& path, const LeafList& rest) {
 }
 
 void OrderedIndex::SetRoot(std::span<const Child> added) {
-  Node* root = nullptr;
+  TreeNode* root = nullptr;
   if (added.size() == 1) root = added[0].node;
   if (added.size() > 1) {
     root = Inner::Make(heap_, static_cast<uint16_t>(added[0].node->level + 1), added);

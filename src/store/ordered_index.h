@@ -46,22 +46,19 @@ class OrderedIndex {
   void Replace(const Item& item, const Spot& spot);
   void Erase(std::string_view key);
 
-  // One leaf: what it holds of the keys from `low` (or from the first key) up to, without, `high`
-  // (or to the last). Nothing else has keys between the two.
+  // One leaf. Its items are all those from the key that was asked for up to `high`, and perhaps some
+  // before.
   struct Run {
-    std::vector<const Item*> items;  // The newest versions.
-    std::optional<std::string> low;
-    std::optional<std::string> high;
+    std::vector<const Item*> items;   // The newest versions.
+    std::optional<std::string> high;  // No key of the run reaches it; nothing: it is the last run.
   };
   // The run that `key` belongs to.
   void ReadAt(std::string_view key, Run& run) const;
-  // The run that the greatest key below `bound` belongs to; nothing as bound: the last run.
-  void ReadBelow(std::optional<std::string_view> bound, Run& run) const;
 
   // Visits every item. Writer only.
   template <typename Visit>
   void ForEach(Visit&& visit) const {
-    if (const Node* root = root_.load(std::memory_order_relaxed)) VisitItems(*root, visit);
+    if (const TreeNode* root = root_.load(std::memory_order_relaxed)) VisitItems(*root, visit);
   }
 
   // Makes an index of ascending items, an order of magnitude faster than Insert.
@@ -88,8 +85,6 @@ class OrderedIndex {
   };
   // Null leaf: the tree is empty.
   Path PathTo(std::string_view key) const;
-  Path PathBelow(std::optional<std::string_view> bound) const;
-  static void ReadLeaf(const Path& path, Run& run);
 
   // Puts `added` in the place of `removed` children that begin at `first`, in the node that is
   // `depth` steps below the root's parent; splits, merges and removes nodes as it takes.
@@ -100,10 +95,10 @@ class OrderedIndex {
   // Whether the leaf was merged with a neighbour.
   bool MergeLeaf(Path& path, const LeafList& rest);
   bool MergeInner(Path& path, size_t depth, std::span<const Child> children);
-  void FreeNodes(Node& node);
+  void FreeNodes(TreeNode& node);
 
   template <typename Visit>
-  static void VisitItems(const Node& node, Visit& visit) {
+  static void VisitItems(const TreeNode& node, Visit& visit) {
     for (size_t i = 0; i < node.count; ++i) {
       if (node.level == 0) {
         visit(static_cast<const Leaf&>(node).item(i));
@@ -115,7 +110,7 @@ class OrderedIndex {
 
   Heap& heap_;
   Epochs& epochs_;
-  std::atomic<Node*> root_{nullptr};
+  std::atomic<TreeNode*> root_{nullptr};
   uint64_t changes_ = 0;  // Of the set of keys, and so of leaves.
 };
 

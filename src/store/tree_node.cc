@@ -130,7 +130,7 @@ Inner* Inner::Make(Heap& heap, uint16_t level, std::span<const Child> children) 
   const size_t prefix_bytes =
       separators == 0 ? 0 : CommonPrefix(children[1].separator, children.back().separator);
   void* memory = heap.Allocate(sizeof(Inner) + separators * sizeof(uint64_t) +
-                               children.size() * sizeof(Node*) + separators * sizeof(uint32_t) +
+                               children.size() * sizeof(TreeNode*) + separators * sizeof(uint32_t) +
                                separator_bytes);
   auto* inner = new (memory)
       Inner{{level, static_cast<uint16_t>(children.size()), static_cast<uint32_t>(prefix_bytes)}};
@@ -138,7 +138,7 @@ Inner* Inner::Make(Heap& heap, uint16_t level, std::span<const Child> children) 
   uint32_t end = 0;
   for (size_t i = 0; i < children.size(); ++i) {
     MOKV_CHECK(children[i].node->level + 1 == level);
-    new (&inner->child(i)) std::atomic<Node*>(children[i].node);
+    new (&inner->child(i)) std::atomic<TreeNode*>(children[i].node);
     if (i == 0) continue;
     const std::string_view separator = children[i].separator;
     inner->Heads()[i - 1] = HeadOf<uint64_t>(separator, prefix_bytes);
@@ -155,7 +155,7 @@ std::string_view Inner::separator(size_t index) const {
   return {reinterpret_cast<const char*>(ends + separators()) + begin, ends[index] - begin};
 }
 
-size_t Inner::CountBefore(std::string_view key, bool or_equal) const {
+size_t Inner::Search(std::string_view key) const {
   const size_t all = separators();
   if (all == 0) return 0;
   if (prefix_bytes > 0) {
@@ -165,13 +165,9 @@ size_t Inner::CountBefore(std::string_view key, bool or_equal) const {
   const auto head = HeadOf<uint64_t>(key, prefix_bytes);
   size_t index = CountLess(Heads(), all, head);
   for (; index < all && Heads()[index] == head; ++index) {
-    const int order = separator(index).compare(key);
-    if (order > 0 || (order == 0 && !or_equal)) break;
+    if (separator(index) > key) break;
   }
   return index;
 }
-
-size_t Inner::Search(std::string_view key) const { return CountBefore(key, true); }
-size_t Inner::SearchBelow(std::string_view bound) const { return CountBefore(bound, false); }
 
 }  // namespace mokv::store

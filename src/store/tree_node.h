@@ -21,7 +21,7 @@
 
 namespace mokv::store {
 
-struct Node {
+struct TreeNode {
   uint16_t level;         // 0: leaf.
   uint16_t count;         // Items, or children.
   uint32_t prefix_bytes;  // What all keys of a leaf, or all separators, have in common.
@@ -56,8 +56,8 @@ class LeafList {
   std::array<const Item*, kItemsMax> items_;
 };
 
-// Layout: Node, heads (4 bytes each, padded to 8 bytes), items.
-class Leaf : public Node {
+// Layout: TreeNode, heads (4 bytes each, padded to 8 bytes), items.
+class Leaf : public TreeNode {
  public:
   // Measured: larger leaves cost more to copy, smaller ones make the levels above larger.
   static constexpr size_t kItemsMax = LeafList::kItemsMax - 1;
@@ -99,38 +99,34 @@ class Leaf : public Node {
 // child's is not used.
 struct Child {
   std::string_view separator;
-  Node* node = nullptr;
+  TreeNode* node = nullptr;
 };
 
-// Layout: Node, heads (8 bytes each, one fewer than children), children, ends of the separators
+// Layout: TreeNode, heads (8 bytes each, one fewer than children), children, ends of the separators
 // (4 bytes each), the separators' bytes.
-class Inner : public Node {
+class Inner : public TreeNode {
  public:
   static constexpr size_t kChildrenMax = 64;
 
   static Inner* Make(Heap& heap, uint16_t level, std::span<const Child> children);
 
-  std::atomic<Node*>& child(size_t index) { return Children()[index]; }
-  Node& child(size_t index) const {
+  std::atomic<TreeNode*>& child(size_t index) { return Children()[index]; }
+  TreeNode& child(size_t index) const {
     return *const_cast<Inner*>(this)->Children()[index].load(std::memory_order_acquire);
   }
   // Between child `index` and the next one.
   std::string_view separator(size_t index) const;
   // The child whose keys `key` is among.
   size_t Search(std::string_view key) const;
-  // The child that holds the greatest keys below `bound`.
-  size_t SearchBelow(std::string_view bound) const;
 
  private:
   size_t separators() const { return size_t{count} - 1; }
   uint64_t* Heads() { return reinterpret_cast<uint64_t*>(this + 1); }
   const uint64_t* Heads() const { return reinterpret_cast<const uint64_t*>(this + 1); }
-  std::atomic<Node*>* Children() {
-    return reinterpret_cast<std::atomic<Node*>*>(Heads() + separators());
+  std::atomic<TreeNode*>* Children() {
+    return reinterpret_cast<std::atomic<TreeNode*>*>(Heads() + separators());
   }
   uint32_t* Ends() { return reinterpret_cast<uint32_t*>(Children() + count); }
-  // How many separators are less than `key`, or not greater.
-  size_t CountBefore(std::string_view key, bool or_equal) const;
 };
 
 }  // namespace mokv::store

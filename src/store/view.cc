@@ -14,26 +14,9 @@ void Cursor::Seek(std::string_view from) {
   SkipForward();
 }
 
-void Cursor::SeekBelow(std::optional<std::string_view> bound) {
-  FetchBelow(bound);
-  position_ = items_.size();
-  while (bound && position_ > 0 && items_[position_ - 1]->key() >= *bound) --position_;
-  StepBack();
-}
-
 void Cursor::Next() {
-  if (before_first_) {
-    // The run that was read last has nothing visible before it.
-    before_first_ = false;
-    position_ = 0;
-  } else if (position_ < items_.size()) {
-    ++position_;
-  }
+  if (position_ < items_.size()) ++position_;
   SkipForward();
-}
-
-void Cursor::Previous() {
-  if (!before_first_) StepBack();
 }
 
 void Cursor::SkipForward() {
@@ -46,34 +29,9 @@ void Cursor::SkipForward() {
   }
 }
 
-void Cursor::StepBack() {
-  while (position_ == 0 && run_.low) {
-    const std::string bound = *run_.low;
-    FetchBelow(bound);
-    position_ = items_.size();
-    while (position_ > 0 && items_[position_ - 1]->key() >= bound) --position_;
-  }
-  if (position_ > 0) {
-    --position_;
-  } else {
-    before_first_ = true;
-    position_ = items_.size();
-  }
-}
-
 void Cursor::FetchAt(std::string_view key) {
   const EpochGuard guard(machine_->epochs());
   machine_->order().ReadAt(key, run_);
-  KeepVisible();
-}
-
-void Cursor::FetchBelow(std::optional<std::string_view> bound) {
-  const EpochGuard guard(machine_->epochs());
-  machine_->order().ReadBelow(bound, run_);
-  KeepVisible();
-}
-
-void Cursor::KeepVisible() {
   items_.clear();
   for (const Item* newest : run_.items) {
     const Item* visible = ItemAccess::VisibleAt(newest, revision_);
@@ -94,20 +52,6 @@ Cursor View::Seek(std::string_view from) const {
   Cursor cursor(*machine_, revision());
   cursor.Seek(from);
   return cursor;
-}
-
-Cursor View::SeekBelow(std::optional<std::string_view> bound) const {
-  Cursor cursor(*machine_, revision());
-  cursor.SeekBelow(bound);
-  return cursor;
-}
-
-std::optional<std::string> BehindPrefix(std::string_view prefix) {
-  std::string behind(prefix);
-  while (!behind.empty() && behind.back() == '\xff') behind.pop_back();
-  if (behind.empty()) return std::nullopt;
-  behind.back() = static_cast<char>(static_cast<unsigned char>(behind.back()) + 1);
-  return behind;
 }
 
 Reader::Reader(const Store& store) : store_(store), machine_(store.Newest()) {}

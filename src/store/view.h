@@ -5,8 +5,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,10 +23,9 @@ class Store;
 // at a time, and is inside an epoch only while it fetches them.
 class Cursor final {
  public:
-  // Null before the first item and behind the last. Valid while the view lives.
+  // Null behind the last item. Valid while the view lives.
   const Item* item() const { return position_ < items_.size() ? items_[position_] : nullptr; }
   void Next();
-  void Previous();
 
  private:
   friend class View;
@@ -36,20 +33,15 @@ class Cursor final {
       : machine_(&machine), revision_(revision) {}
 
   void Seek(std::string_view from);
-  void SeekBelow(std::optional<std::string_view> bound);
-  // On from the end of a run to the next run that has something to see.
+  // Goes on from the end of a run to the next run that has something to see.
   void SkipForward();
-  void StepBack();
   void FetchAt(std::string_view key);
-  void FetchBelow(std::optional<std::string_view> bound);
-  void KeepVisible();
 
   const StateMachine* machine_;
   Revision revision_;
   OrderedIndex::Run run_;
   std::vector<const Item*> items_;
   size_t position_ = 0;  // In items_; its size means past the end.
-  bool before_first_ = false;
 };
 
 // One frozen state of the store, for as long as it is held. Taking it costs the same however much
@@ -68,18 +60,11 @@ class View final {
   const Item* Find(std::string_view key) const;
   // At the first key that is not less than `from`.
   Cursor Seek(std::string_view from) const;
-  // At the last key that is less than `bound`; of all keys without one. (What descending ranges of
-  // etcd's API begin with.)
-  Cursor SeekBelow(std::optional<std::string_view> bound) const;
 
  private:
   const std::shared_ptr<const StateMachine> machine_;
   State& state_;
 };
-
-// The least key that is greater than all those that begin with `prefix`; nothing when there is
-// none. With it, SeekBelow begins a range over a prefix at its end.
-std::optional<std::string> BehindPrefix(std::string_view prefix);
 
 // One thread's door to the newest published state. From the first Find of a turn of the thread's
 // loop on nothing is freed that it might see. Leave ends that, and every Item that Find returned is

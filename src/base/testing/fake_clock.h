@@ -8,7 +8,6 @@ namespace mokv {
 class FakeClock final : public Clock {
  public:
   MonotonicTime Now() const override { return now; }
-  Duration WallTime() const override { return now.since_start; }
   MonotonicTime now;
 };
 

@@ -14,7 +14,6 @@ namespace mokv::service::testing {
 class SharedClock final : public Clock {
  public:
   MonotonicTime Now() const override { return {Duration(now_ns_.load())}; }
-  Duration WallTime() const override { return Now().since_start; }
 
   void Move(Duration by) { now_ns_ += by.count(); }
 
