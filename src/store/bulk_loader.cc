@@ -14,7 +14,7 @@ class BulkLoader::Impl {
  public:
   explicit Impl(uint64_t expected_items)
       : machine(std::make_shared<StateMachine>(expected_items)), loading(*machine) {}
-  ~Impl() { Finish(newest); }  // Given up: its items are freed as those of any store.
+  ~Impl() { Finish(newest); }  // Not finished: its items are freed with it.
 
   void Finish(Revision revision) {
     if (!std::exchange(finished, true)) loading.Finish(revision);

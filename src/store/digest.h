@@ -1,10 +1,12 @@
-// Digest: a fingerprint of the whole state, kept as the state changes. The sum over all items of a
-// 128-bit hash of everything that an item says: it does not depend on the order of the items, and a
-// change costs the hash of what was and of what is. Two replicas that have applied the same
+// Digest: a fingerprint of the whole state, kept as the state changes. It is the sum over all items
+// of a 128-bit hash of all their fields. So it does not depend on the order of the items, and a
+// change costs two hashes: of the item before and after it. Two replicas that have applied the same
 // commands have the same digest.
 //
-// It finds replicas that differ by accident; it is no protection against somebody who chooses items
+// It finds replicas that differ by accident. It does not protect against somebody who chooses items
 // in order to make two states collide.
+//
+// Threads: a plain value.
 #pragma once
 
 #include <cstdint>

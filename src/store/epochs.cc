@@ -9,10 +9,10 @@
 namespace mokv::store {
 namespace {
 
-// Looking at every slot costs about a microsecond; it should pay for many frees.
+// Looking at every slot costs about a microsecond, so there should be many frees to a look.
 constexpr size_t kRetiredBeforeLooking = 256;
 
-// Spreads the threads over the slots, each starting at a place of its own.
+// Spreads the threads over the slots: each begins its search at a place of its own.
 size_t HomeSlot() {
   static std::atomic<size_t> threads{0};
   thread_local const size_t home = threads.fetch_add(1, std::memory_order_relaxed);
@@ -40,12 +40,12 @@ Epochs::Slot& Epochs::Enter() {
   for (size_t i = HomeSlot(), tried = 0;; i = (i + 1) % kSlots, ++tried) {
     Slot& slot = slots_[i];
     uint64_t free = 0;
-    // Before the slot is taken, so that whoever looks at the slots looks at this one.
+    // Before the slot is taken, so that the writer's next look includes this slot.
     for (size_t reach = reach_.load(); reach <= i;) {
       if (reach_.compare_exchange_weak(reach, i + 1)) break;
     }
-    // Sequentially consistent: either the writer's look at the slots sees this, or what is loaded
-    // from here on sees everything that the writer had unlinked before it looked.
+    // Sequentially consistent. Either the writer's look at the slots sees this store, or this
+    // thread's loads from here on see everything that the writer had unlinked before it looked.
     if (slot.epoch.load(std::memory_order_relaxed) == 0 &&
         slot.epoch.compare_exchange_strong(free, epoch_.load(), std::memory_order_seq_cst)) {
       FenceAfterExchange();
@@ -75,7 +75,7 @@ void Epochs::Reclaim(bool all) {
   if (retired_.size() >= kRetiredBeforeLooking || (all && !retired_.empty())) {
     waiting_.push_back({epoch_.load(), std::exchange(retired_, std::move(spare_))});
     retired_.clear();
-    // Whoever comes from now on came after the unlinking.
+    // A thread that comes from now on comes after the unlinking.
     epoch_.fetch_add(1);
   } else if (!all) {
     return;

@@ -1,14 +1,14 @@
 // Epochs: tell the writer when nobody can still be looking at memory that it has unlinked.
 //
-// A thread that looks into the store's structures occupies a slot, which holds the epoch in which
-// it came, until it is done. The writer hands unlinked memory to Retire; it is freed once everybody
-// inside came in a later epoch. Readers never wait for the writer, nor the writer for readers: one
-// that stays inside only keeps memory from being freed. (Epoch-based reclamation: Fraser,
+// A thread that reads the store's structures occupies a slot until it is done: it is inside. The
+// slot holds the epoch in which it came. The writer hands unlinked memory to Retire, which frees it
+// once every thread inside came in a later epoch. Readers and the writer never wait for each other:
+// a reader that stays inside only keeps memory from being freed. (Epoch-based reclamation: Fraser,
 // "Practical lock-freedom", 5.2.3.)
 //
 // Threads: Enter and Leave are thread-safe; the rest is confined to the writer.
-// Bounds:  kSlots threads inside at the same time; one more spins until a slot is left. Nobody
-//          inside may block.
+// Bounds:  kSlots threads inside at the same time; one more spins until a slot is free. A thread
+//          that is inside must not block.
 #pragma once
 
 #include <array>
@@ -28,8 +28,8 @@ class Epochs {
     // 0: free. In a cache line of its own, since a thread comes back to the slot that it had.
     alignas(Heap::kCacheLineBytes) std::atomic<uint64_t> epoch{0};
   };
-  // Each reading thread may be inside twice: a view is read within a Reader's turn. More threads
-  // than this do not read; a node with more I/O threads does not compile.
+  // Each reading thread may be inside twice, since it may read a view within a Reader's turn. The
+  // node asserts at compile time that it has no more threads than this.
   static constexpr size_t kReadingThreadsMax = 288;
   static constexpr size_t kSlots = 2 * kReadingThreadsMax;
 
@@ -41,14 +41,16 @@ class Epochs {
   Slot& Enter();
   static void Leave(Slot& slot) { slot.epoch.store(0, std::memory_order_release); }
 
-  // `memory` (of the heap, nothing to destroy) cannot be reached any more by those who come now.
+  // Takes memory of the heap, which needs no destructor. A thread that comes from now on cannot
+  // reach it.
   void Retire(void* memory) { retired_.push_back(memory); }
-  // Frees what nobody can see. With few retirements this waits until looking pays, unless `all`.
+  // Frees what nobody can see. Unless `all`, it does nothing while little has been retired: to look
+  // at every slot would cost more than it frees.
   void Reclaim(bool all);
 
  private:
   struct Batch {
-    uint64_t epoch;  // When it was retired: everybody who came later cannot see it.
+    uint64_t epoch;  // When it was retired: threads that came later cannot see it.
     std::vector<void*> memory;
   };
 
@@ -66,7 +68,7 @@ class Epochs {
   std::vector<void*> spare_;  // An emptied vector, kept for its capacity.
 };
 
-// Inside for as long as it lives.
+// Its thread is inside while it lives. Confined to that thread.
 class EpochGuard {
  public:
   explicit EpochGuard(Epochs& epochs) : slot_(epochs.Enter()) {}

@@ -21,13 +21,13 @@ constexpr uint32_t kBucketsMax = 127;
 // A split leaves a little less than half in each.
 constexpr uint32_t kBucketsAfterSplit = 79;
 
-// Slots in use, out of a hundred: linear probing stays short below.
+// Slots in use, out of a hundred. Below this linear probing stays short.
 constexpr uint32_t kFillPercentMax = 87;
-// What a segment that has lost its items is filled to at least; else it shrinks or merges.
+// A segment that is filled less than this shrinks or merges.
 constexpr uint32_t kFillPercentMin = 30;
 
 constexpr uint64_t kEmpty = 0;
-// Held an item; others may lie behind it. Not an address.
+// The slot held an item, and others may lie behind it. No item has this address.
 constexpr uint64_t kRemoved = 1;
 constexpr unsigned kTagShift = 48;
 constexpr uint64_t kAddressMask = (uint64_t{1} << kTagShift) - 1;
@@ -74,7 +74,7 @@ HashIndex::HashIndex(Heap& heap, Epochs& epochs, uint64_t expected_items)
       uint64_t{kBucketsMax} * kSlotsInBucket * (kFillPercentMax - 10) / 100;
   const uint64_t segments = std::bit_ceil(expected_items / kItemsInFullSegment + 1);
   const auto depth = static_cast<uint32_t>(std::countr_zero(segments));
-  // Between two powers of two the segments take up the difference.
+  // The number of segments is a power of two; their size makes up for the difference.
   const uint64_t wanted = expected_items / segments * 100 / kSlotsInBucket / (kFillPercentMax - 10);
   uint32_t buckets = expected_items == 0 ? kBucketsFirst : kBucketsMin;
   while (buckets < kBucketsMax && buckets < wanted) buckets += kBucketsStep;
@@ -226,7 +226,7 @@ void HashIndex::Replace(uint64_t hash, const Item& old_item, const Item& new_ite
 void HashIndex::Erase(uint64_t hash, const Item& item) {
   Segment& segment = SegmentOf(hash);
   std::atomic<uint64_t>& slot = SlotOf(segment, hash, item);
-  // No probe goes past a bucket that has an empty slot, so this one may be empty as well.
+  // No probe goes past a bucket that has an empty slot, so here one more may be empty.
   const size_t index = static_cast<size_t>(&slot - segment.begin()->slots.data()) / kSlotsInBucket;
   const auto& slots = segment.begin()[index].slots;
   const bool ends_here = std::any_of(slots.begin(), slots.end(), [](const auto& other) {
@@ -241,7 +241,7 @@ void HashIndex::Erase(uint64_t hash, const Item& item) {
 
 void HashIndex::MakeRoom(uint64_t hash) {
   Segment& segment = SegmentOf(hash);
-  // Much of it is removed items: a copy of the same size has room.
+  // Many slots held items that were removed: a copy of the same size has room.
   if (uint64_t{segment.removed} * 8 > uint64_t{segment.buckets} * kSlotsInBucket) {
     return Resize(segment, hash, segment.buckets);
   }
@@ -266,8 +266,8 @@ void HashIndex::Split(Segment& segment, uint64_t hash) {
   const uint32_t depth = segment.depth + 1;
   Segment* halves[2] = {NewSegment(depth, kBucketsAfterSplit),
                         NewSegment(depth, kBucketsAfterSplit)};
-  // The only place that needs more of the hash than a slot has: the items' keys are read, a bucket
-  // ahead of their use, since they are anywhere in memory.
+  // A split needs more of the hash than a slot has, so it reads the items' keys. They are anywhere
+  // in memory, and are fetched some buckets ahead of their use.
   const auto each = [&](uint32_t bucket, auto&& visit) {
     if (bucket >= segment.buckets) return;
     for (const std::atomic<uint64_t>& slot : segment.begin()[bucket].slots) {
@@ -320,7 +320,7 @@ void HashIndex::Shrink(uint64_t hash) {
   if (MergeWithBuddy(segment, hash)) return;
   if (segment.buckets <= kBucketsFirst) return;
   if (segment.buckets <= kBucketsMin) {
-    // Only the last segment gets smaller than the others: a small store is small.
+    // Only the last segment that is left gets smaller than this: a small store is small.
     if (directory().depth == 0) Resize(segment, hash, std::max(kBucketsFirst, segment.buckets / 2));
     return;
   }
@@ -334,7 +334,7 @@ bool HashIndex::MergeWithBuddy(Segment& segment, uint64_t hash) {
   const uint64_t buddy_place = (now.Place(hash) & ~(count - 1)) ^ count;
   Segment& buddy = SegmentRef(now.entries()[buddy_place].load(std::memory_order_relaxed)).segment();
   const uint64_t slots = uint64_t{kBucketsMin} * kSlotsInBucket;
-  // Well below what would make it split again.
+  // Merges only if the result is far from being split again.
   if (buddy.depth != segment.depth ||
       (uint64_t{segment.used} + buddy.used) * 100 > slots * (kFillPercentMax - 20)) {
     return false;

@@ -27,7 +27,7 @@ namespace mokv::store {
 
 class HashIndex {
  public:
-  // Enough buckets for `expected_items` are there at once.
+  // Begins with enough buckets for `expected_items`.
   HashIndex(Heap& heap, Epochs& epochs, uint64_t expected_items);
   ~HashIndex();
   HashIndex(const HashIndex&) = delete;
@@ -37,9 +37,9 @@ class HashIndex {
   uint64_t Hash(std::string_view key) const;
   // The newest version of `key`, a tombstone included; null when there is none.
   const Item* Find(uint64_t hash, std::string_view key) const;
-  // Makes the memory that Find will want come closer.
+  // Fetches the bucket that Find will look at into the cache.
   void Prefetch(uint64_t hash) const;
-  // The same of the item that Find will look at, once the bucket has come.
+  // Fetches the item that Find will look at. Waits for the bucket, so give that some time first.
   void PrefetchItem(uint64_t hash) const;
 
   // `item`'s key must not be there yet.
@@ -76,7 +76,7 @@ class HashIndex {
       return reinterpret_cast<const std::atomic<uint64_t>*>(this + 1);
     }
     uint64_t size() const { return uint64_t{1} << depth; }
-    // Which entry is a hash's.
+    // The entry for a hash.
     uint64_t Place(uint64_t hash) const { return depth == 0 ? 0 : hash >> (64 - depth); }
   };
 
@@ -88,7 +88,7 @@ class HashIndex {
   static bool HasRoom(const Segment& segment);
   static void Place(Segment& segment, uint64_t slot);
   static void CopyAll(const Segment& from, Segment& to);
-  // `place` is any entry of the directory that names the segment being replaced.
+  // Lets the directory name `segment` wherever it names the one at entry `place`.
   void Point(uint64_t place, Segment& segment);
   void MakeRoom(uint64_t hash);
   void Split(Segment& segment, uint64_t hash);
@@ -102,7 +102,7 @@ class HashIndex {
   Epochs& epochs_;
   const uint64_t salt_;
   std::atomic<Directory*> directory_;
-  uint64_t deepest_segments_ = 0;  // As deep as the directory; 0 lets it halve.
+  uint64_t deepest_segments_ = 0;  // Those as deep as the directory; at 0 it may halve.
 };
 
 }  // namespace mokv::store

@@ -1,8 +1,8 @@
 // Heap: where the store's memory comes from, counted.
 //
 // Threads: confined to the store's writer, like everything that allocates.
-// Units:   bytes as the allocator keeps them, its rounding included; its own tables and the pages
-//          that it holds back are not.
+// Units:   bytes that the allocator sets aside for us, its rounding included. Its own tables and
+//          the free pages that it keeps are not counted.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,9 @@ class Heap {
 
   // Never null: a state machine that cannot apply a command must not go on.
   void* Allocate(size_t size_bytes);
-  // As Allocate, at the begin of a cache line.
+  // As Allocate, aligned to a cache line.
   void* AllocateLines(size_t size_bytes);
-  // Nothing for null.
+  // Does nothing for null.
   void Free(void* memory);
 
   uint64_t used_bytes() const { return used_bytes_; }

@@ -7,11 +7,12 @@
 //
 // so that an item that was written once costs 16 bytes beyond its key and value.
 //
-// Immutable but for `previous`. Reading is thread-safe for as long as whoever gave the pointer says
-// that it is valid. Made and freed by the store's writer.
-// Older versions: a newer version points to the one before it for as long as a view, or a reader
-// of the state before the newest publication, may look for it. A deletion is a version too (a
-// tombstone): the key is missing for those who see it.
+// Threads:  immutable, but for the pointer to the previous version, which is atomic. Any thread may
+//           read an item while its pointer is valid; whoever gives the pointer says how long that
+//           is. The store's writer makes and frees items.
+// Versions: a version points to the one before it while a view, or a reader of the state before the
+//           newest publication, may look for that one. A deletion is a version too, a tombstone:
+//           whoever sees it does not find the key.
 #pragma once
 
 #include <atomic>
@@ -24,7 +25,7 @@
 
 namespace mokv::store {
 
-// What an item says; the bytes belong to somebody else.
+// The fields of an item. The texts are borrowed.
 struct ItemFields {
   std::string_view key;
   std::string_view value;
@@ -34,7 +35,7 @@ struct ItemFields {
   LeaseId lease{};
 };
 
-// So many fit beside the flags. A thousand million a second take two years to get there.
+// The largest that fits beside the flags. A thousand million revisions a second last two years.
 constexpr Revision kRevisionMax{(uint64_t{1} << 56) - 1};
 
 class Item {
@@ -86,7 +87,7 @@ class Item {
 
 static_assert(sizeof(Item) == 16);
 
-// What only the store itself does with items.
+// What only the store does with items. Make is for its writer; the rest is thread-safe.
 class ItemAccess {
  public:
   // `previous` may be null. Fields that a first write implies take no space.

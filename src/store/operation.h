@@ -25,8 +25,8 @@ struct Delete {
 
 using Operation = std::variant<Set, Delete>;
 
-// Operations that are carried out together and make one revision, or not at all: when the condition
-// of one of them does not hold, none is. No key comes twice.
+// Operations that are applied together, as one revision. If the condition of one does not hold,
+// none is applied. No key may occur twice.
 using Transaction = absl::InlinedVector<Operation, 1>;
 
 inline const std::string& KeyOf(const Operation& operation) {

@@ -8,8 +8,7 @@
 namespace mokv::store {
 namespace {
 
-// Nodes that have lost this much look for a neighbour to merge with, and do when the result keeps
-// room for inserts.
+// A node that holds fewer than this merges with a neighbour, if the result keeps room for inserts.
 constexpr size_t kItemsFew = Leaf::kItemsMax / 4;
 constexpr size_t kItemsMergedMax = Leaf::kItemsMax * 3 / 4;
 constexpr size_t kChildrenFew = Inner::kChildrenMax / 4;
@@ -76,7 +75,7 @@ void OrderedIndex::ReadAt(std::string_view key, Run& run) const {
   if (path.leaf == nullptr) return;
   for (size_t i = 0; i < path.leaf->count; ++i) {
     const Item& item = std::as_const(*path.leaf).item(i);
-    // Whoever reads the run looks at every item, and they may be anywhere in memory.
+    // The reader of the run looks at every item, and they may be anywhere in memory.
     __builtin_prefetch(&item);
     __builtin_prefetch(reinterpret_cast<const char*>(&item) + Heap::kCacheLineBytes);
     run.items.push_back(&item);
@@ -119,7 +118,7 @@ void OrderedIndex::Insert(const Item& item) {
 
 void OrderedIndex::SplitLeaf(Path& path, size_t position, const Item& item) {
   const LeafList list(*path.leaf, position, item);
-  // Behind the last key of all, keys probably arrive in order: leave full leaves behind.
+  // A key behind all others: keys probably arrive in order, so the left half stays full.
   const bool appending = position == path.leaf->count && path.high.data() == nullptr;
   const size_t middle = appending ? list.count() - 1 : list.count() / 2;
   const Child halves[2] = {{{}, Leaf::Make(heap_, list, 0, middle)},
@@ -188,7 +187,7 @@ void OrderedIndex::ReplaceChildren(Path& path, size_t depth, size_t first, size_
   children.reserve(node.count + added.size());
   AppendChildren(node, 0, first, children);
   for (Child child : added) {
-    // The first one takes the place, and with it the separator, of what was there.
+    // The first of them takes the place of what was there, and its separator.
     if (children.size() == first) {
       child.separator = first == 0 ? std::string_view() : std::as_const(node).separator(first - 1);
     }

@@ -1,7 +1,7 @@
-// OrderedIndex: the keys in order. A B+tree whose nodes are replaced, not changed: a leaf that gets
-// or loses a key is copied (half a KiB) and the pointer in its parent swung; a new version of a key
-// that is there only swings a pointer in its leaf. So readers walk it without locks, and a change
-// costs the same whether a view is held or not.
+// OrderedIndex: the keys in order. It is a B+tree whose nodes are replaced, not changed: a leaf
+// that gains or loses a key is copied (half a KiB), and its parent then points to the copy. A new
+// version of a key that is there only changes a pointer in its leaf. So readers walk the tree
+// without locks, and a change costs the same whether or not a view is held.
 //
 // Threads: one writer; Read is thread-safe inside an epoch.
 // Order:   keys as unsigned bytes.
@@ -31,23 +31,23 @@ class OrderedIndex {
   OrderedIndex(const OrderedIndex&) = delete;
   OrderedIndex& operator=(const OrderedIndex&) = delete;
 
-  // The leaf that a key belongs to, until keys come or go. Finding it ahead lets its memory come
-  // closer in the meantime.
+  // The leaf that a key belongs to. Locate finds it ahead of its use and fetches it into the cache.
+  // It is out of date once the index has gained or lost a key; Replace notices that.
   struct Spot {
     Leaf* leaf = nullptr;
     size_t shared_bytes = 0;  // By every key of the leaf.
-    uint64_t changes = 0;     // Of the index by then.
+    uint64_t changes = 0;     // changes_ at that time.
   };
   Spot Locate(std::string_view key) const;
 
   // `item`'s key must not be there yet.
   void Insert(const Item& item);
-  // The key must be there. `spot`: what Locate said of it, at any time before.
+  // The key must be there. `spot`: what Locate returned for it, at any time before.
   void Replace(const Item& item, const Spot& spot);
   void Erase(std::string_view key);
 
-  // One leaf. Its items are all those from the key that was asked for up to `high`, and perhaps some
-  // before.
+  // One leaf. Its items are all those from the key that was asked for up to `high`, and perhaps
+  // some before.
   struct Run {
     std::vector<const Item*> items;   // The newest versions.
     std::optional<std::string> high;  // No key of the run reaches it; nothing: it is the last run.
@@ -76,7 +76,7 @@ class OrderedIndex {
     std::array<Step, kLevelsMax> steps;
     size_t depth = 0;
     Leaf* leaf = nullptr;
-    // The nearest separators around the leaf; their absence is a null `data()`.
+    // The nearest separators around the leaf; where there is none, `data()` is null.
     std::string_view low;
     std::string_view high;
 
@@ -86,8 +86,9 @@ class OrderedIndex {
   // Null leaf: the tree is empty.
   Path PathTo(std::string_view key) const;
 
-  // Puts `added` in the place of `removed` children that begin at `first`, in the node that is
-  // `depth` steps below the root's parent; splits, merges and removes nodes as it takes.
+  // Puts `added` in the place of `removed` children, from `first` on. `depth` counts the steps of
+  // the path that lead to these children; at 0 they are the root. Splits, merges and removes nodes
+  // as needed.
   void ReplaceChildren(Path& path, size_t depth, size_t first, size_t removed,
                        std::span<const Child> added);
   void SetRoot(std::span<const Child> added);
@@ -111,9 +112,10 @@ class OrderedIndex {
   Heap& heap_;
   Epochs& epochs_;
   std::atomic<TreeNode*> root_{nullptr};
-  uint64_t changes_ = 0;  // Of the set of keys, and so of leaves.
+  uint64_t changes_ = 0;  // Counts keys added and removed: only these replace leaves.
 };
 
+// Confined to one thread.
 class OrderedIndex::Builder {
  public:
   // `index` must be empty and is complete after Finish.

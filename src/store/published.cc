@@ -17,7 +17,7 @@ State& Published::TakeSpare() {
   return state;
 }
 
-// By the writer, or by a reader that came between its two steps.
+// The writer calls it, and also a reader that came between the writer's two steps.
 void Published::RaiseRevision(Revision revision) const {
   uint64_t seen = revision_.load(std::memory_order_acquire);
   while (seen < revision.value() && !revision_.compare_exchange_weak(seen, revision.value())) {
@@ -28,10 +28,10 @@ State& Published::PinNewest() const {
   while (true) {
     State& state = *newest_.load();
     state.pins.fetch_add(1);
-    // Sequentially consistent, all three: either this sees that the state has been replaced, or the
-    // writer, who looks after having replaced it, sees the pin.
+    // All three are sequentially consistent. Either this thread sees that the state was replaced,
+    // or the writer, which looks for pins after it has replaced the state, sees this one.
     if (newest_.load() == &state) {
-      // Whoever has seen this state in a view must not find an older one.
+      // Whoever has seen this state in a view must not find an older one with a Reader.
       RaiseRevision(state.revision);
       return state;
     }
@@ -52,7 +52,7 @@ void Published::Publish(Revision revision, const Stats& stats, const Digest& dig
     spare_.push_back(&last);
     return;
   }
-  // Its last pin may go just now: then it is, or will be, on the list of the fallen.
+  // If its last pin goes just now, it is or will be on the list of the fallen.
   last.place = State::Place::kOlder;
   last.next_older = newest_older_;
   last.next_newer = nullptr;
@@ -67,9 +67,9 @@ State* Published::NewestHolder() const {
   return nullptr;
 }
 
-// Sequentially consistent, as above: of a reader that drops the last pin and finds `fallen` still
-// set, and the writer that takes the state from the list, at least the writer sees that there is no
-// pin. A state may come here that is in use again; it is told by its place and its pins.
+// Sequentially consistent, as above. If a reader drops the last pin and finds `fallen` still set,
+// the writer, which clears `fallen` as it takes the state from the list, sees that the pin is gone.
+// A state on the list may be in use again; the writer can tell by its place and its pins.
 void Published::Unpin(State& state) const {
   if (state.pins.fetch_sub(1) != 1 || state.fallen.exchange(true)) return;
   state.next_fallen = fallen_.load(std::memory_order_relaxed);

@@ -1,15 +1,15 @@
 // Published: the states of the store that readers may look at. One is the newest; the others are
 // there because a view pins them.
 //
-// A state is a few numbers; what makes it a state are the versions of items that it keeps from
-// being unlinked. An older version belongs to the newest pinned state that sees it, and moves to
-// the next older one that does when that one's last view goes (ZFS keeps its dead blocks this way).
+// A state is a few numbers, and the older versions of items that it keeps from being unlinked. Each
+// of these belongs to the newest pinned state that sees it. When the last view of that state goes,
+// the version moves on to the next older state that sees it. (ZFS keeps its dead blocks this way.)
 //
-// Cost:    a publication does not look at the states that views hold: whoever drops a state's last
-//          pin puts the state on a list, and the writer takes care of that list alone.
+// Cost:    a publication does not look at every state that views hold. Whoever drops the last pin
+//          of a state puts it on a list, and the writer looks at that list alone.
 // Threads: revision, PinNewest and Unpin are thread-safe and never wait; the rest is the writer's.
-// Bounds:  as many states as there are pinned ones, and two. They are used again and freed only
-//          with this object, so that a late look at one is harmless.
+// Bounds:  two states more than are pinned at the same time. States are used again, and freed only
+//          with this object, so that a reader that looks at one late does no harm.
 #pragma once
 
 #include <atomic>
@@ -35,19 +35,20 @@ struct State {
   Revision revision{};
   Stats stats;
   Digest digest;
-  // Views that hold it. Others may count themselves for a moment.
+  // Views that hold it. A reader that comes too late to pin it counts itself for a moment.
   std::atomic<uint64_t> pins{0};
-  // On the list of those whose last pin has gone. Whoever sets `fallen` writes `next_fallen`.
+  // It is on the list of states whose last pin has gone. Whoever sets `fallen` writes
+  // `next_fallen`.
   std::atomic<bool> fallen{false};
   State* next_fallen = nullptr;
 
   // Writer only.
   enum class Place : uint8_t { kNewestOrSpare, kOlder, kReleasing };
   Place place = Place::kNewestOrSpare;
-  // Among those in the places kOlder and kReleasing.
+  // Its neighbours among the states at kOlder and kReleasing.
   State* next_older = nullptr;
   State* next_newer = nullptr;
-  // Older versions that are there for this state.
+  // Older versions that this state keeps.
   std::vector<const Item*> held;
 };
 
@@ -63,8 +64,8 @@ class Published {
   void Publish(Revision revision, const Stats& stats, const Digest& digest);
   // The newest pinned state before the newest; null when there is none.
   State* NewestHolder() const;
-  // Calls `release` for the versions of states that nobody pins any more and that no other state
-  // sees; at most `budget` versions are looked at. What is left is done by the next call.
+  // Looks at versions that states kept which nobody pins any more, and calls `release` for those
+  // that no other state sees. Looks at `budget` of them at most; the next call goes on from there.
   template <typename Release>
   void ReleaseUnpinned(size_t budget, Release&& release);
 
@@ -85,7 +86,8 @@ class Published {
   mutable std::atomic<State*> fallen_{nullptr};
   // Writer only.
   State* newest_older_ = nullptr;
-  // Nobody pins them; the oldest first, so that a version is passed on once, to one that stays.
+  // States that nobody pins. The oldest comes first: so a version moves on only once, to a state
+  // that is pinned.
   std::priority_queue<State*, std::vector<State*>, IsNewer> releasing_;
   std::vector<State*> spare_;
   std::vector<std::unique_ptr<State>> all_;

@@ -10,8 +10,8 @@
 namespace mokv::store {
 namespace {
 
-// Old versions looked at in one Reclaim: about a millisecond, so that a large view that has ended
-// does not hold up the writer.
+// So many old versions are looked at in one Reclaim. That takes about a millisecond, so that the
+// end of a large view does not hold up the writer.
 constexpr size_t kReleasedAtOnce = 4096;
 
 const Item* Alive(const Item* newest) {
@@ -86,7 +86,7 @@ void StateMachine::Apply(std::span<const Transaction> transactions,
   auto next = transactions.begin();
   size_t applied = 0;  // Operations.
   for (size_t i = 0; next != transactions.end(); ++i) {
-    // When its last operation has been on the way for so long, its turn has come.
+    // Its turn has come once its last operation was fetched so long ago.
     while (next != transactions.end() && applied + next->size() + kFetchedAhead <= i + 1) {
       results.push_back(Apply(*next, std::span(places_).subspan(applied, next->size())));
       applied += next->size();
@@ -104,7 +104,7 @@ void StateMachine::Apply(std::span<const Transaction> transactions,
   }
 }
 
-// All conditions first: one that does not hold must leave nothing behind.
+// All conditions first: if one does not hold, nothing may have changed.
 ApplyResult StateMachine::Apply(std::span<const Operation> operations, std::span<Place> places) {
   MOKV_CHECK_EQ(operations.size(), places.size());
   for (size_t i = 0; i < operations.size(); ++i) {
@@ -165,7 +165,7 @@ void StateMachine::Publish() {
         Unlink(*one.by, *one.item);
       }
     }
-    // More than may have been added, or what views have left would grow.
+    // Twice what this publication may have added, so that what is left to release does not grow.
     budget = std::max(budget, 2 * superseded_.size());
     superseded_.clear();
   }
@@ -183,7 +183,7 @@ void StateMachine::Reclaim() {
 void StateMachine::Unlink(const Item& by, const Item& item) {
   ItemAccess::SetPrevious(by, ItemAccess::Previous(item));
   epochs_.Retire(const_cast<Item*>(&item));
-  // A deletion that hides nothing any more has done its work, once everybody sees it.
+  // Once everybody sees the deletion, and it hides no older version, it is not needed any more.
   if (!ItemAccess::IsTombstone(by) || ItemAccess::Previous(by) != nullptr ||
       by.mod_revision() > published_.revision()) {
     return;

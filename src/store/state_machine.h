@@ -1,5 +1,5 @@
-// StateMachine: what is behind Store: the items, the two indexes that find them, and which versions
-// are still needed by whom.
+// StateMachine: the inside of a Store: the items, the two indexes that find them, and which state
+// still needs which version.
 //
 // Threads: as Store says; hash(), order() and epochs() are for readers inside an epoch.
 // Versions: a new version is put in front of the old one at once. It becomes visible when its
@@ -36,7 +36,7 @@ class StateMachine {
   void Publish();
   void Reclaim();
 
-  // The version of `key` that is visible at `revision`, which a view pins. Inside an epoch.
+  // The version of `key` that is visible at `revision`, which a view pins. Call it inside an epoch.
   const Item* Find(std::string_view key, Revision revision) const {
     return ItemAccess::VisibleAt(hash_.Find(hash_.Hash(key), key), revision);
   }
@@ -48,7 +48,7 @@ class StateMachine {
   // After the last Publish or Reclaim. Thread-safe.
   uint64_t memory_bytes() const { return memory_bytes_.load(std::memory_order_relaxed); }
 
-  // Loads an empty state machine that nobody reads yet.
+  // Loads an empty state machine that nobody reads yet. Confined to one thread.
   class Loading;
 
  private:
@@ -57,8 +57,9 @@ class StateMachine {
     const Item* item;
   };
 
-  // How many operations before it is applied an operation's bucket is fetched, and, half as many
-  // before, its item and its leaf. Each is a cache miss or two; more ahead would push them out again.
+  // So many operations before its turn the bucket of an operation is fetched into the cache, and
+  // half as many before its turn its item and its leaf. Fetched earlier, they would be pushed out
+  // again.
   static constexpr size_t kFetchedAhead = 16;
 
   // Where an operation's key is, or would be.
@@ -78,7 +79,7 @@ class StateMachine {
   void Put(const Place& place, const Item& item);
   void CountIn(const Item& item);
   void CountOut(const Item& item);
-  // `by` is the version right in front of `item`, which nobody needs any more.
+  // Nobody needs `item` any more. `by` is the version right in front of it.
   void Unlink(const Item& by, const Item& item);
   void UnlinkHeld(const Item& item);
 
@@ -88,7 +89,7 @@ class StateMachine {
   OrderedIndex order_;
   Published published_;
 
-  // The writer's own; ahead of what is published.
+  // Confined to the writer, and ahead of what is published.
   Revision revision_;
   Stats stats_;
   Digest digest_;

@@ -36,7 +36,8 @@ std::shared_ptr<const StateMachine> Store::Newest() const {
 std::shared_ptr<const void> Store::Install(std::unique_ptr<Store> loaded) {
   MOKV_CHECK(loaded != nullptr && loaded->machine_ != machine_);
   std::shared_ptr<const void> before = std::exchange(machine_, loaded->machine_);
-  // Both inside: whoever has taken a view of it must not find an older one with a Reader.
+  // Both under the lock: whoever has taken a view of the state must not find an older one with a
+  // Reader.
   const MutexLock lock(mutex_);
   newest_ = machine_;
   newest_address_.store(machine_.get(), std::memory_order_release);

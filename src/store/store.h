@@ -55,15 +55,16 @@ class Store {
 
   // A transaction of one operation.
   ApplyResult Apply(const Operation& operation);
-  // One after another, as above, in less time: the memory that each needs is fetched while those
-  // before it are applied. Their results are added to `results`.
+  // Applies them one after another and adds their results to `results`. It takes less time than one
+  // call each: the memory that a transaction needs is fetched while those before it are applied.
   void Apply(std::span<const Transaction> transactions, std::vector<ApplyResult>& results);
+  // Shows readers everything that has been applied.
   void Publish();
-  // Gives memory back that readers and views have let go of. Publish does so, too: this is for
-  // times without writes. A bounded piece of work a call.
+  // Frees memory that readers and views have let go of. Publish does so, too; this is for times
+  // without writes. One call does a bounded amount of work.
   void Reclaim();
 
-  // Of what is published.
+  // Of the published state.
   Revision revision() const;
   Stats stats() const;
   Digest digest() const;
@@ -73,9 +74,10 @@ class Store {
   uint64_t memory_bytes() const;
   std::shared_ptr<const View> TakeView() const;
 
-  // The state is that of `loaded` from now on, published. Readers find it with their next Find; who
-  // holds a View keeps what it had. Returns the state from before: whoever lets go of it last frees
-  // all its memory, which may take long.
+  // Replaces the whole state by that of `loaded`, and publishes it. Readers see it with their next
+  // Find; a View keeps what it had. Returns the old state: whoever lets go of it last frees its
+  // memory, which may take long. (Machine::Install calls this. Snapshots, which will call that, are
+  // to come.)
   std::shared_ptr<const void> Install(std::unique_ptr<Store> loaded);
 
  private:
@@ -92,11 +94,11 @@ class Store {
   std::shared_ptr<const StateMachine> newest_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Makes a store of items that come in order, several times faster than applying commands. Confined
-// to one thread, which need not be the writer's.
+// Makes a store of items that come in order, several times faster than applying commands: for
+// snapshots, which are to come. Confined to one thread, which need not be the writer's.
 class BulkLoader {
  public:
-  // Knowing how many items will come saves making room for them step by step.
+  // With `expected_items`, room is made for all of them at once, not step by step.
   explicit BulkLoader(uint64_t expected_items = 0);
   ~BulkLoader();
 

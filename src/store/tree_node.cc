@@ -10,7 +10,7 @@
 namespace mokv::store {
 namespace {
 
-// The bytes of `key` from `from` on as a number that orders as they do; zeros for what is missing.
+// The bytes of `key` from `from` on, as a number that orders as they do. Missing bytes are zeros.
 template <typename Head>
 Head HeadOf(std::string_view key, size_t from) {
   Head head = 0;
@@ -26,8 +26,7 @@ Head HeadOf(std::string_view key, size_t from) {
   return head;
 }
 
-// How many of the ascending `heads` are less than `head`, without a branch that could be guessed
-// wrong.
+// How many of the ascending `heads` are less than `head`, without branches to mispredict.
 template <typename Head>
 size_t CountLess(const Head* heads, size_t count, Head head) {
   const Head* first = heads;
@@ -70,7 +69,8 @@ Leaf* Leaf::Make(Heap& heap, std::span<const Item* const> items) {
 Leaf* Leaf::Make(Heap& heap, const LeafList& list, size_t begin, size_t end) {
   MOKV_CHECK(begin < end && end <= list.count_);
   const std::span items(list.items_.data() + begin, end - begin);
-  // Longer heads are worth looking at every item once two bytes of the old ones say nothing.
+  // Once two bytes of the old heads are the same for all, it pays to look at the items for new
+  // ones.
   const uint32_t differing = list.heads_[begin] ^ list.heads_[end - 1];
   if (items.size() > 1 && std::countl_zero(differing) >= 16) return Make(heap, items);
   Leaf* leaf = Allocate(heap, items.size(), list.prefix_bytes_);
@@ -93,7 +93,7 @@ LeafList::LeafList(const Leaf& leaf, size_t position) : prefix_bytes_(leaf.prefi
 LeafList::LeafList(const Leaf& leaf, size_t position, const Item& item)
     : prefix_bytes_(leaf.prefix_bytes) {
   MOKV_CHECK_LE(position, leaf.count);
-  // Between two others it shares what they share; beyond the last one perhaps less.
+  // An item between two others shares what they share; one before or behind all perhaps less.
   if (position == 0 || position == leaf.count) {
     const Item& edge = leaf.item(position == 0 ? 0 : position - 1);
     prefix_bytes_ = std::min(prefix_bytes_, CommonPrefix(item.key(), edge.key()));

@@ -4,8 +4,11 @@
 // as one number. Only when heads are equal are whole keys compared; in a leaf that means looking
 // at an item, which is elsewhere in memory.
 //
-// A node's keys never change once readers can see it; a different set of keys is a new node. Its
-// pointers (to an item's newest version, to a child that was replaced) are swung in place.
+// A node's keys never change once readers can see it; a different set of keys is a new node. Only
+// its pointers change in place: to an item's newer version, to the node that replaces a child.
+//
+// Threads: the store's writer makes and changes nodes; reading them is thread-safe inside an epoch.
+//          LeafList and Child are confined to the writer.
 #pragma once
 
 #include <array>
@@ -24,7 +27,7 @@ namespace mokv::store {
 struct TreeNode {
   uint16_t level;         // 0: leaf.
   uint16_t count;         // Items, or children.
-  uint32_t prefix_bytes;  // What all keys of a leaf, or all separators, have in common.
+  uint32_t prefix_bytes;  // So many first bytes all keys of a leaf, or all separators, share.
 };
 
 // How many first bytes two keys share.
@@ -32,13 +35,13 @@ size_t CommonPrefix(std::string_view a, std::string_view b);
 
 class Leaf;
 
-// The items of a leaf while it is being changed: one more than a leaf may hold fits.
+// The items of a leaf that is being changed. It has room for one more than a leaf.
 class LeafList {
  public:
   static constexpr size_t kItemsMax = 42 + 1;
 
-  // The leaf's items and `item` at `position`. Looks at the others only when `item` shares less
-  // with them than they with each other.
+  // The leaf's items, and `item` at `position`. Looks at the others only when `item` shares less
+  // with them than they share with each other.
   LeafList(const Leaf& leaf, size_t position, const Item& item);
   // The leaf's items without that at `position`.
   LeafList(const Leaf& leaf, size_t position);
@@ -95,8 +98,8 @@ class Leaf : public TreeNode {
   void FillHeads();
 };
 
-// A child and the separator before it: no key at or behind it is less than the separator. The first
-// child's is not used.
+// A child and the separator before it. No key of this child, or of those after it, is less than the
+// separator. The first child's separator is not used.
 struct Child {
   std::string_view separator;
   TreeNode* node = nullptr;
@@ -116,7 +119,7 @@ class Inner : public TreeNode {
   }
   // Between child `index` and the next one.
   std::string_view separator(size_t index) const;
-  // The child whose keys `key` is among.
+  // The child that `key` belongs to.
   size_t Search(std::string_view key) const;
 
  private:

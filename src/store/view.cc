@@ -24,7 +24,7 @@ void Cursor::SkipForward() {
     const std::string from = *run_.high;
     FetchAt(from);
     position_ = 0;
-    // The leaf that had ended here may have been merged since: what came before it comes again.
+    // The leaf that ended here may have been merged since: then items come again.
     while (position_ < items_.size() && items_[position_]->key() < from) ++position_;
   }
 }
@@ -58,7 +58,7 @@ Reader::Reader(const Store& store) : store_(store), machine_(store.Newest()) {}
 
 const Item* Reader::Find(std::string_view key) {
   Renew();
-  // Inside before asking for the revision: what is visible now then stays until we leave.
+  // First inside, then the revision: what is visible at it then stays until Leave.
   if (slot_ == nullptr) slot_ = &machine_->epochs().Enter();
   const uint64_t hash = machine_->hash().Hash(key);
   Revision revision = machine_->published().revision();
@@ -67,7 +67,7 @@ const Item* Reader::Find(std::string_view key) {
     if (newest == nullptr || newest->mod_revision() <= revision) {
       return ItemAccess::VisibleAt(newest, revision);
     }
-    // The version that we look for is unlinked once its successor is published, which may be now.
+    // The version at `revision` is unlinked once its successor is published, which may be now.
     const Item* visible = ItemAccess::VisibleAt(newest, revision);
     const Revision now = machine_->published().revision();
     if (now == revision) return visible;
@@ -81,12 +81,12 @@ void Reader::Leave() {
   replaced_.clear();
 }
 
-// The address is no other state's while this reader holds the one that it looks at.
+// While this reader holds its state, no other can have that state's address.
 void Reader::Renew() {
   if (store_.newest_address_.load(std::memory_order_acquire) == machine_.get()) [[likely]]
     return;
   if (slot_ != nullptr) {
-    // Nobody changes a replaced state any more: its items stay as long as it does.
+    // Nobody changes a replaced state any more: its items live as long as it does.
     Epochs::Leave(*std::exchange(slot_, nullptr));
     replaced_.push_back(std::move(machine_));
   }

@@ -1,7 +1,7 @@
 // Ways to look at a store: a View at one frozen state, a Reader at the newest.
 //
 // Threads: a View is immutable and thread-safe; a Cursor and a Reader are confined to one thread.
-// Owner:   a View may outlive its Store; a Cursor must not outlive its View, nor a Reader its Store.
+// Owner:   a View may outlive its Store; a Cursor not its View, and a Reader not its Store.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ namespace mokv::store {
 class StateMachine;
 class Store;
 
-// A position in the key order (bytes compared as unsigned) of a View. Holds a leaf's visible items
-// at a time, and is inside an epoch only while it fetches them.
+// A position in the keys of a View, which are ordered as unsigned bytes. Holds the visible items of
+// one leaf at a time, and is inside an epoch only while it fetches them.
 class Cursor final {
  public:
   // Null behind the last item. Valid while the view lives.
@@ -66,9 +66,9 @@ class View final {
   State& state_;
 };
 
-// One thread's door to the newest published state. From the first Find of a turn of the thread's
-// loop on nothing is freed that it might see. Leave ends that, and every Item that Find returned is
-// invalid from then on. Call it before the thread blocks.
+// One thread's way to the newest published state. From the first Find of a turn of the thread's
+// loop on, nothing that it might see is freed. Leave ends that, and with it the life of every Item
+// that Find has returned. Call it before the thread blocks.
 class Reader final {
  public:
   explicit Reader(const Store& store);
@@ -79,14 +79,14 @@ class Reader final {
   // Null when missing. Sees everything that was published before the call. Valid until Leave.
   const Item* Find(std::string_view key);
   void Leave();
-  // Lets go of a state that another one has replaced (Store::Install), as the next Find would.
+  // Lets go of a state that Store::Install has replaced, as the next Find would.
   void Renew();
 
  private:
   const Store& store_;
   std::shared_ptr<const StateMachine> machine_;
   Epochs::Slot* slot_ = nullptr;
-  // States that were replaced in this turn, since Find may have returned items of theirs.
+  // States that were replaced in this turn: Find may have returned items of theirs.
   std::vector<std::shared_ptr<const StateMachine>> replaced_;
 };
 
