@@ -8,7 +8,8 @@
 namespace mokv {
 namespace {
 
-// What led here is worth a moment; a reader that stands still must not keep a broken process.
+// The log may say what led here, so it gets a moment. A reader of it that stands still must not
+// keep a broken process alive.
 constexpr Duration kLastWordsMax = std::chrono::milliseconds(200);
 
 }  // namespace

@@ -16,7 +16,7 @@ std::string DirectoryOf(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size_bytes) const {
-  // Bounded by the file first: a caller may ask for "everything" with a huge size.
+  // At most what the file has: a caller may ask for everything with a huge size.
   MOKV_ASSIGN_OR_RETURN(const uint64_t file_bytes, Size());
   const uint64_t available = offset < file_bytes ? file_bytes - offset : 0;
   std::string bytes(std::min(size_bytes, available), '\0');
@@ -27,13 +27,13 @@ absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size_bytes) c
 
 absl::Status FileSystem::WriteFileAtomically(const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";
-  // One may be left over from a crash between its creation and the rename.
+  // A crash between creation and rename may have left one.
   const absl::Status removed = Remove(temporary);
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   {
     MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file, Open(temporary, OpenMode::kCreateNew));
     MOKV_RETURN_IF_ERROR(file->WriteAt(0, bytes));
-    // Before the rename: otherwise the new name may come to stand for an empty file.
+    // Before the rename: otherwise the new name may stand for an empty file after a crash.
     MOKV_RETURN_IF_ERROR(file->Sync());
   }
   MOKV_RETURN_IF_ERROR(Rename(temporary, path));

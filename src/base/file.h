@@ -14,8 +14,8 @@
 
 namespace mokv {
 
-// One open file. Confined to one thread at a time. Closed by the destructor, which cannot fail a
-// promise: what must last has been synced before.
+// One open file. Confined to one thread at a time. The destructor closes it, and ignores errors:
+// what must last has been synced before.
 class File {
  public:
   virtual ~File() = default;
@@ -37,7 +37,7 @@ class File {
   virtual absl::Status Preallocate(uint64_t size_bytes) = 0;
 };
 
-// Held while it lives.
+// The lock is held while this lives.
 class FileLock {
  public:
   virtual ~FileLock() = default;

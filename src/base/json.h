@@ -1,4 +1,5 @@
-// JSON output for logs and tools: strings escaped, bytes that are not UTF-8 replaced.
+// JSON output for logs and tools: strings escaped, bytes that are not UTF-8 replaced. Pure
+// functions.
 #pragma once
 
 #include <string>

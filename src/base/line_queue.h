@@ -2,9 +2,9 @@
 // reads.
 //
 // Threads: thread-safe. Push never waits for the output, only for the lock, which is held for a
-//          move. One thread takes: it writes what it took, and then says that it did.
+//          move. One thread takes lines, writes them, and then calls Written.
 // Bounds:  kBytesMax bytes wait. Beyond that lines are dropped and counted. Lines that come in
-//          masses get half of it, so that they never displace those that come seldom.
+//          masses get half of the room, so that they never displace those that come seldom.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ class LineQueue {
 
   // False: dropped, and counted.
   bool Push(std::string_view line) { return PushUpTo(kBytesMax, line); }
-  // Waits up to `wait_max` for room, and not at all while the output has stood still since the last
-  // wait that was in vain.
+  // For lines that come in masses. Waits up to `wait_max` for room. After a wait in vain it does
+  // not wait again until something has been written.
   bool PushBulk(std::string_view line, Duration wait_max);
 
   // Waits up to `wait_max` for lines and returns all; empty when there are none. The caller tells
@@ -34,7 +34,7 @@ class LineQueue {
   void Written();
   // Waits until everything that was pushed before has been written. False: not within `wait_max`.
   bool Flush(Duration wait_max);
-  // Take waits no more.
+  // From now on Take does not wait.
   void Close();
 
   bool closed() const;

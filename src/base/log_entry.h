@@ -1,5 +1,5 @@
 // The Raft log's entry and hard state, as the consensus core, the log on disk and the replica pass
-// them to each other.
+// them to each other. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ enum class EntryType : uint8_t {
   kCommand = 2,        // A command of the state machine.
 };
 
-// An entry by its coordinates; 0/0 is what comes before the first one.
+// Where an entry is, and its term; 0/0 stands before the first entry.
 struct EntryId {
   Index index;
   Term term;

@@ -25,7 +25,7 @@ struct Logging {
   std::atomic<LogFormat> format{LogFormat::kText};
   std::atomic<bool> queued{false};
   LineQueue queue;
-  uint64_t dropped_told = 0;  // Of the writing thread.
+  uint64_t dropped_told = 0;  // Confined to the writing thread.
 
   Mutex mutex;
   std::unique_ptr<spdlog::formatter> formatter ABSL_GUARDED_BY(mutex);
@@ -102,8 +102,8 @@ std::string Format(Logging& logging, LogLevel level, std::string_view message,
   return std::string(formatted.data(), formatted.size());
 }
 
-// Standard error may have been made non-blocking by whoever shares it. What it refuses for good (a
-// full disk, a reader that is gone) is lost: there is nobody to tell.
+// Another process that shares standard error may have made it non-blocking. What it refuses for
+// good (a full disk, a reader that is gone) is lost: there is nobody to tell.
 void WriteToStandardError(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
@@ -118,7 +118,7 @@ void WriteToStandardError(std::string_view text) {
   }
 }
 
-// What the writing thread itself has to tell.
+// Lines about lines: what was left out, and what was dropped.
 std::string Omissions(Logging& logging, bool all) {
   std::vector<Repetition::Suppressed> suppressed;
   {

@@ -1,11 +1,11 @@
 // The process's own log: one line an event, as text for people or JSON for machines, to standard
 // error. Thread-safe. Messages are constant texts; what varies goes into fields.
 //
-// Whoever reads the output may stand still, and no thread that serves, decides or probes may stand
-// still with it: from StartQueuedLog on lines wait in a bounded queue (line_queue.h), for a thread
-// that calls WriteQueuedLog. Lines that find it full are dropped and counted. Of the same message
-// only a few a second are written, and then their number (repetition.h). Before, each line is
-// written at once.
+// The reader of the output may stand still, and no thread that serves, decides or probes may stand
+// still with it. So from StartQueuedLog on, lines wait in a bounded queue (line_queue.h) for a
+// thread that calls WriteQueuedLog; until then each line is written at once. Lines that find the
+// queue full are dropped and counted. Of the same message only a few a second are queued; then a
+// line says how many more there were (repetition.h).
 #pragma once
 
 #include <fmt/format.h>
@@ -41,13 +41,14 @@ struct LogField {
 
 // Until this is called the log is text at INFO. Call before threads start.
 void ConfigureLogging(LogLevel level, LogFormat format);
+// For tests and benchmarks.
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
-// For lines that come in masses, such as one for each request, at INFO: nothing is left out for
-// being repeated, but they never displace others. Waits a short while where the output is slow, so
-// it is for a thread on which nothing depends. False: dropped, and counted.
+// For lines that come in masses, such as one for each request; their level is INFO. Repeated lines
+// are not left out, and these lines never displace others. Waits a short while for a slow output,
+// so call it on a thread that nothing depends on. False: the line was dropped and counted.
 bool LogBulk(std::string_view message, std::initializer_list<LogField> fields);
 
 // From now on lines are queued.

@@ -34,7 +34,7 @@ class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
   ~Descriptor() {
-    // Not retried on EINTR: Linux has released the number by then, and it may be another's.
+    // Not retried on EINTR: by then Linux has freed the number, which another file may have.
     if (fd_ >= 0) close(fd_);
   }
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -131,7 +131,7 @@ class PosixFileLock final : public FileLock {
   const Descriptor fd_;  // Closing it ends the lock.
 };
 
-// What the holder wrote into its lock file: its process id. Empty when it says nothing readable.
+// The process id that the holder wrote into its lock file; empty when there is none to read.
 std::string HolderOf(int fd) {
   char text[24];
   const ssize_t size = RetryOnInterrupt([&] { return pread(fd, text, sizeof(text), 0); });
@@ -184,7 +184,7 @@ class RealFileSystem final : public FileSystem {
       const std::string prefix = directory.substr(0, end);
       if (mkdir(prefix.c_str(), kDirectoryMode) == 0) continue;
       if (errno != EEXIST && errno != EISDIR) {
-        // Ancestors may be ones that we may not write to; only a missing one matters.
+        // An ancestor that we may not write to does no harm; only a missing one matters.
         const absl::Status error = OperationError("create directory", prefix);
         if (access(prefix.c_str(), F_OK) != 0) return error;
       }

@@ -1,5 +1,5 @@
-// Repetition: of lines of the same kind that come many times, the first few of a second are shown,
-// the others counted, and the count is told once the second is over.
+// Repetition: limits lines of the same kind. The first few of a second are shown, the others are
+// counted, and the count is told once the second is over.
 //
 // Threads: confined, or guarded by its owner. Pure: time comes in.
 // Bounds:  kKindsMax kinds at a time; what comes beyond shares one.
@@ -37,7 +37,7 @@ class Repetition {
       found = kinds_.try_emplace(std::string(kind), Kind{.since = now}).first;
     }
     Kind& known = found->second;
-    // Its owner takes the counts soon; a period that is over admits lines again by then.
+    // A period that has counted lines ends when the owner takes the counts, which is soon.
     if (known.suppressed == 0 && now - known.since >= kPeriod) known = Kind{.since = now};
     if (known.shown < kShownMax) {
       ++known.shown;
@@ -47,7 +47,7 @@ class Repetition {
     return false;
   }
 
-  // What was counted in periods that are over, or, with `all`, until now. Forgets these kinds.
+  // What was counted in periods that are over; with `all`, in all of them. Forgets these kinds.
   std::vector<Suppressed> Take(MonotonicTime now, bool all = false) {
     std::vector<Suppressed> taken;
     std::erase_if(kinds_, [&](const auto& item) {

@@ -1,5 +1,5 @@
 // StrongInt: a 64-bit number with a type of its own, so that an index is not passed as a term.
-// Ordered, hashable, printable; arithmetic is only what counting needs.
+// Ordered, hashable, printable; arithmetic is only what counting needs. A plain value.
 #pragma once
 
 #include <fmt/format.h>

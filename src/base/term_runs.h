@@ -1,7 +1,8 @@
 // TermRuns: which term each entry of the log has, one short run a term. It answers for the whole
 // log although the entries themselves are not kept in memory.
 //
-// Threads: confined to the owner's. Bounds: one run for each term that left an entry in the log.
+// Threads: confined to the owner's thread.
+// Bounds:  one run for each term that left an entry in the log.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,7 @@ class TermRuns {
   Term last_term() const { return runs_.empty() ? base_.term : runs_.back().term; }
   EntryId last() const { return {last_index_, last_term()}; }
 
-  // Of an entry that is there, or of the base; nothing for others.
+  // The term of an entry that is there, or of the base; nothing for others.
   std::optional<Term> TermAt(Index index) const {
     if (index < base_.index || index > last_index_) return std::nullopt;
     if (!runs_.empty() && index >= runs_.back().first) return runs_.back().term;
@@ -59,7 +60,7 @@ class TermRuns {
     last_index_ = index - 1;
   }
 
-  // Forgets what is up to and including `base`, which is in the log.
+  // Forgets the entries up to and including `base`, which is in the log.
   void CutThrough(EntryId base) {
     MOKV_CHECK_GE(base.index, base_.index);
     MOKV_CHECK_LE(base.index, last_index_);

@@ -1,3 +1,4 @@
+// UTF-8, where bytes of unknown origin are shown or checked. Pure functions.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,5 @@
-// Host and port as people write them: `127.0.0.1:8400`, `[::1]:8400`, `node1.example:8400`.
+// Host and port as people write them: `127.0.0.1:8400`, `[::1]:8400`, `node1.example:8400`. Plain
+// values and pure functions.
 #pragma once
 
 #include <absl/status/statusor.h>

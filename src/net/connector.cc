@@ -9,7 +9,7 @@
 
 namespace mokv::net {
 
-// Kept by the handlers that Asio still has to call; what belongs to an earlier attempt is ignored.
+// Handlers that Asio still has to call keep it alive. They do nothing once their attempt has ended.
 class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
  public:
   explicit Impl(IoThread& thread) : thread_(thread), resolver_(thread.context()) {}
@@ -54,8 +54,8 @@ class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
  private:
   void Connect(const asio::ip::tcp::resolver::results_type& endpoints) {
     resolved_ = true;
-    // One of its own for each attempt: an attempt that was cancelled may still look at its socket,
-    // and would go on with its next address if it found it open.
+    // Each attempt has a socket of its own: one that was cancelled may still look at its socket,
+    // and would go on with the next address if it found that open.
     socket_ = std::make_shared<asio::ip::tcp::socket>(thread_.context());
     asio::async_connect(*socket_, endpoints,
                         [self = shared_from_this(), socket = socket_, attempt = attempt_](

@@ -1,8 +1,8 @@
-// Connector: makes one connection to a host and port, as one attempt after another.
+// Connector: connects to a host and port, one attempt at a time.
 //
 // Threads: confined to its I/O thread. Names are resolved on a thread of Asio's, literal addresses
 //          without one.
-// Bounds:  no time-out of its own: the caller has one for all that it takes to be connected.
+// Bounds:  it has no timeout: the caller bounds the attempt, with what follows it.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -27,7 +27,7 @@ class Connector {
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
 
-  // Calls `done` later, never from inside; gives up what was started before. `tls` null: clear.
+  // Calls `done` later, never from inside. Ends an attempt that is under way. `tls` null: in clear.
   void Start(const HostPort& target, std::shared_ptr<const TlsContext> tls, Done done);
   // `done` will not be called any more.
   void Cancel();

@@ -20,8 +20,9 @@ namespace {
 
 thread_local const IoThread* current_thread = nullptr;
 
-// Handlers of one turn; each may stand for a batch of ready sockets or posted tasks. Without a
-// bound a busy thread's turn would never end, and with it nothing that waits for the turn's end.
+// Handlers in one turn; each may stand for a batch of ready sockets or posted tasks. Without a
+// bound the turn of a busy thread would never end, and what waits for the turn's end would never
+// run.
 constexpr int kHandlersPerTurnMax = 16;
 
 void NameThisThread(const std::string& name) { pthread_setname_np(pthread_self(), name.c_str()); }
@@ -131,8 +132,8 @@ IoPool::~IoPool() { Stop(); }
 
 void IoPool::Start() {
   MOKV_CHECK(running_.empty());
-  // A peer that closes while we write is an error code for us, never a signal. (OpenSSL writes
-  // with write(), which knows no MSG_NOSIGNAL.)
+  // If the other side closes while we write, we want an error code, not a signal. (OpenSSL writes
+  // with write(), which has no MSG_NOSIGNAL.)
   signal(SIGPIPE, SIG_IGN);
   for (const auto& thread : threads_) {
     running_.push_back(std::make_unique<Joinable>(std::thread([io = thread.get()] { io->Run(); })));

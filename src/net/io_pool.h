@@ -1,6 +1,7 @@
 // I/O threads: each runs one Asio context alone and owns its connections.
 //
-// Threads: Post is thread-safe. Everything else of an IoThread is confined to it, unless said.
+// Threads: Post is thread-safe. Everything else of an IoThread is confined to it, unless said. An
+//          IoPool is confined to the thread that made it, but for size and thread.
 // Bounds:  the queue of posted tasks holds what connections and the replica owe; each of these is
 //          bounded where it is made (calls per connection, proposals in flight).
 #pragma once
@@ -27,9 +28,9 @@ class IoThread final : public Executor {
   IoThread(size_t index, std::string name);
   ~IoThread() override;
 
-  // Tasks posted by other threads run together, after one wake-up. Sockets are not starved by
-  // tasks: those that are ready when a task runs (as many as Poller handles in a turn) are handled,
-  // at the latest, between what it posts and what that posts in turn.
+  // Tasks posted by other threads run together, after one wake-up. Tasks do not starve sockets:
+  // when a task posts another, and that one a third, the sockets that were ready at the first (as
+  // many as Poller handles in a turn) are handled before the third.
   void Post(Task task) override;
 
   // Position in its pool; thread-safe.
@@ -62,8 +63,8 @@ class IoThread final : public Executor {
 
 class IoPool {
  public:
-  // `size` threads, at least one; they begin to run with Start. Their names are io-0, io-1 and so
-  // on, or, of a single one that has another job, `name`.
+  // `size` threads, at least one; they begin to run with Start. They are named io-0, io-1 and so
+  // on. A single one that has another job is named `name`.
   explicit IoPool(size_t size, const std::string& name = "");
   // Stops and joins.
   ~IoPool();

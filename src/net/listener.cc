@@ -23,7 +23,7 @@ namespace {
 // How long accepting pauses when the process has no descriptors left.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
 
-// An accepted socket on its way to its I/O thread, which it may never reach.
+// An accepted socket on its way to its I/O thread. Closes the socket if it does not get there.
 class AcceptedSocket {
  public:
   explicit AcceptedSocket(int fd) : fd_(fd) {}
@@ -41,8 +41,8 @@ class AcceptedSocket {
 
 }  // namespace
 
-// Owned by its Listener alone: tasks and handlers that are still queued when the pool has stopped
-// must not keep it, since it would then outlive the I/O thread that its acceptor belongs to.
+// Only its Listener owns it. Tasks and handlers that are still queued when the pool has stopped
+// must not keep it alive: it would outlive the I/O thread that its acceptor belongs to.
 class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
  public:
   Impl(IoPool& pool, Options options);
@@ -51,7 +51,7 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   absl::Status Bind();
   void Start();
   void Stop();
-  // When nothing runs on the I/O threads any more.
+  // Call it when nothing runs on the I/O threads any more.
   void DropGreeters();
   void AddProtocol(Protocol protocol) { protocols_.push_back(std::move(protocol)); }
   uint16_t port() const { return port_; }
@@ -69,14 +69,14 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
 
   // The protocol whose ALPN name this is; null when unknown.
   const Protocol* FindByAlpn(std::string_view alpn) const;
-  // The protocol that begins with these bytes; null when unknown, or, with `undecided` set, when
-  // more bytes are needed.
+  // The protocol that begins with these bytes. Null when it is unknown, or when more bytes are
+  // needed to tell: then `undecided` is set.
   const Protocol* FindByPrefix(std::string_view bytes, bool* undecided) const;
 
   IoPool& pool_;
   const Options options_;
   std::vector<Protocol> protocols_;
-  // By I/O thread, which alone touches its own.
+  // By I/O thread; each touches only its own.
   std::vector<absl::flat_hash_map<Greeter*, std::unique_ptr<Greeter>>> greeters_;
   // Thread 0 only.
   asio::ip::tcp::acceptor acceptor_;
@@ -87,8 +87,8 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   ListenerStats stats_;
 };
 
-// A connection from accept until its protocol is known. The listener's, which it outlives by a turn
-// at most.
+// A connection from accept until its protocol is known. The listener owns it; it may outlive the
+// listener by a turn.
 class Listener::Impl::Greeter final : public Transport::Handler {
  public:
   Greeter(Impl& listener, IoThread& thread, int fd, std::shared_ptr<void> slot)
@@ -224,7 +224,7 @@ void Listener::Impl::Accept() {
           self->Accept();
           return;
         }
-        // Usually out of descriptors: trying again at once would spin.
+        // Usually there are no descriptors left: trying again at once would spin.
         LogWarn("cannot accept a connection", {{"error", error.message()}});
         self->pause_.expires_after(kAcceptPause);
         self->pause_.async_wait([weak](const asio::error_code&) {
@@ -263,7 +263,7 @@ void Listener::Impl::Distribute(AcceptedSocket socket) {
   }
   ++*open_;
   std::shared_ptr<void> slot(nullptr, [open = open_](void*) { --*open; });
-  // In turn: even with few connections, which a hash of addresses would not be.
+  // In turn: that spreads even few connections evenly, unlike a hash of addresses.
   IoThread& thread = pool_.thread(next_thread_++ % pool_.size());
   thread.Post([weak = weak_from_this(), &thread, socket = std::move(socket),
                slot = std::move(slot)]() mutable {

@@ -57,8 +57,8 @@ class Listener {
   // Before Start only.
   void AddProtocol(Protocol protocol);
   void Start();
-  // No connection is accepted any more when this returns; those that are established stay, those
-  // whose protocol is not known yet are closed. Not from an I/O thread; the pool must still run.
+  // When this returns no connection is accepted any more. Established ones stay; those whose
+  // protocol is not known yet are closed. Not from an I/O thread; the pool must still run.
   void Stop();
 
   uint16_t port() const;

@@ -57,7 +57,7 @@ void Poller::Modify(int fd, uint32_t events, Target* target) {
 
 void Poller::Remove(int fd, Target* target) {
   epoll_ctl(impl_->descriptor.native_handle(), EPOLL_CTL_DEL, fd, nullptr);
-  // An event of this target may wait in the turn in progress.
+  // The turn in progress may still have an event for this target.
   for (size_t i = next_event_; i < event_count_; ++i) {
     if (events_[i].data.ptr == target) events_[i].data.ptr = nullptr;
   }

@@ -66,7 +66,7 @@ std::string CommonNameOf(const X509& certificate) {
   return size > 0 ? std::string(name, static_cast<size_t>(size)) : "";
 }
 
-// Into `context`, which has the certificate already.
+// Loads the key into `context`, which has the certificate already.
 absl::Status UseKey(SSL_CTX* context, const TlsFiles& files) {
   if (FILE* key = std::fopen(files.key_file.c_str(), "re"); key == nullptr) {
     return InvalidArgument("cannot read key {}: {}", files.key_file, std::strerror(errno));
@@ -95,8 +95,8 @@ absl::Status UseKey(SSL_CTX* context, const TlsFiles& files) {
         "key {} is locked with a passphrase; give one without (openssl pkey -in LOCKED -out KEY)",
         files.key_file);
   }
-  // OpenSSL drops a certificate that a key does not fit, or keeps the two apart if they are of
-  // different kinds, and then misses the one or the other.
+  // OpenSSL drops a certificate that the key does not fit. If the two are of different kinds, it
+  // keeps both, and then finds no pair.
   const bool misses_one =
       ERR_GET_LIB(code) == ERR_LIB_SSL &&
       (reason == SSL_R_NO_CERTIFICATE_ASSIGNED || reason == SSL_R_NO_PRIVATE_KEY_ASSIGNED);
@@ -160,7 +160,7 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
   SSL_CTX_set_num_tickets(context_, 0);
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  // One recv for all records that are there, instead of two for each.
+  // One recv for all records that have come, instead of two for each.
   SSL_CTX_set_read_ahead(context_, 1);
   SSL_CTX_set_default_read_buffer_len(context_, 64 << 10);
   // AES-128 first: the cheapest where processors have AES, and strong enough.
@@ -227,7 +227,7 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
     MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(path));
     const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verify(
         X509_STORE_CTX_new(), X509_STORE_CTX_free);
-    // Intermediates may follow the leaf in its file; a partial chain is enough for this question.
+    // The file may hold intermediates behind the leaf. For this question a partial chain is enough.
     std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> chain(
         sk_X509_new_null(), [](STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); });
     if (const std::unique_ptr<FILE, FileCloser> file(std::fopen(path.c_str(), "re")); file) {

@@ -20,7 +20,7 @@
 namespace mokv::net {
 namespace {
 
-// Shared by all transports of a thread: bytes are handed over before the next read.
+// All transports of a thread share it: bytes are handed over before the next read.
 constexpr size_t kReadBufferBytes = size_t{64} << 10;
 
 // RFC 8446, 6.2: alerts about a certificate, or about what the two cannot agree on.
@@ -52,8 +52,9 @@ void SetSocketOptions(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  // A peer that vanished without a word is noticed within a minute, whether bytes were on their way
-  // to it (then the keep-alive probes rest) or not.
+  // A peer that vanishes without a word is noticed within a minute: by probes while the connection
+  // is quiet, and by the limit on unacknowledged bytes while some are on their way, when probes
+  // rest.
   const int idle_s = 30;
   const int interval_s = 10;
   const int probes = 3;
@@ -128,8 +129,8 @@ void Transport::MoveTo(std::unique_ptr<Transport> transport, IoThread& thread,
                        absl::AnyInvocable<void(std::unique_ptr<Transport>)> arrived) {
   MOKV_CHECK(transport->ready_ && !transport->closed());
   transport->Detach();
-  // By way of a task of its own thread: callbacks of this transport may be on the stack, and look
-  // at it once more when they return.
+  // Through a task of its own thread: callbacks of this transport may be on the stack, and look at
+  // it once more before they return.
   IoThread& from = *transport->thread_;
   from.Post([&thread, transport = std::move(transport), arrived = std::move(arrived)]() mutable {
     transport->thread_ = &thread;
@@ -217,7 +218,7 @@ void Transport::ReadAvailable() {
     total += static_cast<size_t>(size);
     handler_->OnBytes({buffer, static_cast<size_t>(size)});
     if (!*alive || closed()) return;
-    // A short read means that the socket is empty: one system call saved.
+    // A short read means that the socket is empty: that saves a system call.
     if (ssl_ == nullptr && static_cast<size_t>(size) < kReadBufferBytes) break;
     if (ssl_ != nullptr && SSL_has_pending(ssl_) == 0) break;
   }
@@ -307,7 +308,8 @@ void Transport::WritePending() {
     sent_bytes_ += static_cast<size_t>(size);
   }
   if (blocked()) {
-    // Moving what is left only now and then: a slow reader must not make a long queue quadratic.
+    // What is left moves to the front only now and then: a slow reader of a long queue would make
+    // the cost quadratic.
     if (pending_sent_ < pending_.size() / 2) return;
     pending_.erase(0, pending_sent_);
     pending_sent_ = 0;
@@ -329,7 +331,7 @@ void Transport::WatchWrites(bool watch) {
 void Transport::Fail(absl::Status reason) {
   if (closed()) return;
   Handler* handler = handler_;
-  if (!reason.ok()) failure_ = reason;  // After an error TLS must not say goodbye.
+  if (!reason.ok()) failure_ = reason;  // After an error TLS must not send its goodbye.
   Close();
   if (handler != nullptr) handler->OnClosed(reason);
 }

@@ -53,23 +53,25 @@ class Transport final : private Poller::Target {
 
   // Begins. `handler` must stay until OnClosed, Close or SetHandler.
   void Start(Handler* handler);
-  // Hands the stream over to another handler, which is not told OnReady again.
+  // Hands the stream over to another handler. OnReady is not called again.
   void SetHandler(Handler* handler) { handler_ = handler; }
 
-  // Takes an established stream to another I/O thread, where `arrived` is called with it; its next
-  // call must be Resume or Close. May be called from inside a callback of its handler, which hears
-  // no more. No byte is lost: what nobody has read yet waits in the socket and in OpenSSL.
+  // Moves an established stream to another I/O thread and calls `arrived` there; the next call on
+  // the stream must be Resume or Close. May be called from inside a callback of its handler, which
+  // is not called again. No byte is lost: what has not been read waits in the socket and in
+  // OpenSSL.
   static void MoveTo(std::unique_ptr<Transport> transport, IoThread& thread,
                      absl::AnyInvocable<void(std::unique_ptr<Transport> transport)> arrived);
-  // Reports to `handler` from now on, which is not told OnReady again, nor anything at all before
+  // Reports to `handler` from now on. OnReady is not called again, and nothing is called before
   // this returns.
   void Resume(Handler* handler);
 
   // Sends now what the socket takes and keeps the rest. A failure is reported by OnClosed later.
   void Send(std::string_view bytes);
   bool blocked() const { return pending_sent_ < pending_.size(); }
-  // What Send took and the socket did not, and what the socket has taken since the beginning.
+  // What Send took and the socket has not taken yet.
   size_t pending_bytes() const { return pending_.size() - pending_sent_; }
+  // What the socket has taken since the beginning.
   uint64_t sent_bytes() const { return sent_bytes_; }
 
   // Closes at once; nothing is reported any more. What is pending is lost.
@@ -86,12 +88,12 @@ class Transport final : private Poller::Target {
   bool is_tls() const { return tls_ != nullptr; }
   // Whether the TLS handshake, if any, is over.
   bool ready() const { return ready_; }
-  // Whether it broke because one side does not speak TLS as the other does, or does not believe the
-  // other's certificate: it would break again.
+  // Whether it broke because the two sides do not agree on TLS, or one does not believe the other's
+  // certificate. Another attempt would end the same way.
   bool refused_by_tls() const { return refused_by_tls_; }
-  // Whether the other side has sent an alert that only its handshake can cause: so it has looked at
-  // nothing that was sent here. Other errors, such as a record that was damaged on its way, say
-  // nothing of what was sent before.
+  // Whether the other side has sent an alert that only its handshake can cause. Then it has looked
+  // at nothing that was sent to it. Other errors, such as a record that was damaged on its way, do
+  // not tell what it has looked at.
   bool handshake_was_refused() const { return handshake_was_refused_; }
 
  private:
@@ -109,7 +111,7 @@ class Transport final : private Poller::Target {
   ssize_t WriteSome(std::string_view bytes);
   void WritePending();
   void ReportFailureSoon();
-  // Nothing of it is left in the poller or in tasks of its thread.
+  // Removes it from the poller, and from tasks of its thread.
   void Detach();
   void WatchWrites(bool watch);
   void Fail(absl::Status reason);
@@ -131,9 +133,9 @@ class Transport final : private Poller::Target {
   bool watching_writes_ = false;
   bool refused_by_tls_ = false;
   bool handshake_was_refused_ = false;
-  bool read_wants_write_ = false;  // TLS cannot read on before the socket takes bytes again.
+  bool read_wants_write_ = false;  // TLS cannot go on reading until the socket takes bytes again.
   std::shared_ptr<void> kept_;
-  // Outlives the transport in posted tasks, which must not touch it once it is gone.
+  // Posted tasks share it, so that they do not touch a transport that is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

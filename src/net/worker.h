@@ -1,4 +1,6 @@
 // Worker: a thread with a queue, for work that is not socket I/O: files, mostly.
+//
+// Threads: Post is thread-safe; the rest is for the thread that owns it.
 #pragma once
 
 #include <memory>
