@@ -11,7 +11,7 @@ namespace mokv::auth {
 
 void Authorizer::Objects::Tidy() {
   std::sort(prefixes.begin(), prefixes.end());
-  // In order, everything that a prefix covers comes right after it.
+  // In sorted order, everything that a prefix covers comes right after it.
   std::vector<std::string> kept;
   for (std::string& prefix : prefixes) {
     if (kept.empty() || !prefix.starts_with(kept.back())) kept.push_back(std::move(prefix));

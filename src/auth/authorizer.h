@@ -61,7 +61,7 @@ class Authorizer {
     std::vector<std::string> prefixes;
 
     bool Contains(std::string_view object) const;
-    // Brings `prefixes` into its order.
+    // Sorts `prefixes` and drops those that begin with another.
     void Tidy();
   };
 

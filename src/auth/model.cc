@@ -30,7 +30,8 @@ constexpr std::string_view kMatcherExact = "r.sub == p.sub && r.obj == p.obj && 
 constexpr std::string_view kMatcherKeyMatch =
     "r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act";
 
-// Characters that would read differently if white space between two of one class were dropped.
+// Classes of characters: white space between two of one class must stay, or they would read as one
+// word.
 int ClassOf(char c) {
   if (c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
     return 1;
@@ -38,7 +39,7 @@ int ClassOf(char c) {
   return c == '=' || c == '&' ? 2 : 0;
 }
 
-// `expression` without the white space that means nothing.
+// `expression` without white space that means nothing.
 std::string Normalized(std::string_view expression) {
   std::string result;
   bool space = false;
@@ -79,7 +80,7 @@ bool IsKnown(std::string_view section, std::string_view key) {
   return section == kMatchers && (key.empty() || key == kMatchersKey);
 }
 
-// Sections and their lines; only such sections and keys as a supported model has.
+// Sections and their lines. Only sections and keys that a supported model has are allowed.
 absl::StatusOr<Sections> ReadSections(std::string_view text, std::string_view name) {
   Sections sections;
   std::string section;
@@ -128,7 +129,7 @@ absl::StatusOr<Found> Take(const Sections& sections, std::string_view section, s
   if (found == sections.end()) {
     return InvalidArgument("{}: section [{}] is missing or empty", name, section);
   }
-  // A section that is there has a line, and its only known key is this one.
+  // A section that is there has a line, and this is the only key that it may have.
   return found->second.at(std::string(key));
 }
 

@@ -1,4 +1,6 @@
 // Lines and white space, as the two parsers of this folder see them.
+//
+// Threads: Lines is confined to one thread, and borrows the text.
 #pragma once
 
 #include <optional>
@@ -27,7 +29,7 @@ class Lines {
     rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
     return Trim(line);
   }
-  // Of the line that Next gave last.
+  // The number of the line that Next gave last.
   int number() const { return number_; }
 
  private:

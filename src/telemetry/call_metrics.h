@@ -2,7 +2,7 @@
 // own, and a scrape adds the tables up.
 //
 // Threads: Record is confined to the table's one thread; Snapshot is thread-safe.
-// Owner:   whoever runs the I/O threads; tables live until nobody scrapes any more.
+// Owner:   whoever runs the I/O threads. Tables live until nobody scrapes any more.
 #pragma once
 
 #include <absl/status/status.h>

@@ -31,7 +31,7 @@ namespace {
 // -- What is answered.
 
 constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
-// More than anyone excludes; the others have no effect.
+// More than anyone excludes; those beyond it have no effect.
 constexpr size_t kExcludesMax = 32;
 
 struct Content {
@@ -170,7 +170,7 @@ void HideOptions(std::string& head) {
 
 // How long a client gets to close after its answer.
 constexpr Duration kCloseTimeout = std::chrono::milliseconds(500);
-// How long no connection is taken when the process has run out of descriptors or memory for it.
+// How long accepting pauses when the process has no descriptors or memory left.
 constexpr Duration kAcceptPause = std::chrono::seconds(1);
 
 // Owns a file descriptor.
@@ -196,8 +196,8 @@ class Descriptor {
 
 enum class Waited { kReady, kTimedOut, kStopped };
 
-// Until `fd` is ready for `events` (or broken), the deadline has passed, or `stop_fd` is readable;
-// the last goes before the others.
+// Waits until `fd` is ready for `events` (or broken), the deadline has passed, or `stop_fd` is
+// readable, which goes before the others.
 Waited WaitFor(int fd, short events, int stop_fd, MonotonicTime deadline) {
   for (;;) {
     timespec timeout{};
@@ -223,8 +223,8 @@ class Connection {
  public:
   Connection(Descriptor socket, int stop_fd) : socket_(std::move(socket)), stop_fd_(stop_fd) {}
 
-  // Request line and headers, with the empty line that ends them. Nothing when the client closes,
-  // stalls, or the server stops before they are there. Cut at kRequestBytesMax.
+  // Request line and headers, with the empty line that ends them; cut at kRequestBytesMax. Nothing
+  // if the client closes or stalls, or the server stops, before they have come.
   std::optional<std::string> ReadHead() {
     const MonotonicTime deadline = After(HttpServer::kRequestTimeout);
     std::string head(HttpServer::kRequestBytesMax, '\0');
@@ -255,7 +255,7 @@ class Connection {
   }
 
   // To close with bytes unread, such as a body, resets the connection, and the client may lose the
-  // response with it. So the client goes first, if it does so soon.
+  // response with it. So we wait a while for the client to close first.
   void AwaitClose() {
     const MonotonicTime deadline = After(kCloseTimeout);
     if (shutdown(socket_.get(), SHUT_WR) != 0) return;
@@ -311,7 +311,7 @@ absl::StatusOr<ListenAddress> Resolve(const HttpServerOptions& options) {
       error != 0) {
     return InvalidArgument("{}: {}", AddressName(options), gai_strerror(error));
   }
-  // IPv4 first: a name such as localhost has both, and the other end of a probe mostly dials that.
+  // IPv4 first: a name such as localhost has both, and probes mostly dial IPv4.
   const addrinfo* chosen = found;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
     if (each->ai_family == AF_INET) {
@@ -412,7 +412,7 @@ class HttpServer::Impl {
         LogWarn("http server takes no connection", {{"error", std::strerror(errno)}});
         WaitFor(-1, 0, stop_.get(), After(kAcceptPause));
       }
-      // Else another thread has it, or the client has gone again.
+      // Otherwise another thread has it, or the client has gone again.
     }
   }
 
@@ -463,8 +463,8 @@ class HttpServer::Impl {
   const MetricsPage* const metrics_;
   const std::unique_ptr<Engine> engine_;  // Its settings stay as they are while threads run.
   Descriptor listener_;
-  Descriptor stop_;    // An event that is set once: what every wait of the threads ends at.
-  uint16_t port_ = 0;  // The one bound, where the address asked for any.
+  Descriptor stop_;    // An event that is set once. It ends every wait of the threads.
+  uint16_t port_ = 0;  // The one that was bound.
   std::vector<std::thread> threads_;
 };
 

@@ -6,7 +6,7 @@
 // Bounds:  kThreads connections at a time, each for one request, and kConnectionsWaitingMax more
 //          waiting; kRequestBytesMax of request line and headers; kRequestTimeout for a client to
 //          send them, and again to take its response. Bodies are not read.
-// Errors:  Start names the address that it could not have; a request never fails the process.
+// Errors:  Start names the address that it could not bind. No request can end the process.
 #pragma once
 
 #include <absl/status/status.h>
@@ -27,7 +27,7 @@ namespace mokv::telemetry {
 struct ReadinessCheck {
   std::string name;
   std::function<absl::Status()> check;
-  // A failure is shown, and makes nobody send requests elsewhere.
+  // A failure is shown, but the node stays ready: requests need not go elsewhere.
   bool only_tells = false;
 };
 
@@ -41,7 +41,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   static constexpr int kThreads = 4;  // A scraper, a probe, a person, and one to spare.
-  // In the kernel's queue. The system of a client beyond that tries again, after a second or more.
+  // They wait in the kernel's queue. A client beyond that tries again by itself, after a second or
+  // more.
   static constexpr int kConnectionsWaitingMax = 32;
   static constexpr int kRequestBytesMax = 8192;
   static constexpr std::chrono::milliseconds kRequestTimeout{5000};

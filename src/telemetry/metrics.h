@@ -2,7 +2,8 @@
 //
 // Threads: Counter, Level and LatencyHistogram have one writing thread, which pays a load and a
 //          store and no lock prefix; any thread may read. SharedCounter takes several writers.
-// Reads:   each number is exact; several numbers read while somebody writes are not of one moment.
+// Reads:   each number is exact. Several numbers that are read while somebody writes need not be of
+//          the same moment.
 // Layout:  nothing here is padded. Structs of different threads belong on different cache lines:
 //          give the struct, not the counter, alignas(kCacheLineBytes).
 #pragma once

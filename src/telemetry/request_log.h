@@ -1,13 +1,13 @@
 // RequestLog: one line for each request that is worth one, written off the I/O threads.
 //
-// Threads: Record is thread-safe and cheap: a comparison when the request is not to be logged; else
-//          one copy into a bounded queue. DrainOnce is for one thread, which node/ owns and which
-//          does the writing: `while (log.DrainOnce(1s)) {}`. Close is thread-safe.
+// Threads: Record is thread-safe and cheap: a comparison if the request is not to be logged, else a
+//          copy into a bounded queue. DrainOnce is for one thread, which node/ owns and which does
+//          the writing: `while (log.DrainOnce(1s)) {}`. Close is thread-safe.
 // Bounds:  kQueueMax records wait; beyond that records are dropped and counted, never waited for.
 //          Texts that clients choose are cut at kTextBytesMax.
-// Repeats: of the same method and code only a few a second are written, and then their number, so
-//          that a client that is refused fast does not fill a disk; but all with
-//          RequestLogMode::kAll.
+// Repeats: of the same method and code only a few a second are written, then how many more there
+//          were: a client that is refused fast must not fill a disk. RequestLogMode::kAll writes
+//          all.
 // Values are never logged, keys are.
 #pragma once
 
@@ -55,14 +55,14 @@ class RequestLog {
  public:
   // Writes one record; called by the draining thread. False: it was dropped.
   using Sink = std::function<bool(const RequestRecord&)>;
-  // Writes that `count` more like these were not written one by one; on the draining thread.
+  // Writes that `count` more of this kind were left out; called by the draining thread.
   using CountSink = std::function<void(std::string_view kind, uint64_t count)>;
 
   // Memory bound: about 1.5 KiB for each with every text at its longest, 12 MiB in all.
   static constexpr size_t kQueueMax = 8192;
   static constexpr size_t kTextBytesMax = 256;
 
-  // The sink that is meant for the product: the process's own log, level INFO, message "request".
+  // The product's sinks write to the process's own log, at level INFO, with the message "request".
   static bool WriteToProcessLog(const RequestRecord& record);
   static void WriteCountToProcessLog(std::string_view kind, uint64_t count);
 
@@ -83,7 +83,8 @@ class RequestLog {
   // Waits up to `wait_max` for records and writes all that are queued. False once the log is closed
   // and everything has been written.
   bool DrainOnce(Duration wait_max);
-  // Records from now on are dropped without being counted; DrainOnce comes to its end.
+  // Records that come later are dropped and not counted. DrainOnce writes the rest and returns
+  // false.
   void Close();
 
   // Records that found a queue full: mokv_request_log_dropped_total.
@@ -115,7 +116,7 @@ class RequestLog {
   Mutex mutex_;
   std::vector<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   bool is_closed_ ABSL_GUARDED_BY(mutex_) = false;
-  // Of the draining thread.
+  // Confined to the draining thread.
   std::vector<Queued> batch_;  // Kept for its capacity.
   Repetition repetition_;
 };
