@@ -25,15 +25,15 @@ class Connection final : private net::Transport::Handler {
   class Owner {
    public:
     virtual ~Owner() = default;
-    // Of a connection that was started: TLS, if any, is established.
+    // TLS, if any, is established. Only after Start.
     virtual void OnReady(Connection& connection) = 0;
     // UNIMPLEMENTED: a kind that is not known, which is counted and ignored. Any other error: the
-    // frame is malformed, and the connection closes. It may have been closed, but not deleted, or
-    // given to another owner, when this returns.
+    // frame is malformed, and the connection closes. The owner may close the connection inside this
+    // call, or give it to another owner, but must not delete it.
     virtual absl::Status OnFrame(Connection& connection, const proto::Frame& frame,
                                  std::string_view attachment) = 0;
-    // The last call: the other side has closed it (OK), or it broke, or was malformed. The owner
-    // deletes it soon, not at once.
+    // The last call: the other side has closed it (OK), or it broke, or a frame was malformed. The
+    // owner deletes it with DeleteSoon.
     virtual void OnClosed(Connection& connection, const absl::Status& reason) = 0;
   };
 
@@ -51,13 +51,14 @@ class Connection final : private net::Transport::Handler {
   // Appends a frame to what Flush will send. False: too large. Its attachment must be sealed.
   bool Write(const proto::Frame& frame, const Attachment* attachment = nullptr);
   void Flush();
-  // Closes at once and tells nobody. Deleting it soon is the owner's.
+  // Closes at once and tells nobody. The owner then deletes it with DeleteSoon.
   void Close();
   bool closed() const { return transport_->closed(); }
 
   // Bytes that the socket has not taken yet.
   size_t waiting_bytes() const { return out_.size() + transport_->pending_bytes(); }
-  // Once an interval: for how many in a row the other side has shown no sign of life.
+  // To be called once an interval. Returns for how many of them in a row the other side has shown
+  // no sign of life.
   int CountSilence();
 
   // Null in clear.
@@ -75,8 +76,8 @@ class Connection final : private net::Transport::Handler {
   replica::ConnectionId id() const { return id_; }
 
  private:
-  // Attachments from here on are sent from where they are instead of being copied behind the frame:
-  // one more system call then matters less.
+  // Larger attachments are sent from where they are, instead of being copied behind the frame: for
+  // them one more system call costs less than the copy.
   static constexpr size_t kGatheredBytesMax = size_t{128} << 10;
   // A buffer that had to grow beyond this is given back once it is empty.
   static constexpr size_t kBufferKeptBytesMax = size_t{1} << 20;

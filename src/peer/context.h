@@ -10,7 +10,8 @@
 
 namespace mokv::peer {
 
-// Keeps what hostile or broken peers cause from filling the log: counters tell how much there was.
+// Lets one line a second into the log, so that hostile or broken peers cannot fill it. Counters
+// tell how many there were.
 class LogLimit {
  public:
   bool Allows(MonotonicTime now) {

@@ -37,9 +37,10 @@ void Dial::Start() {
                    });
 }
 
-// Who answers has proved by its server certificate that it may serve at this address: signed by the
-// CA, for this host, as a server. Which names may speak is asked of those that connect: servers are
-// called otherwise than peers, and each host's may have a name of its own.
+// The server certificate has proved that whoever answers may serve at this address: the CA has
+// signed it, for this host, as a server. Its common name is not looked at: servers are named
+// otherwise than peers, and each host may have its own name. Only those that connect need an
+// allowed name.
 void Dial::OnReady(Connection& connection) {
   proto::Frame frame;
   frame.set_group(kGroup);

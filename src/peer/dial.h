@@ -26,20 +26,20 @@ class Dial final : private Connection::Owner {
     std::unique_ptr<Connection> connection;  // Whoever takes it sets its owner at once.
     Remote remote;
   };
-  // UNAVAILABLE: nobody answered in time. FAILED_PRECONDITION: whoever did speaks another protocol,
-  // refused, is refused, or is somebody else.
+  // UNAVAILABLE: nobody answered in time. FAILED_PRECONDITION: whoever answered speaks another
+  // protocol, refuses this node, is refused by it, or is somebody else.
   using Done = absl::AnyInvocable<void(absl::StatusOr<Reached> reached)>;
 
-  // `expected.id` 0: whoever is there, and only to ask who that is.
+  // `expected.id` 0: only asks who is there.
   Dial(Context& context, net::HostPort target, Expected expected, Done done);
   ~Dial() override;
 
-  // Calls `done` once, later. From there the Dial must be deleted soon, not at once.
+  // Calls `done` once, later. Inside that call the Dial may be deleted with DeleteSoon only.
   void Start();
   // Gives up; `done` is not called any more.
   void Cancel();
 
-  // Whether the address is known but nobody listened there, which costs little to ask again.
+  // Whether the name was resolved but nobody listened there. To try that again costs little.
   bool nobody_listened() const { return nobody_listened_; }
   // Whether it was refused because another process of this node's identity is connected there.
   bool refused_as_duplicate() const { return refused_as_duplicate_; }

@@ -54,7 +54,7 @@ void Put(const replica::WriteResult& result, Result& out) {
   Put(result.reason, *out.mutable_reason());
 }
 
-// What cannot be told for certain must not become an answer at all.
+// A result that does not say what became of the write is refused.
 absl::StatusOr<replica::WriteResult> Get(const Result& result) {
   replica::WriteResult out;
   switch (result.fate()) {

@@ -1,8 +1,8 @@
 // Forwarded writes and requests, and their answers, as frames carry them, and back.
 //
 // Threads: plain functions.
-// Bounds:  as in message_codec.h. What was decoded has as many results as the sender chose to send;
-//          whether they are as many as the writes is for the replica to check.
+// Bounds:  as in message_codec.h. An answer has as many results as its sender chose; the replica
+//          checks that they are as many as the writes.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -112,7 +112,7 @@ absl::Status FrameReader::Take(std::string_view unit, OnFrame on_frame) {
 }
 
 absl::Status FrameReader::Read(std::string_view bytes, OnFrame on_frame) {
-  // What began earlier first.
+  // First the frame that an earlier call has begun.
   while (!buffer_.empty()) {
     MOKV_ASSIGN_OR_RETURN(const size_t size, SizeOf(buffer_));
     if (buffer_.size() == size) {
@@ -126,7 +126,7 @@ absl::Status FrameReader::Read(std::string_view bytes, OnFrame on_frame) {
     buffer_.append(bytes.substr(0, missing));
     bytes.remove_prefix(missing);
   }
-  // The rest is taken apart where it lies.
+  // The rest is read where it lies.
   while (!bytes.empty()) {
     MOKV_ASSIGN_OR_RETURN(const size_t size, SizeOf(bytes));
     if (bytes.size() < size) break;

@@ -23,8 +23,8 @@
 
 namespace mokv::peer {
 
-// The digit is the version of the framing; what is said within it is agreed on in the handshake.
-// No other protocol of the port begins like this, nor is it the beginning of one.
+// The digit is the version of the framing; the handshake agrees on the version of what is said in
+// it. No other protocol of the port begins with these bytes.
 inline constexpr std::string_view kMagic = "MOKVRAFT1\n";
 inline constexpr std::string_view kAlpn = "mokv-raft/1";
 
@@ -39,7 +39,7 @@ struct FrameLimits {
   size_t message_bytes_max = kMessageBytesMax;
   size_t attachment_bytes_max = kAttachmentBytesMax;
 };
-// Until it is known who is there: a greeting is a few names, each of at most a kilobyte.
+// For the handshake, before it is known who is there: a few names, each of at most a kilobyte.
 inline constexpr FrameLimits kGreetingLimits = {.message_bytes_max = size_t{16} << 10,
                                                 .attachment_bytes_max = 0};
 
@@ -52,12 +52,13 @@ struct Attachment {
   void Seal();
 };
 
-// Where a frame's message is written: behind room for the prefix, which EndFrame fills in.
+// Writes one frame: the constructor leaves room for the prefix, the caller appends the message, and
+// EndFrame fills in the prefix.
 class FrameBuilder {
  public:
   // Appends to `out`, which must not be touched otherwise until EndFrame.
   explicit FrameBuilder(std::string& out);
-  // The message has been appended to `out`. `attachment` null: none; the caller appends its bytes,
+  // The message has been appended to `out`. `attachment` null: none. The caller appends its bytes,
   // or sends them behind `out`. False: too large, and `out` is as before.
   bool EndFrame(const Attachment* attachment);
 
@@ -66,16 +67,16 @@ class FrameBuilder {
   const size_t begin_;
 };
 
-// Takes a stream apart. After an error it must not be used again.
+// Cuts a stream into frames. After an error it must not be used again.
 class FrameReader {
  public:
-  // Both are valid during the call only. What it returns, unless OK, ends Read.
+  // Both are valid during the call only. An error that it returns ends Read.
   using OnFrame =
       absl::FunctionRef<absl::Status(std::string_view message, std::string_view attachment)>;
 
   explicit FrameReader(FrameLimits limits = FrameLimits()) : limits_(limits) {}
 
-  // From the next frame on; also from inside `on_frame`.
+  // They hold from the next frame on. May be called from inside `on_frame`.
   void SetLimits(FrameLimits limits) { limits_ = limits; }
 
   // INVALID_ARGUMENT when the bytes are not ours, DATA_LOSS when a checksum does not fit.
@@ -85,7 +86,8 @@ class FrameReader {
   bool magic_seen() const { return magic_seen_; }
 
  private:
-  // Of what begins with `bytes`, magic or frame: its size, or how many bytes it takes to know.
+  // The size of the magic or the frame that `bytes` begins with. While it cannot be told: how many
+  // bytes it takes to tell.
   absl::StatusOr<size_t> SizeOf(std::string_view bytes) const;
   absl::Status Take(std::string_view unit, OnFrame on_frame);
 

@@ -74,7 +74,7 @@ absl::Status Greeter::OnFrame(Connection& connection, const proto::Frame& frame,
 
 void Greeter::LogRefusal(const Connection& connection, const proto::Hello& hello,
                          const proto::HelloReply& reply) {
-  // The same again and again is news once.
+  // A refusal that repeats is logged once.
   const auto told = told_.find(hello.from_name());
   if (told != told_.end() && told->second == reply.refusal_text()) return;
   if (!context_.log_limit.Allows(context_.clock.Now())) return;

@@ -24,7 +24,7 @@ class Greeter final : private Connection::Owner {
     absl::AnyInvocable<bool()> has_room;
     // Whether another process of its identity is connected.
     absl::AnyInvocable<bool(const Remote& remote)> is_duplicate;
-    // Who it is has been told that it is welcome; the one called sets the connection's owner.
+    // The other side has been told that it is welcome. The callee sets the connection's owner.
     absl::AnyInvocable<void(std::unique_ptr<Connection> connection, Remote remote)> welcome;
   };
 
@@ -50,16 +50,16 @@ class Greeter final : private Connection::Owner {
   proto::HelloReply Answer(const Connection& connection, const proto::Frame& frame);
   void LogRefusal(const Connection& connection, const proto::Hello& hello,
                   const proto::HelloReply& reply);
-  // It is not a guest any more.
+  // Takes it from the guests.
   std::unique_ptr<Connection> Release(Connection& connection);
   void End(Connection& connection);
 
   Context& context_;
   Callbacks callbacks_;
   std::map<Connection*, Guest> guests_;
-  // Names come from whoever connects; those of a cluster are few.
+  // Anybody may connect under any name; a cluster has few.
   static constexpr size_t kToldMax = 64;
-  std::map<std::string, std::string> told_;  // Why it was refused, as it was logged, by name.
+  std::map<std::string, std::string> told_;  // The refusal that was logged last, by name.
 };
 
 }  // namespace mokv::peer

@@ -22,7 +22,8 @@ bool TextsFit(const proto::HelloReply& reply) {
                    reply.cluster_id().size(), reply.node_version().size()}) <= kTextBytesMax;
 }
 
-// In this order: who may not speak is told nothing else, and who only asks is told who is here.
+// The order matters. The certificate is first: one that may not speak is told nothing else. A node
+// that only asks who is here is answered before cluster and identity are compared.
 proto::HelloReply Judge(const LocalNode& local, const proto::Hello& hello, uint64_t group,
                         const std::string* certificate_name) {
   using proto::HelloReply;

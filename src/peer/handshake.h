@@ -1,5 +1,5 @@
-// The handshake: what both sides tell of themselves, and why one may be refused. Decides only; who
-// sends and waits is Dial and Greeting.
+// The handshake: what both sides tell of themselves, and why one may be refused. Nothing here sends
+// or waits: Dial and Greeter do.
 //
 // Threads: LocalNode is confined to the replica thread; the rest are values and plain functions.
 #pragma once
@@ -44,7 +44,7 @@ struct LocalNode {
   bool Allows(std::string_view certificate_name) const;
 };
 
-// Whom a dialer wants to meet. All empty: whoever is there.
+// Whom a dialer wants to meet. All empty: it asks who is there.
 struct Expected {
   raft::NodeId id;
   std::string name;
@@ -68,14 +68,14 @@ proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool id
 proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello, uint64_t group,
                               const std::string* certificate_name);
 proto::HelloReply Refuse(Refusal refusal, std::string text);
-// A second process of an identity, while the first one is connected: its vote would count as the
-// other's.
+// The answer to a second process of an identity while the first one is connected: its vote would
+// count as the other's.
 proto::HelloReply RefuseDuplicate(const LocalNode& local, const proto::Hello& hello);
 Remote RemoteOf(const proto::Hello& hello);
 Remote RemoteOf(const proto::HelloReply& reply);
 
-// What the dialer makes of the answer: FAILED_PRECONDITION when it was refused, or is not whom it
-// wants.
+// What the dialer makes of the answer. FAILED_PRECONDITION: the dialer was refused, or met somebody
+// else than it wants.
 absl::Status CheckReply(const LocalNode& local, const Expected& expected,
                         const proto::HelloReply& reply);
 

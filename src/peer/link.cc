@@ -34,7 +34,7 @@ void Link::SetHints(std::vector<std::string> hints) {
   const bool has_new = std::any_of(after.begin(), after.end(), [&](const std::string& address) {
     return std::find(before.begin(), before.end(), address) == before.end();
   });
-  // What is known already is being tried already.
+  // Addresses that were known before are being tried.
   if (has_new) Restart();
 }
 
@@ -61,7 +61,8 @@ void Link::WaitAndDial(Duration delay) {
   timer_.Start(delay, [this] { DialNow(); });
 }
 
-// Newer words first: a member that has moved is seldom where the configuration has it.
+// Hints first: they are newer, and a member that has moved is seldom where the configuration has
+// it.
 std::vector<std::string> Link::Addresses() const {
   std::vector<std::string> addresses;
   const auto add = [&](const std::string& address) {

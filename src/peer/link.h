@@ -1,7 +1,7 @@
-// Link: keeps one connection dialed to one member, for as long as it is one.
+// Link: keeps one connection dialed to one member of the configuration.
 //
-// An address is only a hint where the member may be; who answers proves over mutual TLS who it is.
-// So all addresses that are known are tried in turn, and a wait comes only once each was tried.
+// An address is only a hint where the member may be; the node there proves over mutual TLS who it
+// is. So all known addresses are tried in turn, and a wait comes only when each has been tried.
 //
 // Owner:   the PeerNetwork, which also owns the connection once it is established.
 // Threads: confined to the replica thread.
@@ -27,7 +27,7 @@ class Link {
     virtual ~Owner() = default;
     virtual void OnLinked(raft::NodeId member, std::unique_ptr<Connection> connection,
                           Remote remote) = 0;
-    // `last_error()` is another one.
+    // `last_error()` has changed.
     virtual void OnLinkTrouble(raft::NodeId member) = 0;
     // The member is connected with another process of this node's identity, and refuses this one.
     virtual void OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& reason) = 0;
@@ -37,33 +37,33 @@ class Link {
   Link(Context& context, const raft::Member& member, Owner& owner);
   ~Link();
 
-  // That of the configuration.
+  // The member's address in the configuration.
   const std::string& address() const { return address_; }
-  // Where the connection that is established leads to.
+  // The address that the established connection was dialed at.
   const std::string& connected_address() const { return connected_address_; }
   // Why the last attempts failed; empty once one has succeeded.
   const std::string& last_error() const { return last_error_; }
 
-  // The configuration names another address. Closing what is established is the owner's.
+  // The configuration names another address. An established connection is for the owner to close.
   void SetAddress(const std::string& address);
   // Where else the member may be, the likeliest first: as gossip has it, or as it said itself.
   void SetHints(std::vector<std::string> hints);
-  // Its connection is no more.
+  // The established connection has ended.
   void OnDisconnected();
-  // The member has shown that it is up: no reason to wait any longer.
+  // The member has shown that it is up: ends a wait.
   void Hurry();
 
  private:
   enum class State { kWaiting, kDialing, kConnected };
 
-  // An address has come or gone.
+  // The addresses have changed: begins with the first.
   void Restart();
-  // All that are known, each once.
+  // All known addresses, each once.
   std::vector<std::string> Addresses() const;
   void DialNow();
   void OnDialed(absl::StatusOr<Dial::Reached> reached);
   void Fail(const absl::Status& reason);
-  // Doubles from attempt to attempt, and is half of it random.
+  // Doubles from attempt to attempt. Half of it is random.
   Duration NextDelay();
   void WaitAndDial(Duration delay);
   void DropDial();
@@ -79,13 +79,13 @@ class Link {
   State state_ = State::kWaiting;
   std::unique_ptr<peer::Dial> dial_;
   net::Timer timer_;
-  Duration delay_max_;  // Of the next wait.
+  Duration delay_max_;  // For the next wait.
   int attempts_ = 0;    // Since the last good connection.
   MonotonicTime connected_at_;
   std::string last_error_;
   // A member has an address or two; more are the traces of many moves.
   static constexpr size_t kToldMax = 16;
-  std::map<std::string, std::string> told_;  // Why it failed, as it was logged, by address.
+  std::map<std::string, std::string> told_;  // The failure that was logged last, by address.
 };
 
 }  // namespace mokv::peer

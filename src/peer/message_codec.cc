@@ -31,7 +31,7 @@ raft::ReadContext Get(const proto::ReadContext& context) {
   return {.boot = context.boot(), .sequence = context.sequence()};
 }
 
-// One overload a kind; what has no fields is only named.
+// One overload for each kind. A kind without fields is only named.
 struct Encoder {
   proto::Raft& out;
 
@@ -163,7 +163,7 @@ absl::Status CheckRecords(std::string_view bytes) {
       return absl::InvalidArgumentError("an attachment does not parse");
     }
   }
-  // What this loop did not see the parser must not see, either.
+  // The parser must not find fields where this loop found none.
   if (!in.ConsumedEntireMessage()) {
     return absl::InvalidArgumentError("an attachment does not parse");
   }

@@ -1,8 +1,8 @@
 // Raft's messages as frames carry them, and back.
 //
 // Threads: plain functions.
-// Bounds:  what is decoded comes from outside: nothing in it is trusted that the core does not
-//          check itself, and it cannot make more of itself in memory than kRecordsMax allows.
+// Bounds:  what is decoded comes from outside. Everything in it is checked, here or by the core,
+//          and kRecordsMax bounds how many objects it becomes in memory.
 #pragma once
 
 #include <absl/status/status.h>
@@ -23,13 +23,13 @@ namespace mokv::peer {
 // in memory. An append of the smallest entries (raft::Options::append_bytes_max) stays below it.
 inline constexpr size_t kRecordsMax = size_t{1} << 18;
 
-// Whether `bytes` is a protobuf message with at most kRecordsMax fields, which parsing would make
-// objects of.
+// OK if `bytes` is a protobuf message of at most kRecordsMax fields: parsing makes an object of
+// each.
 absl::Status CheckRecords(std::string_view bytes);
 
 // False for what cannot be sent: InstallSnapshot. Entries do not become part of `out`.
 bool EncodeMessage(const raft::Message& message, proto::Raft& out);
-// The entries of an append, not empty, as an attachment.
+// The entries of an append, at least one, as an attachment.
 Attachment EncodeEntries(const std::vector<Entry>& entries);
 
 // INVALID_ARGUMENT says what is wrong.

@@ -1,4 +1,4 @@
-// What the connections between nodes are told at their start, and their bounds.
+// What the connections between nodes are told at their start, and their bounds. A plain value.
 #pragma once
 
 #include <chrono>
@@ -22,13 +22,13 @@ struct Options {
   std::string version;
   // Tells this process from others of the same identity; 0: one is drawn.
   uint64_t process_id = 0;
-  // Of the side that connects; null: clear. It must offer kAlpn.
+  // For connections that this node makes; null: in clear. It must offer kAlpn.
   std::shared_ptr<const net::TlsContext> tls;
-  // Common names of certificates of those that connect here; nobody is asked in clear.
+  // Common names that certificates of nodes that connect here may have. Not looked at in clear.
   std::vector<std::string> allowed_names;
 
-  // To resolve, connect and agree on TLS and versions. A peer that is down without a word (no
-  // machine at its address) costs this much per attempt.
+  // To resolve, connect and agree on TLS and versions. An attempt costs this much if there is no
+  // machine at the address.
   Duration handshake_timeout = std::chrono::seconds(3);
   // The first wait after a failed attempt or a broken connection: a peer that restarts is reached
   // again within a fraction of an election. Doubles, half of it at random, up to a maximum: low
@@ -37,17 +37,17 @@ struct Options {
   Duration redial_min = std::chrono::milliseconds(50);
   Duration redial_refused_connection_max = std::chrono::milliseconds(250);
   Duration redial_max = std::chrono::seconds(1);
-  // A connection that lasted so long was a good one: the waits begin anew.
+  // After a connection that lasted so long the waits begin anew.
   Duration redial_reset_after = std::chrono::seconds(1);
 
-  // A ping this often; it measures the round trip and shows that the other side lives.
+  // How often a ping is sent. It measures the round trip and shows that the other side lives.
   Duration ping_interval = std::chrono::seconds(1);
-  // Heard nothing for so many intervals, and got rid of nothing: the connection is closed. The
-  // other side's death closes it at once; this is for machines and networks that die without a
-  // word.
+  // A connection is closed after so many intervals in which no byte came, and none of those that
+  // wait could be sent. A process that dies closes its connections at once; this is for machines
+  // and networks that die without a word.
   int silent_intervals_max = 5;
-  // Refused for so long because another process of this node's identity is connected, this process
-  // is the second one. Longer than a connection of a process that died without a word can last.
+  // A process that is refused for so long, because another process of its identity is connected, is
+  // the second one. Longer than a connection of a process that died without a word can last.
   Duration duplicate_final_after = std::chrono::seconds(8);
   // Called then, once, on the replica thread, with what to tell people; the process must end. May
   // be null.
@@ -61,8 +61,8 @@ struct Options {
   size_t waiting_bytes_max = size_t{64} << 20;
   // On top of it, for what is small and must get through: heartbeats, votes, answers.
   size_t waiting_bytes_reserve = size_t{1} << 20;
-  // Connections that others have made, and those that have not introduced themselves yet: far more
-  // than a cluster has nodes, far fewer than a process has descriptors.
+  // Established connections that others have made, and those that have not introduced themselves
+  // yet: far more than a cluster has nodes, far fewer than a process has descriptors.
   size_t incoming_max = 128;
   size_t greeting_max = 128;
   // Identify calls under way.

@@ -17,7 +17,7 @@ LocalNode LocalNodeOf(const Options& options) {
           .rpc_address = options.rpc_address,
           .version = options.version,
           .id = raft::NodeIdOf(options.name, options.instance_id),
-          // A drawn one is not 0, which means unknown.
+          // Never 0, which means unknown.
           .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,
           .allowed_names = options.allowed_names};
 }
@@ -106,7 +106,7 @@ void PeerNetwork::SetMembership(std::shared_ptr<const raft::Membership> membersh
   MOKV_CHECK(membership != nullptr);
   if (is_stopped_) return;
   for (const auto& [id, member] : membership->members()) {
-    // Under our own name: this node, or what it was before its disk was lost, at the same address.
+    // A member of our own name is this node, or what it was before it lost its disk.
     if (member.name != context_.local.name) KeepLink(member);
   }
   for (auto& [id, peer] : peers_) {
@@ -206,8 +206,9 @@ void PeerNetwork::OnLinked(raft::NodeId member, std::unique_ptr<Connection> conn
   Publish(peer);
 }
 
-// While one process of an identity is connected, another one of the same is a copy: its vote and
-// its acknowledgements would be taken for those of the first. A process that died is disconnected.
+// While one process of an identity is connected, another of the same identity is a copy: its vote
+// and its acknowledgements would be taken for those of the first. (A process that dies is
+// disconnected.)
 bool PeerNetwork::IsDuplicate(const Remote& remote) {
   const auto found = peers_.find(remote.id);
   if (found == peers_.end() || remote.process_id == 0) return false;

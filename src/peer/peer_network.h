@@ -35,7 +35,7 @@
 
 namespace mokv::peer {
 
-// What has been encoded in this Send already, by the batch it was made from.
+// What a Send has encoded already, by the batch that it was made from.
 class EncodedBatches {
  public:
   const Attachment& Get(const raft::EntryBatch& entries);
@@ -87,24 +87,24 @@ class PeerNetwork final : public replica::Peers,
     Remote remote;
     bool is_outgoing = false;
     std::unique_ptr<Connection> connection;
-    uint64_t pings = 0;            // Sent; the last one's id.
+    uint64_t pings = 0;            // How many were sent; also the id of the last.
     bool ping_is_pending = false;  // The last one has not been answered.
     MonotonicTime ping_sent_at;
     bool is_dirty = false;          // Has something to be flushed.
-    bool is_leaving = false;        // Has said goodbye.
-    bool owes_goodbye = false;      // Has not answered ours.
-    uint64_t counted_bytes_in = 0;  // Of those, what the peer's statistics contain.
+    bool is_leaving = false;        // The other side has said goodbye.
+    bool owes_goodbye = false;      // The other side has not answered our goodbye.
+    uint64_t counted_bytes_in = 0;  // What the peer's statistics contain of its bytes.
     uint64_t counted_bytes_out = 0;
   };
   // A node that is a member, or has a connection, or both.
   struct Peer {
     raft::NodeId id;
     std::unique_ptr<Link> link;
-    std::unique_ptr<net::Timer> removal;  // It is no member any more; its link goes soon.
-    std::string said_address;             // What it said itself when it last connected.
+    std::unique_ptr<net::Timer> removal;  // It is not a member any more; its link goes soon.
+    std::string said_address;             // Its address as it said when it last connected.
     Established* outgoing = nullptr;
     Established* incoming = nullptr;
-    std::optional<MonotonicTime> duplicate_since;  // It has refused this process all the time.
+    std::optional<MonotonicTime> duplicate_since;  // Since then it refuses this process.
     PeerStats stats;
 
     Established* best() const { return outgoing != nullptr ? outgoing : incoming; }
@@ -147,11 +147,11 @@ class PeerNetwork final : public replica::Peers,
   void OnPing(Established& from, const proto::Ping& ping);
   void OnPong(Established& from, const proto::Pong& pong);
   void OnGoodbye(Established& from, const proto::Goodbye& goodbye);
-  // Whether all have answered.
+  // Calls what Farewell was given if all have answered.
   void CheckFarewell();
   void SendOne(const raft::Message& message);
   void SendPing(Established& to);
-  // False: too much waits already, or too large; counted.
+  // False, and counted: too much waits already, or the frame is too large.
   bool Write(Established& to, const proto::Frame& frame, const Attachment* attachment,
              size_t waiting_bytes_max);
   void FlushSoon();
@@ -163,16 +163,16 @@ class PeerNetwork final : public replica::Peers,
   bool is_stopped_ = false;
   Greeter greeter_;
   std::map<raft::NodeId, Peer> peers_;
-  std::map<raft::NodeId, std::string> hints_;  // Where gossip has them.
+  std::map<raft::NodeId, std::string> hints_;  // Addresses, as gossip has them.
   std::map<replica::ConnectionId, Established> established_;
   replica::ConnectionId last_id_;
-  size_t incoming_ = 0;  // Of the established.
+  size_t incoming_ = 0;  // How many of the established ones others have made.
   std::map<uint64_t, std::unique_ptr<Dial>> identifying_;
   uint64_t last_identify_ = 0;
   net::Timer tick_;
   Task farewell_done_;
   EncodedBatches batches_;
-  proto::Frame frame_;  // Used again, with what it has allocated.
+  proto::Frame frame_;  // Kept for what it has allocated.
   std::vector<replica::ConnectionId> dirty_;
   bool flush_is_posted_ = false;
 

@@ -138,15 +138,16 @@ void PeerNetwork::SendPing(Established& to) {
     to.ping_is_pending = true;
     to.ping_sent_at = context_.clock.Now();
   }
-  // Also while the last one has not been answered: the other side must not take us for dead.
-  // However much waits: silence ends the connection before there are many.
+  // A ping leaves even while the last one has not been answered, so that the other side does not
+  // take us for dead, and however much waits: silence ends the connection before there are many.
   proto::Frame frame;
   frame.mutable_ping()->set_id(to.pings);
   to.connection->Write(frame);
   to.connection->Flush();
 }
 
-// In order with what was sent before, so that its answer tells that this has arrived.
+// A goodbye leaves behind what was sent before it, so its answer shows that all of that has
+// arrived.
 void PeerNetwork::Farewell(Task done) {
   farewell_done_ = std::move(done);
   for (auto& [id, established] : established_) {
@@ -264,7 +265,7 @@ void PeerNetwork::OnPing(Established& from, const proto::Ping& ping) {
 }
 
 void PeerNetwork::OnPong(Established& from, const proto::Pong& pong) {
-  if (!from.ping_is_pending || pong.id() != from.pings) return;  // No harm, and nothing to learn.
+  if (!from.ping_is_pending || pong.id() != from.pings) return;  // Not the answer to the last one.
   from.ping_is_pending = false;
   Peer& peer = PeerOf(from.remote.id);
   peer.stats.round_trips.Add(context_.clock.Now() - from.ping_sent_at);

@@ -11,8 +11,9 @@ namespace mokv::peer {
 
 class Silence {
  public:
-  // Once an interval, with what was received and sent since the connection began, and whether more
-  // waits than the socket takes. Says for how many intervals in a row nothing was heard.
+  // To be called once an interval, with what was received and sent since the connection began, and
+  // whether more waits than the socket takes. Returns for how many intervals in a row nothing was
+  // heard.
   int Count(uint64_t received_bytes, uint64_t sent_bytes, bool is_blocked) {
     const bool heard = received_bytes != received_bytes_;
     // A queue that moves shows that the other side's machine takes bytes, however slowly. (Without

@@ -1,4 +1,4 @@
-// What the connections between nodes count. Values; whoever shows them turns them into metrics.
+// What the connections between nodes count. Stats are values, which node/ turns into metrics.
 #pragma once
 
 #include <array>
@@ -67,7 +67,7 @@ struct Stats {
   // Connections of others that this node refused, by reason.
   std::map<std::string, uint64_t> refused;
   uint64_t greetings_failed = 0;  // Closed, or too slow, before they had introduced themselves.
-  uint64_t identified = 0;        // Asked who is here, and were told.
+  uint64_t identified = 0;        // Asked who is here, and were answered.
   uint64_t frames_in = 0;
   uint64_t frames_out = 0;
   uint64_t bytes_in = 0;
