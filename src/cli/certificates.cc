@@ -121,8 +121,8 @@ class Directory {
     report_.files.push_back({.path = path, .made = made, .note = std::move(note)});
   }
 
-  // None when neither file is there. One without the other cannot be mended by us: a new key would
-  // not match the certificate that others may hold already.
+  // Nothing when neither file is there. One without the other is an error: a new key would not
+  // match the certificate, which others may already hold.
   absl::StatusOr<std::optional<pki::KeyPair>> Load(const std::string& name) {
     const std::string certificate_path = PathOf(name + ".pem");
     const std::string key_path = PathOf(name + "-key.pem");
@@ -192,7 +192,7 @@ class Directory {
     MOKV_RETURN_IF_ERROR(WriteNewFile(key_path, key, kSecretMode));
     const absl::Status status = WriteNewFile(certificate_path, certificate, kPublicMode);
     if (!status.ok()) {
-      unlink(key_path.c_str());  // We made it a moment ago; alone it would be in the way for ever.
+      unlink(key_path.c_str());  // Made a moment ago; alone it would stand in the way for ever.
       return status;
     }
     Report(certificate_path, /*made=*/true);

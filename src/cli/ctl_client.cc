@@ -14,7 +14,7 @@
 namespace mokv {
 namespace {
 
-// As the server says of a call that failed (docs/reference.md).
+// How the server says what became of a call that failed (docs/reference.md).
 constexpr std::string_view kFateTrailer = "mokv-fate";
 constexpr std::string_view kNotDone = "not-done";
 
@@ -59,7 +59,7 @@ class CtlClient::Impl {
     return answer.get_future().get();
   }
 
-  // On one endpoint after the other, for as long as they are not available and `goes_on` agrees.
+  // Tries one endpoint after the other, while they are not available and `goes_on` agrees.
   absl::StatusOr<std::string> CallUntil(const std::string& method, const std::string& request,
                                         absl::FunctionRef<bool(const rpc::CallEnd& end)> goes_on) {
     Answer answer{.end = {.status = absl::UnavailableError("no endpoint given")}, .response = {}};

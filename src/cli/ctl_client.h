@@ -1,7 +1,6 @@
-// CtlClient: what mokvctl asks of a cluster: one call at a time, on the first endpoint that
-// answers.
+// CtlClient: how mokvctl calls a cluster: one call at a time, on the first endpoint that answers.
 //
-// Threads: one caller; the calls block. Owner: main.
+// Threads: confined to the thread of main; the calls block.
 // Errors:  the call's status. An endpoint that is not available is skipped for the next one; but a
 //          change that may have been carried out is never sent again.
 #pragma once
@@ -38,6 +37,7 @@ class CtlClient {
   // The same from this endpoint alone, which need not be one of the configured ones.
   absl::StatusOr<std::string> ReadFrom(const net::HostPort& endpoint, const std::string& method,
                                        const std::string& request);
+  // A call that may change something.
   absl::StatusOr<std::string> Change(const std::string& method, const std::string& request);
   // `on_message` is called on another thread, one call at a time, before this returns.
   absl::Status Stream(const std::string& method, const std::string& request,

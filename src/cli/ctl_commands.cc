@@ -28,7 +28,7 @@ int PrintReport(const absl::StatusOr<CertificateReport>& report) {
   return kCtlDone;
 }
 
-// The nodes that answer, by name, and what those said that do not.
+// The nodes that answer, by name, and the errors of those that do not.
 struct NodeStates {
   std::map<std::string, api::StatusResponse> by_name;
   struct Failed {
@@ -105,7 +105,7 @@ int CtlGet(const CtlConnection& connection, CtlFormat format, const std::string&
   if (format == CtlFormat::kJson) {
     PrintLine(ItemJson(*item));
   } else {
-    // A value of several lines is shown as such; what would garble a terminal is not.
+    // Keeps the lines of a value; escapes what would garble a terminal.
     if (OutputIsTerminal()) {
       PrintLine(Escaped(item->value(), "\n\t"));
     } else {
@@ -247,7 +247,7 @@ int CtlCertClient(const std::string& directory, const std::string& name) {
 }
 
 int CtlCertServer(const std::string& directory, const std::vector<std::string>& hosts) {
-  // The first host names the files, as far as it can stand in a file name.
+  // The files are named after the first host, as far as that can stand in a file name.
   std::string name = hosts.front();
   std::replace_if(
       name.begin(), name.end(),

@@ -1,5 +1,5 @@
 // The commands of mokvctl. Each prints its result, or one line about what went wrong, and returns
-// the exit status.
+// the exit status. For the thread of main.
 #pragma once
 
 #include <optional>

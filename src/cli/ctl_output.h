@@ -1,4 +1,6 @@
 // How mokvctl shows things: text for people and pipes, JSON for programs.
+//
+// Threads: all that prints is for the thread of main; the rest are pure functions.
 #pragma once
 
 #include <absl/status/status.h>
@@ -35,8 +37,8 @@ std::string ItemJson(const api::GetResponse& item);
 void PrintRaw(std::string_view bytes);
 void PrintLine(std::string_view line);
 bool OutputIsTerminal();
-// For a terminal: backslashes and control bytes but `kept`, and what is not UTF-8, as \n, \x1b and
-// so on, from which the bytes can be told.
+// For a terminal: backslashes, control bytes except `kept`, and bytes that are not UTF-8 become \n,
+// \x1b and so on. The bytes can be told from that.
 std::string Escaped(std::string_view bytes, std::string_view kept);
 
 // Columns aligned; the first row is the heading.

@@ -20,8 +20,8 @@ namespace {
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
 
-// Each connection takes a descriptor, and the log must still find one when clients have taken all
-// that a shell's usual limit gives.
+// Each connection takes a descriptor. The usual limit of a shell is so low that clients could take
+// all, and leave none for the log.
 void RaiseDescriptorLimit() {
   struct rlimit limit {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   RaiseDescriptorLimit();
   mokv::ConfigureLogging(config.log_level, config.log_format);
   // Protobuf would print a line for every request whose texts are not UTF-8, as fast as a client
-  // can send them; the answer says it already.
+  // can send them. The client is told anyway.
   google::protobuf::SetLogHandler(nullptr);
 
   // Before any thread starts, so that all inherit it and only sigwait below takes the signals.
@@ -74,13 +74,13 @@ int main(int argc, char** argv) {
   // A terminal that closes must not end a node without a goodbye.
   signal(SIGHUP, SIG_IGN);
 
-  // Before the threads that log, and gone after them.
+  // It begins before the threads that log, and ends after them.
   const mokv::LogThread log_thread;
   absl::StatusOr<std::unique_ptr<mokv::Node>> node = mokv::Node::Start(config);
   if (!node.ok()) return Complain(node.status(), kExitFailure);
   int received = 0;
   sigwait(&signals, &received);
-  // Whoever asks twice does not want to wait.
+  // Somebody who asks twice does not want to wait.
   struct sigaction now {};
   now.sa_handler = SIG_DFL;
   sigaction(SIGINT, &now, nullptr);

@@ -83,8 +83,8 @@ void LetTheLastWin(CLI::App& app) {
   }
 }
 
-// CLI11 misses a command before it wonders about a word that is none: the first such word, which
-// may be an option; what follows an unknown option may be its value.
+// Without a known command CLI11 complains of the missing command before it does of an unknown word.
+// This finds that word, which may be an option; what follows an unknown option may be its value.
 std::optional<std::string> UnknownWord(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_name() != "RequiredError") return std::nullopt;
   const std::vector<std::string> words = app.remaining(/*recurse=*/true);

@@ -74,7 +74,7 @@ absl::StatusOr<KeyPtr> NewKey() {
   return key;
 }
 
-// 127 random bits: nobody's CA repeats a number, and browsers ask for at least 64 of entropy.
+// 127 random bits, so that no CA uses a number twice. Browsers ask for at least 64.
 absl::Status SetSerial(X509* certificate) {
   std::array<unsigned char, 16> bytes;
   if (RAND_bytes(bytes.data(), bytes.size()) != 1) return OpenSslError("draw a serial number");
@@ -298,7 +298,7 @@ absl::Status CheckHost(const std::string& host) {
   for (const char c : rest) {
     const bool is_label_char = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                                (c >= '0' && c <= '9') || c == '-' || c == '_';
-    // Anything else could also end the name early in OpenSSL's little extension language.
+    // Other characters could end the name early in the language of OpenSSL's extensions.
     if (!is_label_char && (c != '.' || label == 0)) is_name = false;
     label = c == '.' ? 0 : label + 1;
     if (label > kLabelBytesMax) is_name = false;

@@ -31,7 +31,7 @@ absl::Status CheckPort(net::IoPool& pool, std::string_view setting, const std::s
                       fmt::format("{} {}: {}", setting, port, MessageOf(listener.status())));
 }
 
-// The start makes what is missing of the path, in the last directory that is there.
+// The last directory of the path that exists: the start makes the others in it.
 absl::Status CheckCanHold(const std::filesystem::path& directory) {
   std::filesystem::path nearest = std::filesystem::absolute(directory);
   struct stat found {};
@@ -47,7 +47,7 @@ absl::Status CheckCanHold(const std::filesystem::path& directory) {
       error, fmt::format("data-dir {}: cannot write to {}", directory.string(), nearest.string()));
 }
 
-// What is there must belong to this node; what is not there is made by the start.
+// What exists must belong to this node; what does not exist the start makes.
 absl::Status CheckDataDirectory(FileSystem& files, const Config& config) {
   MOKV_RETURN_IF_ERROR(CheckCanHold(config.data_dir));
   if (absl::IsNotFound(files.ReadFile(config.data_dir + "/identity").status())) {
@@ -92,7 +92,7 @@ absl::Status CheckStart(const Config& config) {
   MOKV_RETURN_IF_ERROR(LoadAuthorizer(config).status());
   MOKV_RETURN_IF_ERROR(LoadGossipKeys(config).status());
   MOKV_RETURN_IF_ERROR(CheckDataDirectory(files, config));
-  // The node that runs with it has its ports.
+  // A node runs with this configuration, and has its ports.
   if (IsRunning(config)) return absl::OkStatus();
   net::IoPool pool(1);
   const std::string& host = config.bind_addr.host;

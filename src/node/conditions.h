@@ -1,7 +1,7 @@
-// Conditions: what keeps a node from being well although it lives, each with what to do about it.
-// The same words go to `mokvctl status`, `/readyz?verbose` and the log.
+// Conditions: troubles of a node that runs nevertheless, each with what to do about it. The same
+// words go to `mokvctl status`, `/readyz?verbose` and the log.
 //
-// Threads: pure functions of values; Conditions is a value, ConditionLog confined to one thread.
+// Threads: pure functions of values; ConditionLog is confined to one thread.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,13 @@ struct ConditionInputs {
   bool out_of_space = false;
   uint64_t memory_bytes = 0;
   uint64_t memory_bytes_max = 0;  // 0: no limit.
-  // Members that took this node for an earlier one of its name, with another data directory.
+  // Another member looked for a node of this name with another data directory.
   bool met_as_another_instance = false;
 };
 
 // The names of all checks, in the order in which they are shown.
 std::vector<std::string> ConditionNames();
-// Those that are so.
+// The conditions that hold.
 std::vector<Condition> FindConditions(const ConditionInputs& inputs);
 
 // Logs a condition once when it begins, and once when it has ended.

@@ -50,8 +50,8 @@ std::string FlagHelp(const ConfigKey& key) {
                      DefaultText(key));
 }
 
-// CLI11 takes `--key=` followed by `x` for `--key x`. An empty value is a value here: it is how a
-// flag overrides what the file says with "none".
+// CLI11 takes `--key=` followed by `x` for `--key x`. Here an empty value is a value: with it a
+// flag replaces what the file says by "none".
 std::vector<std::string> SplitEmptyValues(int argc, const char* const* argv) {
   std::vector<std::string> arguments;
   for (int i = 1; i < argc; ++i) {
@@ -147,7 +147,7 @@ std::vector<GivenValue> ReadVariables(const Environment& environment,
   std::vector<GivenValue> values;
   for (const auto& [name, text] : environment) {
     if (!name.starts_with(kVariablePrefix)) continue;
-    // Set to nothing is how compose files and unit files say "not set".
+    // An empty variable is how compose files and unit files say "not set".
     if (text.empty()) continue;
     std::string key_name = name.substr(kVariablePrefix.size());
     for (char& c : key_name) {
@@ -168,7 +168,7 @@ std::vector<GivenValue> ReadVariables(const Environment& environment,
 
 absl::Status StoreAll(std::vector<GivenValue> values, Config& config, GivenValues& winners) {
   for (GivenValue& given : values) {
-    // Also a value that a stronger source overrides must be possible: it is somebody's mistake.
+    // Also a value that a stronger source overrides is checked: if wrong, it is somebody's mistake.
     MOKV_RETURN_IF_ERROR(StoreValue(given, config));
     winners.insert_or_assign(given.key->name, std::move(given));
   }

@@ -28,8 +28,8 @@ enum class AclObject { kKey, kAny };
 // More than the cores of any machine we know.
 constexpr uint64_t kIoThreadsMax = 256;
 
-// Checked as a whole: whoever gets one from ParseCommandLine need not check again. Empty texts and
-// lists mean "none".
+// ParseCommandLine has checked it as a whole: nobody need check again. Empty texts and lists mean
+// "none".
 struct Config {
   std::string config_file;
   std::string data_dir;
@@ -99,7 +99,7 @@ absl::StatusOr<ParsedCommandLine> ParseCommandLine(int argc, const char* const* 
 // The process's own variables. Call before threads start.
 Environment CurrentEnvironment();
 
-// The configuration table of docs/reference.md.
+// The configuration table of docs/reference.md, which config_test compares with it.
 std::string ConfigReferenceMarkdown();
 
 }  // namespace mokv

@@ -1,4 +1,4 @@
-// What must hold between keys. Each check returns the one line that a user needs to mend it.
+// What must hold between keys. Each check returns the one line that tells a user what to change.
 #include <unistd.h>
 
 #include <array>

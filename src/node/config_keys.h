@@ -31,8 +31,8 @@ struct ConfigKey {
   std::string_view name;
   // Stored when the key is given nowhere; written as in a file.
   std::string_view default_value;
-  // Shown instead of `default_value`, in words. Where that one is empty the value is none, or
-  // found out at the start.
+  // Shown instead of `default_value`, in words. If that is empty there is no default, or the start
+  // finds it out.
   std::string_view default_note;
   std::string_view meaning;
   KeyType type;

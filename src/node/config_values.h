@@ -1,6 +1,5 @@
-// The texts that configuration values are written in, turned into typed values. Pure functions;
-// no value means that the text is not one of that kind. The caller knows the key and says the
-// error.
+// Turns the texts of configuration values into typed values. Pure functions; they return no value
+// if the text is not one of that kind. The caller, which knows the key, makes the error.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -24,8 +24,8 @@ absl::Status DataDirectory::Open(const std::string& node_name) {
   return CheckThatLogIsThere();
 }
 
-// A node that has lost its log has forgotten its votes and what it acknowledged, while the others
-// count on both: it must not go on under its old identity.
+// A node that has lost its log has forgotten its votes and what it acknowledged. The others count
+// on both, so it must not go on under its old identity.
 absl::Status DataDirectory::CheckThatLogIsThere() const {
   if (identity_.cluster_id.empty()) return absl::OkStatus();
   const auto names = files_.List(log_path());

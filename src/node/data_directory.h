@@ -1,7 +1,7 @@
 // DataDirectory: a node's directory, locked against other processes, with the identity that is kept
 // in it.
 //
-// Threads: confined to the thread that starts the node, but for SetClusterId.
+// Threads: confined to the thread that starts the node, but for KeepClusterId.
 // Errors:  name the setting `data-dir` and what to do.
 #pragma once
 
@@ -21,8 +21,8 @@ class DataDirectory {
   // Borrows `files`.
   DataDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
 
-  // Makes it if need be, locks it, and finds or makes the identity. FAILED_PRECONDITION when another
-  // process has it, when it is another node's, or when the log of a member is gone.
+  // Makes the directory if need be, locks it, and finds or makes the identity. FAILED_PRECONDITION:
+  // another process has it, it is another node's, or the log of a member is gone.
   absl::Status Open(const std::string& node_name);
 
   const std::string& path() const { return path_; }
@@ -30,7 +30,7 @@ class DataDirectory {
   // After Open. The cluster's id is that of the start.
   const Identity& identity() const { return identity_; }
   // Keeps the id of the cluster that the node has become part of, if it was part of none. Writes on
-  // `background`; on any one thread.
+  // `background`. To be called on one thread, whichever that is.
   void KeepClusterId(const std::string& cluster_id, Executor& background) const;
 
  private:

@@ -9,7 +9,7 @@
 namespace mokv {
 namespace {
 
-// An event that another thread tells; who tells may outlive who waits.
+// An event that one thread waits for and another tells. The teller may outlive the waiter.
 class Told {
  public:
   auto Tell() const {

@@ -1,4 +1,4 @@
-// How a node takes leave of its cluster: each function waits, within a bound, for others to act, so
+// How a node takes leave of its cluster. Each function waits, within a bound, for other nodes, so
 // that a stop costs clients neither an election nor an answer.
 //
 // Threads: called by the thread that stops the node, which must not be the replica thread.
@@ -21,15 +21,15 @@ inline constexpr Duration kLeaveClusterMax = std::chrono::seconds(10);
 // passed on to it.
 inline constexpr Duration kFarewellMax = std::chrono::seconds(2);
 
-// Somebody else leads before clients are sent away, so that none has to wait for an election.
+// Lets another node lead before clients are sent away, so that none has to wait for an election.
 void StepAside(replica::Replica& replica, const Clock& clock);
 
-// leave-on-stop: the leader is asked over a verified connection, and the node goes once its removal
-// is committed.
+// For leave-on-stop: asks the leader over a verified connection to remove this node, and waits
+// until the removal is committed.
 void LeaveCluster(replica::Replica& replica, const Clock& clock, const std::string& node_name);
 
-// Other nodes' clients lose no answer: nobody passes writes on to this node any more, those that
-// came are answered, and the answers have arrived.
+// Waits until nobody forwards writes to this node any more, those that came have been answered, and
+// the answers have arrived. So clients of other nodes lose no answer.
 void BidFarewell(replica::Replica& replica, peer::PeerNetwork& peers, Executor& replica_thread,
                  const Clock& clock);
 

@@ -1,13 +1,14 @@
 // ForeignCluster: what a node does when gossip shows it a node of another cluster.
 //
-// Two clusters where one was meant: a node that has just begun one of its own, and is alone in it,
-// must not take writes that nobody else will ever see. It fences itself. Gossip is not believed
-// alone: the other node has to say over its own connection of which cluster it is.
+// Then there are two clusters where one was meant. A node that has just begun one of its own, and
+// is alone in it, must not take writes that nobody else will ever see: it fences itself. Gossip
+// alone is not believed: the other node has to say over its own connection which cluster it belongs
+// to.
 //
-// Threads: OnForeignNode is thread-safe; the functions that it is given are called on its thread or,
-//          from `identify`, on whichever thread that answers on.
-// Owner:   node/. What it is given must live until nobody calls OnForeignNode, and `identify` owes
-//          no answer.
+// Threads: OnForeignNode is thread-safe. The functions of Parts are called on its caller's thread,
+//          or on the thread on which `identify` answers.
+// Owner:   node/. What Parts use must live until nobody calls OnForeignNode, and `identify` owes no
+//          answer.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -24,7 +25,7 @@
 
 namespace mokv {
 
-// What of this node's own cluster matters here.
+// What matters here of this node's own cluster.
 struct OwnCluster {
   bool began_here = false;      // In this life of the process.
   bool told_of_others = false;  // Its configuration names nodes to join.
@@ -33,8 +34,9 @@ struct OwnCluster {
   std::string cluster_id;
 };
 
-// Whether this node's cluster may be the one that was not meant: one that nobody has written to yet,
-// on a node that was told of others. A node that has data, or was there first, is not the mistake.
+// Whether this node's cluster may be the one that was not meant: it began here, nobody has written
+// to it yet, and this node was told of others. A cluster that has data, or was first, is not the
+// mistake.
 bool MayBeAMistake(const OwnCluster& own);
 
 class ForeignCluster {
@@ -58,7 +60,7 @@ class ForeignCluster {
                     const absl::StatusOr<replica::PeerIdentity>& found);
 
   const Parts parts_;
-  std::atomic<bool> asks_{false};  // One at a time; for good once it has fenced.
+  std::atomic<bool> asks_{false};  // Asks one node at a time; stays set once it has fenced.
 };
 
 }  // namespace mokv

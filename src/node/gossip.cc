@@ -11,7 +11,7 @@
 namespace mokv {
 namespace {
 
-// The members are looked at, and the keyring file is read, this often even without news.
+// How often members are looked at without news, and the keyring file is read.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How long an addition or removal that gossip suggested may take.
 constexpr Duration kRequestMax = std::chrono::seconds(20);
@@ -77,8 +77,8 @@ absl::Status Gossip::MakeAgent() {
             {{"name", event.member.name}, {"status", NameOf(event.member.status)}});
     LookSoon();
   };
-  // Without a key anybody could take the name of a node that serves: so this one goes on in Raft,
-  // and only says what it heard.
+  // Without a key anybody could take the name of a node that serves. So the node goes on, and only
+  // logs what it heard.
   callbacks.on_name_conflict = [](const serf::NameConflictLost&) {
     LogError(
         "gossip: the majority of members says that this node's name belongs to another one; "
@@ -209,8 +209,7 @@ void Gossip::OnRequestDone(const std::string& name, bool adds, const absl::Statu
           {{"name", name}, {"reason", MessageOf(status)}});
 }
 
-// Whoever edits the file need not restart the node. What others have changed by `serf keys` is
-// written to it by the agent.
+// The file may be edited while the node runs. (What `serf keys` changes, the agent writes to it.)
 void Gossip::ReadKeyring() {
   if (config_.serf_keyring_file.empty()) return;
   // A disk that hangs must not make this thread late: others would take the node for dead.

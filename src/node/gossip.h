@@ -35,22 +35,22 @@ class Gossip {
     std::string instance_id;
     std::string rpc_address;
     std::string version;
-    // A node of ours says that it is of another cluster. On the serf thread.
+    // One of our nodes says that it belongs to another cluster. Called on the serf thread.
     std::function<void(const GossipNode& node)> on_foreign_node;
-    // Who gossips, and where, has changed. On the serf thread.
+    // Who gossips, and where, has changed. Called on the serf thread.
     std::function<void(const std::vector<GossipNode>& nodes)> on_nodes;
   };
 
-  // Binds. Fails naming the setting that does not do.
+  // Binds. An error names the setting that is wrong.
   static absl::StatusOr<std::unique_ptr<Gossip>> Create(const Config& config, Parts parts);
   ~Gossip();
 
   void Start();
-  // Others see this node as left; returns when the word is out, or after some seconds.
+  // Tells the others that this node leaves. Returns when the word is out, or after some seconds.
   void Leave();
   void Stop();
 
-  // The cluster that this node belongs to is known now.
+  // This node belongs to this cluster now.
   void SetClusterId(const std::string& cluster_id);
   // Something may have changed that the leader acts upon.
   void LookSoon();

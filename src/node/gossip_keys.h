@@ -1,6 +1,7 @@
 // The gossip's keys, as serf-encrypt-key or serf-keyring-file has them.
 //
-// Threads: LoadGossipKeys reads a file, on the caller's thread. KeyringWatch is confined to one.
+// Threads: LoadGossipKeys reads a file on the caller's thread. KeyringWatch is confined to one
+//          thread.
 // Errors:  name the setting and the file; they never say what a key is.
 #pragma once
 
@@ -17,7 +18,7 @@ namespace mokv {
 
 struct GossipKeys {
   std::vector<std::string> keys;  // Raw; the first encrypts. None: no encryption.
-  std::string file_text;          // What they were read from; empty: from no file.
+  std::string file_text;          // The text that they were read from; empty: there is no file.
 };
 
 absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config);
@@ -28,7 +29,7 @@ class KeyringWatch {
   KeyringWatch() = default;
   explicit KeyringWatch(std::string text) : text_(std::move(text)) {}
 
-  // The keys of `text`, or why it cannot be used; nullopt if it is the text of the last call.
+  // The keys of `text`, or why they cannot be used; nullopt if the last call had the same text.
   std::optional<absl::StatusOr<std::vector<std::string>>> OnText(std::string text);
 
  private:

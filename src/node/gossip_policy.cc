@@ -10,8 +10,8 @@ namespace {
 // While a member is away, start-join-addrs are asked this often: one exchange with one node.
 constexpr Duration kJoinAgainInterval = std::chrono::seconds(5);
 
-// Nodes of ours. Members of other programs gossip too, plain agents among them; a node shows them
-// to operators, and does nothing else about them.
+// Our nodes alone. Other programs gossip too, plain Serf agents among them: a node shows them to
+// operators, and does nothing else about them.
 std::vector<GossipNode> OurNodes(const std::vector<serf::Member>& members) {
   std::vector<GossipNode> nodes;
   for (const serf::Member& member : members) {
@@ -48,7 +48,7 @@ GossipPolicy::Decision GossipPolicy::Look(MonotonicTime now,
     if (foreign) decision.foreign.push_back(node);
   }
   decision.join = ShouldJoin(now, known.cluster);
-  // Names come from gossip; those that are gone from there need not be remembered.
+  // Names come from gossip, and are forgotten with it.
   std::erase_if(told_, [&](const auto& told) {
     return std::none_of(nodes_.begin(), nodes_.end(),
                         [&](const GossipNode& node) { return node.name == told.first; });
@@ -63,8 +63,8 @@ bool GossipPolicy::IsAlive(std::string_view name) const {
   });
 }
 
-// Members that failed may have come back where nobody here knows them, and may not know where this
-// node is either. But both know start-join-addrs, whose names are resolved anew.
+// A member that failed may be back at an address that nobody here knows, and may not know this
+// node's address either. But both know start-join-addrs, whose names are resolved anew.
 bool GossipPolicy::ShouldJoin(MonotonicTime now, const replica::ClusterView& cluster) {
   if (joining_ || !options_.has_join_addrs || now < next_join_) return false;
   next_join_ = now + kJoinAgainInterval;
@@ -79,7 +79,7 @@ bool GossipPolicy::OnRequestDone(MonotonicTime now, const std::string& name,
     told_.erase(name);
     return false;
   }
-  // The same refusal again and again is news once.
+  // A refusal that repeats is told once.
   std::string& told = told_[name];
   const bool is_news = told != MessageOf(status);
   told = MessageOf(status);

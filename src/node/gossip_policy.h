@@ -2,7 +2,7 @@
 // start-join-addrs again, which nodes belong to another cluster, and what a leader asks of the
 // cluster (reconciler.h).
 //
-// Threads: confined to the serf thread. Pure: time and all that is known come in.
+// Threads: confined to the serf thread. Pure: time, and what is known, come in.
 // Bounds:  remembers a little of each member that gossip keeps, and of those of the cluster.
 #pragma once
 
@@ -38,7 +38,7 @@ class GossipPolicy {
   };
   struct Decision {
     bool nodes_changed = false;       // nodes() is news.
-    std::vector<GossipNode> foreign;  // Nodes of ours that are of another cluster.
+    std::vector<GossipNode> foreign;  // Our nodes that belong to another cluster.
     bool join = false;                // Ask start-join-addrs again.
     std::vector<replica::AdminRequest> requests;
   };
@@ -55,7 +55,7 @@ class GossipPolicy {
   void OnJoining() { joining_ = true; }
   void OnJoined() { joining_ = false; }
 
-  // Nodes of ours, as of the last look.
+  // Our nodes, as of the last look.
   const std::vector<GossipNode>& nodes() const { return nodes_; }
 
  private:

@@ -1,5 +1,5 @@
-// Identity of a data directory: which node and which cluster it belongs to, and the random instance
-// id by which a wiped disk under an old name is told from the old disk.
+// Identity of a data directory: which node and which cluster it belongs to, and a random instance
+// id, which tells a wiped disk under an old name from the old disk. A plain value.
 //
 // File:   `identity`, lines of `key: value` for people, the first naming format and version, the
 //         last a checksum of those before it. Written atomically.

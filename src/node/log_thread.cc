@@ -9,7 +9,7 @@
 namespace mokv {
 namespace {
 
-// How often counts of lines that were left out are told.
+// How often the log says how many lines were left out.
 constexpr Duration kTellInterval = std::chrono::seconds(1);
 // A reader that is slow gets this long; one that stands still must not keep the process.
 constexpr Duration kLastLinesMax = std::chrono::seconds(1);

@@ -1,4 +1,4 @@
-// LogThread: writes the process's log, so that no other thread waits for whoever reads it.
+// LogThread: writes the process's log, so that no other thread waits for the reader of it.
 //
 // Threads: has one of its own. Made and destroyed by main, before and after everything that logs.
 // Owner:   main. One at a time in a process.
@@ -11,8 +11,8 @@ namespace mokv {
 class LogThread {
  public:
   LogThread();
-  // Writes what is left. A reader that stands still is waited for a moment only: then the thread,
-  // which is stuck in a write, is left to end with the process.
+  // Writes what is left. If the reader stands still, it waits for a moment only, and leaves the
+  // thread, which is stuck in a write, to end with the process.
   ~LogThread();
   LogThread(const LogThread&) = delete;
   LogThread& operator=(const LogThread&) = delete;
@@ -21,7 +21,7 @@ class LogThread {
   std::future<void> ended_;
 };
 
-// For a process that ends at once: what was logged is worth a moment.
+// For a process that ends at once: waits a moment until what was logged is written.
 void FlushLogBeforeExit();
 
 }  // namespace mokv

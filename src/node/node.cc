@@ -42,11 +42,11 @@
 namespace mokv {
 namespace {
 
-// The replica's and the HTTP server's threads read the store, too.
+// The replica's thread and the HTTP server's read the store, too.
 constexpr uint64_t kOtherReadingThreadsMax = 16;
 static_assert(kIoThreadsMax + kOtherReadingThreadsMax <= store::Epochs::kReadingThreadsMax);
 
-// Calls in progress get this long to finish when the node stops; with what comes before and behind:
+// When the node stops, calls in progress get kDrainGrace to finish. The whole step takes kDrainMax.
 constexpr Duration kDrainGrace = std::chrono::seconds(10);
 constexpr Duration kDrainMax = std::chrono::seconds(13);
 // Serf spreads the word, and waits until it is out.
@@ -57,12 +57,12 @@ constexpr Duration kThreadEndMax = std::chrono::seconds(5);
 constexpr Duration kConditionLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
 constexpr Duration kTickInterval = std::chrono::milliseconds(50);
-// A request that passes the engine's limit is RESOURCE_EXHAUSTED by the transport; values just over
-// max-value-bytes must get as far as the service, which says INVALID_ARGUMENT.
+// The server answers a request over its limit with RESOURCE_EXHAUSTED. A value just over
+// max-value-bytes must come as far as the service, which answers INVALID_ARGUMENT.
 constexpr uint64_t kMessageBytesMin = uint64_t{4} << 20;
 constexpr uint64_t kMessageBytesBeyondValue = uint64_t{1} << 20;
 
-// Nothing more can be promised, and what was promised is on disk.
+// No more may be promised, and what was promised is on disk: so there is nothing to put in order.
 void EndAtOnce(std::string_view reason) {
   LogError("the node cannot go on; stopping", {{"reason", reason}});
   FlushLogBeforeExit();
@@ -116,7 +116,7 @@ class Node::Impl {
   absl::Status RecoverLog();
   absl::Status RecoverLogOnReplicaThread();
   ConditionInputs GatherConditions() const;
-  // Not OK, with what to do, if the condition of this name is there.
+  // If the condition of this name holds: an error that says what to do.
   absl::Status CheckCondition(const std::string& name) const;
   void SetAlarm(MonotonicTime at);
   void Fence(const std::string& reason);
@@ -151,7 +151,7 @@ class Node::Impl {
   std::shared_ptr<peer::PeerNetwork> peers_;
   std::unique_ptr<Gossip> gossip_;
   std::unique_ptr<ForeignCluster> foreign_cluster_;
-  std::atomic<bool> began_cluster_{false};  // In this life.
+  std::atomic<bool> began_cluster_{false};  // In this life of the process.
   bool running_ = false;                    // The start was complete.
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<service::ReplicaReadDoor> reads_;
@@ -273,7 +273,7 @@ absl::Status Node::Impl::MakeGossip() {
   return absl::OkStatus();
 }
 
-// Nodes are dialed where gossip has them, beside where the configuration does.
+// Nodes are dialed at the addresses that gossip has, beside those of the configuration.
 void Node::Impl::OnGossipNodes(const std::vector<GossipNode>& nodes) {
   std::map<raft::NodeId, std::string> hints;
   for (const GossipNode& node : nodes) {
@@ -477,8 +477,8 @@ void Node::Impl::Tick() {
   tick_timer_->Start(kTickInterval, [this] { Tick(); });
 }
 
-// Clients and other nodes first, then what serves them, then what that rests on: nothing may call
-// into what has ended.
+// First clients and other nodes take their leave, then ends what serves them, then what that rests
+// on: nothing may call into what has ended.
 void Node::Impl::Stop() {
   if (std::exchange(stopped_, true)) return;
   health_.Stop();
@@ -524,7 +524,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
         alarm_timer_->Cancel();
       });
     }
-    // What these still owe the replica comes before its end.
+    // These still owe the replica answers, which come before its thread ends.
     if (log_thread_ != nullptr) log_thread_->Stop();
     if (background_thread_ != nullptr) background_thread_->Stop();
     replica_io_.Stop();
@@ -534,8 +534,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
     if (log_ != nullptr) log_->Close();
   });
   stopping.Add("let go", kThreadEndMax, [this] {
-    // What nobody has answered still holds responders, which must go before the server that they
-    // belong to.
+    // Writes and reads without an answer hold responders, which must go before their server.
     gossip_.reset();
     peers_.reset();
     replica_.reset();

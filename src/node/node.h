@@ -1,4 +1,4 @@
-// Node: one running process, put together from its configuration: the composition root.
+// Node: one running node, put together from its configuration: the composition root.
 //
 // Threads: Start, Stop and the destructor are for one thread, usually main. docs/threads.md lists
 //          the threads that a node starts.
@@ -21,8 +21,7 @@ class Node {
   // Stops, if Stop has not been called.
   ~Node();
 
-  // The graceful way: NOT_SERVING, no new connections, calls in progress finish (bounded), the log
-  // is closed.
+  // Stops gracefully, within bounds: docs/threads.md has the order.
   void Stop();
 
  private:

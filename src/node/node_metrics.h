@@ -1,4 +1,6 @@
 // The metrics of a node, gathered from the counters of its parts at each scrape.
+//
+// Threads: the callbacks run on HTTP threads; they call only what is thread-safe.
 #pragma once
 
 #include <atomic>

@@ -30,8 +30,8 @@ bool Reconciler::MayAsk(MonotonicTime now, const std::string& name) const {
   return not_before == not_before_.end() || now >= not_before->second;
 }
 
-// Whether a majority of the voters that would be left has been heard of. The change itself would
-// need it, too; but a removal must not be begun that then waits for nodes that are away.
+// Whether a majority of the voters that would be left has been heard of. The change would need that
+// majority anyway; but a removal must not be begun that then waits for nodes that are away.
 bool Reconciler::WouldKeepQuorum(const replica::ClusterView& view, const std::string& without,
                                  const std::map<std::string, bool>& alive) const {
   size_t voters = 0;
@@ -64,7 +64,8 @@ std::vector<replica::AdminRequest> Reconciler::Look(MonotonicTime now, bool lead
         {.kind = kind, .name = node.name, .rpc_address = node.rpc_address, .automatic = true});
     in_progress_.insert(node.name);
   };
-  // Members first, then who was asked longest ago: invented nodes must not keep real ones waiting.
+  // Members first, then those that were asked longest ago: made-up nodes must not keep real ones
+  // waiting.
   std::vector<const GossipNode*> order;
   for (const GossipNode& node : gossip) order.push_back(&node);
   const auto asked_at = [this](const GossipNode* node) {
@@ -82,7 +83,7 @@ std::vector<replica::AdminRequest> Reconciler::Look(MonotonicTime now, bool lead
     if (!MayAsk(now, node.name)) continue;
     const replica::ClusterMember* member = FindMember(view, node.name);
     if (node.name == options_.own_name) {
-      // The leader corrects its own address, too; for the rest it is a member, or does not lead.
+      // The leader corrects its own address, too. Nothing else is to be done about itself.
       const bool moved = member != nullptr && member->instance_id == node.instance_id &&
                          member->rpc_address != node.rpc_address;
       if (moved && node.state == GossipNode::State::kAlive) {
@@ -91,7 +92,7 @@ std::vector<replica::AdminRequest> Reconciler::Look(MonotonicTime now, bool lead
       continue;
     }
     if (node.state == GossipNode::State::kAlive) {
-      // Known to be where it says, with the disk that it had: nothing to do.
+      // A member at the address that it says, with the disk that it had: nothing to do.
       const bool settled = member != nullptr && member->instance_id == node.instance_id &&
                            member->rpc_address == node.rpc_address;
       if (!settled) ask(replica::AdminRequest::Kind::kAddMember, node);
@@ -102,7 +103,7 @@ std::vector<replica::AdminRequest> Reconciler::Look(MonotonicTime now, bool lead
     const bool overdue = timeout > Duration(0) && now - known_.at(node.name).since >= timeout;
     const auto heard = alive.find(node.name);
     const bool answers = heard != alive.end() && heard->second;
-    // Never on the word of gossip alone: a node that still answers Raft stays.
+    // Gossip's word is not enough: a node that still answers Raft stays.
     if (member == nullptr || !overdue || answers) continue;
     if (!WouldKeepQuorum(view, node.name, alive)) continue;
     ask(replica::AdminRequest::Kind::kRemoveMember, node);
@@ -117,7 +118,7 @@ void Reconciler::OnDone(MonotonicTime now, const std::string& name, bool ok) {
   } else {
     not_before_[name] = now + options_.retry_interval;
   }
-  // Names come from gossip: who is gone from there need not be remembered.
+  // Names come from gossip, and are forgotten with it.
   std::erase_if(not_before_, [&](const auto& item) { return !known_.contains(item.first); });
 }
 

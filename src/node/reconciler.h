@@ -1,8 +1,8 @@
 // Reconciler: what a leader does about the difference between who gossips and who is a member.
 //
-// Gossip suggests; Raft and mutual TLS decide. The outcome are requests to the replica, which asks
-// each new node who it is over a verified connection. The same look is taken again and again, so
-// that no event of gossip can be missed.
+// Gossip suggests; Raft and mutual TLS decide. The outcome is a list of requests to the replica,
+// which asks each new node over a verified connection who it is. The leader looks again and again,
+// so that no event of gossip can be missed.
 //
 // Threads: confined to the serf thread. Pure: the time comes in.
 // Bounds:  remembers a little of each member that gossip keeps, and of those of the cluster.
@@ -30,13 +30,13 @@ inline constexpr std::string_view kInstanceTag = "instance";
 inline constexpr std::string_view kVersionTag = "version";
 inline constexpr std::string_view kGroupTag = "group";
 
-// A node of ours as gossip has it.
+// One of our nodes, as gossip has it.
 struct GossipNode {
   enum class State { kAlive, kLeft, kFailed };
   std::string name;
   State state = State::kAlive;
   std::string rpc_address;
-  std::string cluster_id;  // Empty: of none yet.
+  std::string cluster_id;  // Empty: it belongs to none yet.
   std::string instance_id;
 
   bool operator==(const GossipNode&) const = default;
@@ -48,7 +48,7 @@ class Reconciler {
     std::string own_name;
     Duration left_timeout{0};  // 0: never.
     Duration dead_timeout{0};
-    // Between two tries with the same node that was refused or could not be reached.
+    // How long a node that was refused, or could not be reached, is not asked for again.
     Duration retry_interval = std::chrono::seconds(5);
     // Requests under way at the same time. Without a key anybody can invent members, and each one
     // is dialed and asked who it is.
@@ -64,7 +64,7 @@ class Reconciler {
                                           const replica::ClusterView& view,
                                           const std::vector<GossipNode>& gossip,
                                           const std::map<std::string, bool>& alive);
-  // How the request about `name` has ended. There is no other one about it before.
+  // How the request about `name` has ended. Until then there is no other about it.
   void OnDone(MonotonicTime now, const std::string& name, bool ok);
 
  private:

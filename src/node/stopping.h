@@ -1,7 +1,7 @@
 // Stopping: the end of a node as a list of steps, each with a name, run in order.
 //
-// A step bounds its own waiting; `at_most` says what that comes to, so that a reader sees how long a
-// stop may take, and one that took longer is told. How long each took is one line in the log.
+// A step bounds its own waiting. `at_most` repeats that bound: a reader sees how long a stop may
+// take, and the log warns of a step that took longer.
 //
 // Threads: confined to the thread that stops the node.
 #pragma once
@@ -25,8 +25,8 @@ class Stopping {
   void Add(std::string_view name, Duration at_most, absl::AnyInvocable<void()> run) {
     steps_.push_back({name, at_most, std::move(run)});
   }
-  // Runs all of them. What took how long: "hand over 3 ms, ..."; steps below a millisecond are
-  // left out.
+  // Runs all steps. Returns how long they took, "hand over 3 ms, ...", without those below a
+  // millisecond.
   std::string Run();
 
  private:

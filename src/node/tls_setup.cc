@@ -8,7 +8,7 @@ namespace mokv {
 
 namespace {
 
-// The files' names say which of them is meant; these, in which settings they stand.
+// Errors name the file; these say in which settings it stands.
 template <typename T>
 absl::StatusOr<T> Naming(std::string_view settings, absl::StatusOr<T> result) {
   if (result.ok()) return result;

@@ -1,6 +1,7 @@
-// What a node's TLS settings come to: the contexts of both sides, and who may speak Raft.
+// What a node's TLS settings come to: the contexts of both sides, and who may speak Raft. A plain
+// value; its contexts are immutable.
 //
-// Errors: INVALID_ARGUMENT naming the file that does not do.
+// Errors: INVALID_ARGUMENT naming the file that is wrong.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -15,8 +16,8 @@
 namespace mokv {
 
 struct TlsSetup {
-  // Both null when the node runs in clear text; the second also without peer certificate: then this
-  // node can be dialed by others, but dials nobody.
+  // Both are null when the node runs in clear text. Without a peer certificate `peer` is null: then
+  // others can dial this node, but it dials nobody.
   std::shared_ptr<const net::TlsContext> server;
   std::shared_ptr<const net::TlsContext> peer;
   std::vector<std::string> peer_allowed_names;
