@@ -1,12 +1,11 @@
 // StrongInt: a 64-bit number with a type of its own, so that an index is not passed as a term.
-// Ordered, hashable, printable; arithmetic is only what counting needs. A plain value.
+// Ordered and printable; arithmetic is only what counting needs. A plain value.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <compare>
 #include <cstdint>
-#include <functional>
 
 namespace mokv {
 
@@ -28,23 +27,11 @@ class StrongInt {
   }
   constexpr auto operator<=>(const StrongInt&) const = default;
 
-  template <typename H>
-  friend H AbslHashValue(H state, StrongInt number) {
-    return H::combine(std::move(state), number.value_);
-  }
-
  private:
   uint64_t value_ = 0;
 };
 
 }  // namespace mokv
-
-template <typename Tag>
-struct std::hash<mokv::StrongInt<Tag>> {
-  size_t operator()(mokv::StrongInt<Tag> number) const {
-    return std::hash<uint64_t>{}(number.value());
-  }
-};
 
 template <typename Tag>
 struct fmt::formatter<mokv::StrongInt<Tag>> : fmt::formatter<uint64_t> {

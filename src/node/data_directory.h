@@ -25,7 +25,6 @@ class DataDirectory {
   // another process has it, it is another node's, or the log of a member is gone.
   absl::Status Open(const std::string& node_name);
 
-  const std::string& path() const { return path_; }
   std::string log_path() const { return path_ + "/log"; }
   // After Open. The cluster's id is that of the start.
   const Identity& identity() const { return identity_; }
