@@ -25,8 +25,8 @@ CLANG = "clang++-19"
 TIDY = "clang-tidy-19"
 CHANGED_SECONDS = 24 * 60 * 60
 TIDY_FILES_MAX = int(os.environ.get("MOKV_TIDY_FILES", "40"))
-# Of libstdc++ 12, with Clang's eyes; the compiler that ships the product decides about these.
-QUIET = ["-Wno-deprecated-declarations", "-Wno-unknown-warning-option"]
+# Warnings are for the compiler that ships the product to decide about.
+QUIET = ["-Wno-error", "-Wno-unknown-warning-option"]
 
 
 def is_product(path):

@@ -28,7 +28,7 @@ absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size_bytes) c
 absl::Status FileSystem::WriteFileAtomically(const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";
   // A crash between creation and rename may have left one.
-  const absl::Status removed = Remove(temporary);
+  absl::Status removed = Remove(temporary);
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   {
     MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file, Open(temporary, OpenMode::kCreateNew));

@@ -190,7 +190,7 @@ class Directory {
     const std::string certificate_path = PathOf(name + ".pem");
     const std::string key_path = PathOf(name + "-key.pem");
     MOKV_RETURN_IF_ERROR(WriteNewFile(key_path, key, kSecretMode));
-    const absl::Status status = WriteNewFile(certificate_path, certificate, kPublicMode);
+    absl::Status status = WriteNewFile(certificate_path, certificate, kPublicMode);
     if (!status.ok()) {
       unlink(key_path.c_str());  // Made a moment ago; alone it would stand in the way for ever.
       return status;

@@ -19,7 +19,6 @@
 namespace mokv::pki {
 namespace {
 
-constexpr long kDaySeconds = 24 * 60 * 60;
 constexpr int kCaDays = 3652;  // Ten years.
 constexpr int kLeafDays = 825;
 // Certificates are made and used on different machines, whose clocks differ.

@@ -252,7 +252,7 @@ std::string PeerCommonName(const ssl_st* ssl) {
 
 absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file) {
   MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(certificate_file));
-  const std::string name = CommonNameOf(*certificate);
+  std::string name = CommonNameOf(*certificate);
   if (name.empty()) return InvalidArgument("certificate {} has no common name", certificate_file);
   return name;
 }

@@ -107,7 +107,7 @@ const std::shared_ptr<const Membership>& Core::membership() const { return log_.
 
 void Core::Step(MonotonicTime now, Event event) {
   now_ = std::max(now_, now);
-  std::visit([this](auto&& happened) { On(std::move(happened)); }, std::move(event));
+  std::visit([this](auto& happened) { On(std::move(happened)); }, event);
   UpdateDeadline();
 }
 

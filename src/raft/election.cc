@@ -67,10 +67,8 @@ void Core::OnLeaderLost() {
   const Member* self = membership()->Find(options_.id);
   const uint32_t priority = self == nullptr ? kPriorityDefault : self->priority;
   int rank = 0;
-  int voters = 0;
   for (const auto& [id, member] : membership()->members()) {
     if (id == leader_ || id == options_.id || !membership()->IsVoter(id)) continue;
-    ++voters;
     const bool sooner =
         member.priority > priority || (member.priority == priority && id < options_.id);
     if (sooner && member.priority != kPriorityNever) ++rank;

@@ -64,9 +64,10 @@ TEST(ReplicaThreads, ReadsSeeWhatWasToldToOthers) {
     });
   }
   while (writing > 0) {
-    ASSERT_EQ(replica.View().members.size(), 1u);
-    ASSERT_TRUE(replica.report().serving);
-    ASSERT_LE(replica.report().applied_index, replica.report().last_index);
+    EXPECT_EQ(replica.View().members.size(), 1u);
+    const Report report = replica.report();
+    EXPECT_TRUE(report.serving);
+    EXPECT_LE(report.applied_index, report.last_index);
     node.Tick();
     std::this_thread::yield();
   }

@@ -36,7 +36,7 @@ std::string FormatKeyringFile(const std::vector<std::string>& keys) {
 }
 
 absl::StatusOr<std::vector<std::string>> ParseKeyringFile(std::string_view text) {
-  const absl::Status not_a_list =
+  absl::Status not_a_list =
       InvalidArgument("a keyring is a JSON list of base64 texts, such as [\"...\", \"...\"]");
   std::vector<std::string> keys;
   if (!Take('[', &text)) return not_a_list;

@@ -8,7 +8,6 @@ namespace {
 
 constexpr uint32_t kClear = 256;
 constexpr uint32_t kEnd = 257;
-constexpr uint32_t kFirstFree = 258;
 constexpr uint32_t kWidthMin = 9;
 constexpr uint32_t kWidthMax = 12;
 constexpr uint32_t kCodes = 1u << kWidthMax;

@@ -276,7 +276,8 @@ bool MsgpackReader::Int(int64_t* value) {
   if (!TakeByte(&first)) return false;
   uint64_t bits = 0;
   if (first <= 0x7f || first >= 0xe0) {
-    *value = static_cast<int8_t>(first);
+    // A small number of either sign.
+    *value = static_cast<int8_t>(first);  // NOLINT(bugprone-signed-char-misuse)
     return true;
   }
   if (first == 0xc0) {
