@@ -400,6 +400,20 @@ TEST(Replica, RefusesAtOnceBeforeItsStart) {
   EXPECT_EQ(read->code(), absl::StatusCode::kUnavailable);
 }
 
+// Goal: a node that was fenced before its first entry was durable does not serve once it is.
+TEST(Replica, StaysFencedWhenItsClusterBegins) {
+  CrashFileSystem files;
+  NodeLife life(files, "cluster-1");
+  life.replica->Fence("another cluster is there");
+  life.RunAll();
+  EXPECT_FALSE(life.serving);
+  EXPECT_FALSE(life.replica->CanReadNow({.linearizable = false}));
+  const auto write = life.Set("k");
+  life.RunAll();
+  ASSERT_TRUE(write->has_value());
+  EXPECT_EQ((*write)->fate, WriteResult::Fate::kNotDone);
+}
+
 // Goal: the leader can put commands of its own into the log; another node cannot, and forwards none.
 TEST(Replica, TheLeaderProposesCommandsOfItsOwn) {
   CrashFileSystem files;

@@ -102,6 +102,7 @@ void Replica::Handle(WaitingRead read) {
 }
 
 void Replica::Handle(Durable durable) {
+  if (life() == Life::kGone) return;
   // Of a write in pieces all but the last one give back the ticket before it.
   if (durable.ticket <= durable_) return;
   durable_ = durable.ticket;
