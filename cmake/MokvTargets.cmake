@@ -64,6 +64,29 @@ function(mokv_library name)
   endif()
 endfunction()
 
+# mokv_mutable_library(NAME SOURCES a.cc b.cc LINKS dep ... [PRIVATE_LINKS dep ...]): the folder's
+# sources with its deliberate bugs in them, each behind a switch (src/raft/mutations/README.md). It is
+# made of copies, and -iquote is searched before every -I, so users see the copies' headers, too.
+function(mokv_mutable_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+  file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.h)
+  file(GLOB diffs CONFIGURE_DEPENDS mutations/*.diff)
+  set(root ${CMAKE_CURRENT_BINARY_DIR}/mutable)
+  set(originals ${headers} ${ARG_SOURCES})
+  list(TRANSFORM originals PREPEND ${root}/${folder}/ OUTPUT_VARIABLE copies)
+  set(apply ${CMAKE_SOURCE_DIR}/src/raft/mutations/apply.py)
+  add_custom_command(
+    OUTPUT ${copies}
+    COMMAND /usr/bin/python3 ${apply} ${root}/${folder} ${originals}
+    DEPENDS ${originals} ${diffs} ${apply} mutations/mutation.h
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
+    COMMENT "Putting the mutations into a copy of src/${folder}"
+    VERBATIM)
+  mokv_library(${name} SOURCES ${copies} LINKS ${ARG_LINKS} PRIVATE_LINKS ${ARG_PRIVATE_LINKS})
+  target_compile_options(${name} PUBLIC "SHELL:-iquote ${root}")
+endfunction()
+
 # mokv_protos(NAME p.proto ...): generated code in a library of its own, without our warnings.
 # Included as "src-relative/path.pb.h" or, for api/, as "api/kv.pb.h".
 function(mokv_protos name)

@@ -86,7 +86,7 @@ void Clients::Read(Id id, Duration wait) {
     ++counts_["reads at once"];
     return Look(id);
   }
-  life.replica->WaitForRead({}, life.clock.now + wait,
+  life.replica->WaitForRead({}, life.clock.Now() + wait,
                             [this, id, node](const absl::Status& status) {
                               if (asking_.contains(id)) {
                                 ++counts_[status.ok() ? "reads that waited" : "reads that failed"];
@@ -107,9 +107,10 @@ void Clients::ReadNoOlder(size_t client, const std::string& node, Duration wait)
   };
   const replica::ReadRequirement requirement{.linearizable = false, .min_revision = known};
   if (life.replica->CanReadNow(requirement)) return look();
-  life.replica->WaitForRead(requirement, life.clock.now + wait, [look](const absl::Status& status) {
-    if (status.ok()) look();
-  });
+  life.replica->WaitForRead(requirement, life.clock.Now() + wait,
+                            [look](const absl::Status& status) {
+                              if (status.ok()) look();
+                            });
 }
 
 void Clients::Look(Id id) {
@@ -154,7 +155,7 @@ void Clients::Cas(Id id, Duration wait) {
 void Clients::Propose(Id id, machine::Command command, Duration wait) {
   const Asked& asked = asking_.at(id);
   NodeLife& life = cluster_.life(asked.node);
-  life.replica->Propose({.command = std::move(command), .give_up_at = life.clock.now + wait},
+  life.replica->Propose({.command = std::move(command), .give_up_at = life.clock.Now() + wait},
                         [this, id, node = asked.node](const replica::WriteResult& result) {
                           if (!told_.try_emplace(id, result.fate).second) {
                             Fail(fmt::format("answered: write {} has two answers", id));

@@ -14,7 +14,7 @@ Faults::Faults(replica::testing::ReplicaCluster& cluster, Clients& clients, Rand
       clients_(clients),
       random_(random),
       counts_(counts),
-      leases_(options.life.lease_reads) {
+      leases_(options.life.raft.lease_reads) {
   const auto draw = [this](uint64_t often) { return OneIn(3) ? 0 : often << Below(4); };
   kill_ = draw(4);
   kill_all_ = draw(40);
@@ -172,7 +172,7 @@ void Faults::Transfer() {
   ++counts_["transfers asked for"];
   const std::string leader = cluster_.Leader();
   if (OneIn(3) && !leader.empty()) {
-    cluster_.replica(leader).StepAside(cluster_.life(leader).clock.now + milliseconds(200),
+    cluster_.replica(leader).StepAside(cluster_.life(leader).clock.Now() + milliseconds(200),
                                        [](const absl::Status&, bool) {});
     return;
   }

@@ -26,12 +26,12 @@ ClusterOptions DrawOptions(Random& random) {
   const auto below = [&](uint64_t bound) { return random.Next() % bound; };
   ClusterOptions options;
   options.nodes = below(3) == 0 ? 5 : 3;
-  options.life.lease_reads = below(2) == 0;
-  options.life.election_timeout = milliseconds(100);
-  options.life.heartbeat_interval = milliseconds(20);
-  options.life.persist_stall_max = milliseconds(below(3) == 0 ? 60'000 : 150);
+  options.life.raft.lease_reads = below(2) == 0;
+  options.life.raft.election_timeout = milliseconds(100);
+  options.life.raft.heartbeat_interval = milliseconds(20);
+  options.life.raft.persist_stall_max = milliseconds(below(3) == 0 ? 60'000 : 150);
   options.life.segment_bytes = uint64_t{2048} << below(4);
-  if (below(4) == 0) options.life.apply_entries_max = 1;
+  if (below(4) == 0) options.life.raft.apply_entries_max = 1;
   options.life.seed = random.Next();
   options.tick = kTick;
   options.own_clocks = true;

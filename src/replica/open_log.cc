@@ -7,9 +7,11 @@ namespace mokv::replica {
 absl::StatusOr<std::unique_ptr<wal::Log>> OpenLog(Replica& replica, wal::Options options,
                                                   LogEnvironment environment) {
   wal::Log::Callbacks callbacks;
-  callbacks.on_durable = [&replica](const wal::Durable& durable) {
-    replica.OnDurable(durable.ticket);
-  };
+  callbacks.on_durable =
+      [&replica, watch = std::move(environment.on_durable)](const wal::Durable& durable) mutable {
+        if (watch) watch(durable);
+        replica.OnDurable(durable.ticket);
+      };
   callbacks.on_failure = [&replica](absl::Status reason) {
     replica.OnLogFailure(std::move(reason));
   };

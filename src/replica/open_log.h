@@ -24,6 +24,8 @@ struct LogEnvironment {
   Executor& space_thread;
   // Time that one fdatasync took; may be null.
   absl::AnyInvocable<void(Duration)> on_sync;
+  // Told what is durable before the replica is; of tests.
+  absl::AnyInvocable<void(const wal::Durable&)> on_durable = nullptr;
 };
 
 // Errors as wal::Log::Open. The replica must outlive the log's executors.

@@ -37,6 +37,7 @@
 #include "raft/core.h"
 #include "replica/administration.h"
 #include "replica/inbox.h"
+#include "replica/observer.h"
 #include "replica/peers.h"
 #include "replica/read_gate.h"
 #include "replica/reads.h"
@@ -76,6 +77,7 @@ class Replica final : public PeersHandler {
     absl::AnyInvocable<void(MonotonicTime at)> set_alarm;
     // What is on disk cannot be trusted any more, or not be understood; the process must end.
     absl::AnyInvocable<void(const absl::Status& reason)> on_fatal;
+    Observer* observer = nullptr;  // Of tests.
   };
   // Where the entries that a slow peer needs are read back from the disk.
   struct Executors {
@@ -150,6 +152,12 @@ class Replica final : public PeersHandler {
   // Of the configuration in the log; empty until there is one.
   std::string cluster_id() const { return board_.cluster_id(); }
   raft::NodeId id() const { return options_.raft.id; }
+  // For whoever judges it, on the replica thread; null until there is one.
+  const raft::Core* core() const { return core_.get(); }
+  // The log's tickets: the first is a new cluster's first entry, the others are the core's.
+  static wal::Ticket LogTicket(raft::PersistTicket ticket) {
+    return kInitialTicket + ticket.value();
+  }
 
  private:
   // It only goes forward.
@@ -204,6 +212,7 @@ class Replica final : public PeersHandler {
   void TickIfDue(MonotonicTime now);
   void TickBehindSockets();
   void AskCore(MonotonicTime now);
+  void GiveCore(MonotonicTime now, raft::Event event);
   void Step(raft::Event event);
   void Persist(raft::PersistRequest request);
   void Send(const std::vector<raft::Message>& messages);
@@ -244,11 +253,7 @@ class Replica final : public PeersHandler {
   std::vector<Event> batch_;
   std::vector<machine::Result> results_;  // Of what is being applied.
 
-  // The log's tickets: the first is a new cluster's first entry, the others are the core's.
   static constexpr wal::Ticket kInitialTicket{1};
-  static wal::Ticket LogTicket(raft::PersistTicket ticket) {
-    return kInitialTicket + ticket.value();
-  }
   static raft::PersistTicket CoreTicket(wal::Ticket ticket) {
     return raft::PersistTicket(ticket - kInitialTicket);
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/status.h"
+#include "base/testing/fake_clock.h"
 #include "replica/testing/node_life.h"
 
 namespace mokv::replica {

@@ -49,6 +49,7 @@ void Replica::Turn() {
   TickIfDue(now);
   AskCore(now);
   raft::Output output = core_->TakeOutput();
+  if (callbacks_.observer != nullptr) callbacks_.observer->OnOutput(*core_, output);
   board_.SetLast(core_->term(), core_->log().last().index);
 
   if (output.membership_changed) OnMembership();
@@ -128,7 +129,7 @@ void Replica::Handle(EntriesRead read) {
     // Not final for this node, which has applied them; but whoever looks after it should know.
     ++counters_.log_reads_failed;
   }
-  core_->Step(clock_.Now(), raft::EntriesFetched{.peer = read.peer, .entries = std::move(entries)});
+  GiveCore(clock_.Now(), raft::EntriesFetched{.peer = read.peer, .entries = std::move(entries)});
 }
 
 void Replica::Handle(TellWhenIdle tell) { writes_.WhenIdle(std::move(tell.done)); }
@@ -141,7 +142,7 @@ void Replica::Handle(TellWhenIdle tell) { writes_.WhenIdle(std::move(tell.done))
 void Replica::TickIfDue(MonotonicTime now) {
   if (now < core_->NextDeadline()) return;
   if (now - core_->NextDeadline() <= options_.raft.heartbeat_interval) {
-    core_->Step(now, raft::Tick{});
+    GiveCore(now, raft::Tick{});
   } else if (!std::exchange(tick_posted_, true)) {
     // Twice: a task that was posted once may still come before them (net/io_pool.h).
     executors_.replica.Post([this] { executors_.replica.Post([this] { TickBehindSockets(); }); });
@@ -156,18 +157,23 @@ void Replica::TickBehindSockets() {
 void Replica::AskCore(MonotonicTime now) {
   const auto next_id = [this] { return NextId(); };
   if (auto propose = writes_.Route(*core_, *log_, *peers_, next_id)) {
-    core_->Step(now, *std::move(propose));
+    GiveCore(now, *std::move(propose));
   }
-  if (const auto read = reads_.Ask(next_id)) core_->Step(now, *read);
+  if (const auto read = reads_.Ask(next_id)) GiveCore(now, *read);
   for (raft::Event& event : administration_.Route(*core_, *peers_, now, next_id)) {
-    core_->Step(now, std::move(event));
+    GiveCore(now, std::move(event));
   }
+}
+
+void Replica::GiveCore(MonotonicTime now, raft::Event event) {
+  if (callbacks_.observer != nullptr) callbacks_.observer->OnStep(*core_, event);
+  core_->Step(now, std::move(event));
 }
 
 // What comes outside of a turn is stepped at once, and asks for a turn.
 void Replica::Step(raft::Event event) {
   if (life() == Life::kGone) return;
-  core_->Step(clock_.Now(), std::move(event));
+  GiveCore(clock_.Now(), std::move(event));
   inbox_.Wake();
 }
 

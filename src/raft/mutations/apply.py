@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Copies the core's sources and puts every mutation (the *.diff beside this script) into the copies.
+"""Copies a folder's sources and puts every mutation (its mutations/*.diff) into the copies.
 
-usage: apply.py OUT FILE ...    copy each FILE of src/raft to OUT, with all mutations in it
+usage: apply.py OUT FILE ...    in src/raft or src/replica: copy each FILE to OUT, with all mutations
        apply.py --self-test     show that each kind of wrong diff is found
 
 Exit status 1, and the name of each diff that does not fit any more: README.md.
@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = pathlib.Path.cwd()
 LIST = "mutation.h"
 SWITCH = re.compile(r"\bMUTATED\((\w+)\)")
 
@@ -70,13 +70,13 @@ def apply(path, copies):
         copies[file] = replace(copies[file], before, after, f"{path.name}: {file}")
 
 
-def include_switches(lines):
+def include_switches(lines, folder):
     """`lines` with the include that MUTATED needs before the first one."""
     first = next(i for i, line in enumerate(lines) if line.startswith("#include"))
-    return lines[:first] + [f'#include "raft/mutations/{LIST}"', ""] + lines[first:]
+    return lines[:first] + [f'#include "{folder}/mutations/{LIST}"', ""] + lines[first:]
 
 
-def mutate(sources, diffs, names):
+def mutate(sources, diffs, names, folder):
     """The texts of `sources` (file -> text) with all of `diffs` in them."""
     copies = {file: text.splitlines() for file, text in sources.items()}
     diffs = sorted(diffs)
@@ -96,7 +96,7 @@ def mutate(sources, diffs, names):
         raise Misfit("\n".join(misfits))
     for file, lines in copies.items():
         if SWITCH.search("\n".join(lines)):
-            copies[file] = include_switches(lines)
+            copies[file] = include_switches(lines, folder)
     return {file: "\n".join(lines) + "\n" for file, lines in copies.items()}
 
 
@@ -124,7 +124,7 @@ def self_test():
         def outcome(text, sources=None, names=("kOne",)):
             diff.write_text(text)
             try:
-                return mutate(sources or source, [diff], names)["a.cc"]
+                return mutate(sources or source, [diff], names, "raft")["a.cc"]
             except Misfit as misfit:
                 return str(misfit)
 
@@ -143,9 +143,11 @@ def main(arguments):
         return self_test()
     out = pathlib.Path(arguments[0])
     files = [pathlib.Path(file) for file in arguments[1:]]
-    names = re.findall(r"^  X\((\w+),", (HERE / LIST).read_text(), re.MULTILINE)
+    mutations = FOLDER / "mutations"
+    names = re.findall(r"^  X\((\w+),", (mutations / LIST).read_text(), re.MULTILINE)
+    sources = {file.name: file.read_text() for file in files}
     try:
-        copies = mutate({file.name: file.read_text() for file in files}, HERE.glob("*.diff"), names)
+        copies = mutate(sources, mutations.glob("*.diff"), names, FOLDER.name)
     except Misfit as misfit:
         sys.exit(f"{misfit}\nsrc/raft/mutations/README.md says how to make a diff fit again.")
     out.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,7 @@ inline constexpr MutationInfo kMutations[] = {
 };
 
 inline Mutation active_mutation = Mutation::kNone;
-#define MUTATED(name) (::mokv::raft::active_mutation == ::mokv::raft::Mutation::name)
+// Of the namespace that it stands in: the replica has one of the same text.
+#define MUTATED(name) (active_mutation == Mutation::name)
 
 }  // namespace mokv::raft

@@ -1,6 +1,7 @@
 #include "replica/testing/cluster.h"
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 

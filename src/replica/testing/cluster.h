@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/testing/fake_clock.h"
 #include "replica/testing/node_life.h"
 
 namespace mokv::replica::testing {
@@ -37,7 +38,7 @@ class ReplicaCluster {
   // Node "n1" begins the cluster; the others wait to be added.
   explicit ReplicaCluster(ClusterOptions options);
   explicit ReplicaCluster(size_t nodes, bool lease_reads = false)
-      : ReplicaCluster(ClusterOptions{.nodes = nodes, .life = {.lease_reads = lease_reads}}) {}
+      : ReplicaCluster(WithLeases(nodes, lease_reads)) {}
 
   NodeLife& life(const std::string& name) { return *places_.at(name).life; }
   bool IsUp(const std::string& name) const { return places_.at(name).life != nullptr; }
@@ -104,6 +105,11 @@ class ReplicaCluster {
 
  private:
   class NodePeers;
+  static ClusterOptions WithLeases(size_t nodes, bool lease_reads) {
+    ClusterOptions options{.nodes = nodes};
+    options.life.raft.lease_reads = lease_reads;
+    return options;
+  }
   struct Place {
     std::unique_ptr<CrashFileSystem> files;
     std::unique_ptr<Peers> peers;

@@ -4,15 +4,14 @@
 // Threads: confined to the test's.
 #pragma once
 
-#include <gtest/gtest.h>
-
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "base/testing/crash_file_system.h"
-#include "base/testing/fake_clock.h"
 #include "base/testing/manual_executor.h"
 #include "replica/open_log.h"
 #include "replica/replica.h"
@@ -34,6 +33,13 @@ class NoPeers : public Peers {
 using WriteOutcome = std::shared_ptr<std::optional<WriteResult>>;
 using StatusOutcome = std::shared_ptr<std::optional<absl::Status>>;
 
+inline raft::Options ShortTimes() {
+  raft::Options options;
+  options.election_timeout = std::chrono::milliseconds(500);
+  options.heartbeat_interval = std::chrono::milliseconds(50);
+  return options;
+}
+
 struct LifeOptions {
   std::string name = "node-1";
   std::string instance_id = "disk-1";
@@ -41,45 +47,48 @@ struct LifeOptions {
   std::optional<std::string> new_cluster_id;
   uint64_t memory_bytes_max = 0;
   uint64_t proposals_pending_max = 65'536;
-  bool lease_reads = false;
-  Duration election_timeout = std::chrono::milliseconds(500);
-  Duration heartbeat_interval = std::chrono::milliseconds(50);
-  Duration persist_stall_max = std::chrono::seconds(5);
-  uint64_t apply_entries_max = raft::Options().apply_entries_max;
+  raft::Options raft = ShortTimes();
   uint64_t segment_bytes = 64 << 10;
   uint64_t seed = 1;
+  Observer* observer = nullptr;
+  // Told before the replica; may be null.
+  std::function<void(const wal::Durable&)> on_durable;
 };
 
 class NodeLife {
  public:
-  NodeLife(CrashFileSystem& files, const FakeClock& clock, Peers& peers, LifeOptions life = {})
+  NodeLife(FileSystem& files, const Clock& clock, Peers& peers, LifeOptions life = {})
       : clock(clock), random(life.seed) {
     Replica::Callbacks callbacks;
     callbacks.on_serving_changed = [this](bool now) { serving = now; };
     callbacks.on_leader_changed = [this](const std::string& leader, Term) {
-      EXPECT_EQ(replica->report().leader, leader) << "told before it is shown";
+      MOKV_CHECK_EQ(replica->report().leader, leader);  // Shown before it is told.
     };
     callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
     callbacks.set_alarm = [this](MonotonicTime at) { alarm = at; };
+    callbacks.observer = life.observer;
     Replica::Options options{.name = life.name,
                              .instance_id = life.instance_id,
                              .rpc_address = life.name + ":8400",
                              .cluster_id = life.cluster_id,
+                             .raft = life.raft,
                              .writes = {.pending_max = life.proposals_pending_max,
                                         .memory_bytes_max = life.memory_bytes_max}};
-    options.raft.election_timeout = life.election_timeout;
-    options.raft.heartbeat_interval = life.heartbeat_interval;
-    options.raft.persist_stall_max = life.persist_stall_max;
-    options.raft.lease_reads = life.lease_reads;
-    options.raft.apply_entries_max = life.apply_entries_max;
     replica = std::make_unique<Replica>(Replica::Executors{replica_thread, background}, this->clock,
                                         random, machine, options, std::move(callbacks));
     wal::Options log_options;
     log_options.directory = "log";
     log_options.segment_bytes = life.segment_bytes;
-    auto opened = OpenLog(*replica, std::move(log_options),
-                          {files, this->clock, log_thread, log_thread, /*on_sync=*/nullptr});
-    EXPECT_TRUE(opened.ok()) << opened.status();
+    auto opened =
+        OpenLog(*replica, std::move(log_options),
+                {.files = files,
+                 .clock = this->clock,
+                 .log_thread = log_thread,
+                 .space_thread = log_thread,
+                 .on_sync = nullptr,
+                 .on_durable = [watch = std::move(life.on_durable)](const wal::Durable& durable) {
+                   if (watch) watch(durable);
+                 }});
     started = opened.status();
     if (!started.ok()) return;
     log = std::move(*opened);
@@ -95,7 +104,7 @@ class NodeLife {
     }
   }
   void RingAlarm() {
-    if (clock.now < alarm) return;
+    if (clock.Now() < alarm) return;
     alarm = MonotonicTime::Max();
     replica->OnAlarm();
   }
@@ -103,7 +112,7 @@ class NodeLife {
   // The outcome is empty until the write is answered.
   WriteOutcome Propose(machine::Command command, Duration wait = std::chrono::seconds(5)) {
     auto result = std::make_shared<std::optional<WriteResult>>();
-    replica->Propose({.command = std::move(command), .give_up_at = clock.now + wait},
+    replica->Propose({.command = std::move(command), .give_up_at = clock.Now() + wait},
                      [result](const WriteResult& answer) { *result = answer; });
     return result;
   }
@@ -112,18 +121,18 @@ class NodeLife {
   }
   StatusOutcome Read(ReadRequirement requirement = {}, Duration wait = std::chrono::seconds(5)) {
     auto result = std::make_shared<std::optional<absl::Status>>();
-    replica->WaitForRead(requirement, clock.now + wait,
+    replica->WaitForRead(requirement, clock.Now() + wait,
                          [result](const absl::Status& status) { *result = status; });
     return result;
   }
   StatusOutcome Request(AdminRequest request, Duration wait = std::chrono::seconds(5)) {
     auto result = std::make_shared<std::optional<absl::Status>>();
-    replica->Request(std::move(request), clock.now + wait,
+    replica->Request(std::move(request), clock.Now() + wait,
                      [result](const absl::Status& status, bool) { *result = status; });
     return result;
   }
 
-  const FakeClock& clock;
+  const Clock& clock;
   SeededRandom random;
   ManualExecutor replica_thread;
   ManualExecutor log_thread;
