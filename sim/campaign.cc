@@ -60,8 +60,8 @@ struct Totals {
   }
 };
 
-void PrintCoverage(const Totals& totals, CampaignResult& result) {
-  const std::vector<Counter> counters = CountersOf(Coverage());
+void PrintCoverage(const Totals& totals, NodeKind nodes, CampaignResult& result) {
+  const std::vector<Counter> counters = CountersOf(Coverage(), nodes);
   fmt::print("covered:\n");
   for (size_t i = 0; i < totals.counters.size(); ++i) {
     const uint64_t value = totals.counters[i];
@@ -77,11 +77,9 @@ void PrintCoverage(const Totals& totals, CampaignResult& result) {
 }
 
 std::string RepeatWith(const Job& job) {
-  std::string text = fmt::format("bin/sim --seed={}", job.seed);
-  if (job.mutation != raft::Mutation::kNone) {
-    text +=
-        fmt::format(" --mutation={}", raft::kMutations[static_cast<size_t>(job.mutation) - 1].name);
-  }
+  std::string text = fmt::format("bin/sim{} --seed={}",
+                                 job.nodes == NodeKind::kReplicas ? " --replicas" : "", job.seed);
+  if (!job.mutation.empty()) text += fmt::format(" --mutation={}", job.mutation);
   return text;
 }
 
@@ -100,7 +98,7 @@ CampaignResult RunSeeds(const CampaignOptions& options) {
                               ? SecondsSince(begin) >= static_cast<double>(options.seconds)
                               : next - options.first >= options.seeds;
         if (over) return std::nullopt;
-        return Job{.seed = next++, .mutation = options.mutation};
+        return Job{.nodes = options.nodes, .seed = next++, .mutation = options.mutation};
       },
       [&](const Outcome& outcome) {
         totals.Add(outcome);
@@ -116,7 +114,7 @@ CampaignResult RunSeeds(const CampaignOptions& options) {
       });
   progress.End();
   result.seeds = totals.seeds;
-  PrintCoverage(totals, result);
+  PrintCoverage(totals, options.nodes, result);
   fmt::print(
       "seeds {} to {}: {} failed; {} faults, {} operations, {:.1f} simulated hours in {:.0f} s, "
       "{:.1f} simulated hours a minute of one core; slowest recovery {:.1f} election timeouts\n",
@@ -126,15 +124,16 @@ CampaignResult RunSeeds(const CampaignOptions& options) {
   return result;
 }
 
-bool IsNeverMet(raft::Mutation mutation) {
-  return mutation == raft::Mutation::kLossForgotten || mutation == raft::Mutation::kLossNotReset;
+bool IsNeverMet(const Mutation& mutation) {
+  return mutation.name == "kLossForgotten" || mutation.name == "kLossNotReset";
 }
 
-std::vector<Caught> CatchMutations(uint64_t seeds_max, size_t processes, bool quiet) {
+std::vector<Caught> CatchMutations(NodeKind nodes, uint64_t seeds_max, size_t processes,
+                                   bool quiet) {
   std::vector<Caught> all;
   Progress progress(quiet);
-  for (const raft::MutationInfo& mutation : raft::kMutations) {
-    if (IsNeverMet(mutation.mutation)) continue;
+  for (const Mutation& mutation : MutationsOf(nodes)) {
+    if (IsNeverMet(mutation)) continue;
     Caught caught{.mutation = mutation};
     Runner runner(processes);
     uint64_t next = 1;
@@ -142,7 +141,7 @@ std::vector<Caught> CatchMutations(uint64_t seeds_max, size_t processes, bool qu
     runner.RunAll(
         [&]() -> std::optional<Job> {
           if (next > seeds_max || next > first) return std::nullopt;
-          return Job{.seed = next++, .mutation = mutation.mutation};
+          return Job{.nodes = nodes, .seed = next++, .mutation = mutation.name};
         },
         [&](const Outcome& outcome) {
           // Later seeds may end sooner; the first one counts.

@@ -8,17 +8,18 @@
 #include <string>
 #include <vector>
 
-#include "raft/mutations/mutation.h"
+#include "sim/mutations.h"
 #include "sim/runner.h"
 
 namespace mokv::sim {
 
 struct CampaignOptions {
+  NodeKind nodes = NodeKind::kCores;
   uint64_t first = 1;
   uint64_t seeds = 100;
   uint64_t seconds = 0;  // Of real time, instead of a number of seeds; 0: the number.
   size_t processes = 1;
-  raft::Mutation mutation = raft::Mutation::kNone;
+  std::string_view mutation;
   bool quiet = false;  // No progress.
 };
 
@@ -34,16 +35,17 @@ struct CampaignResult {
 CampaignResult RunSeeds(const CampaignOptions& options);
 
 struct Caught {
-  raft::MutationInfo mutation;
+  Mutation mutation;
   uint64_t tried = 0;  // Seeds, in order, until the first that failed.
   Outcome first;       // Of it; no violation: not caught.
 };
 
 // What only shows when a disk is put back to an older copy, which happens to none here: the scripts
 // of src/raft/testdata do that.
-bool IsNeverMet(raft::Mutation mutation);
-// For each mutation the first failing seed of 1 to `seeds_max`.
-std::vector<Caught> CatchMutations(uint64_t seeds_max, size_t processes, bool quiet);
+bool IsNeverMet(const Mutation& mutation);
+// For each mutation of these nodes the first failing seed of 1 to `seeds_max`.
+std::vector<Caught> CatchMutations(NodeKind nodes, uint64_t seeds_max, size_t processes,
+                                   bool quiet);
 // As a Markdown table.
 std::string MutationTable(const std::vector<Caught>& caught);
 

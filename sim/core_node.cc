@@ -35,7 +35,7 @@ class CoreNode::TimeoutRandom final : public Random {
   uint64_t spread_;
 };
 
-CoreNode::CoreNode(CoreNodeShared& shared, Place place, raft::NodeId id, uint64_t seed,
+CoreNode::CoreNode(NodeShared& shared, Place place, raft::NodeId id, uint64_t seed,
                    const raft::Membership* initial)
     : shared_(shared), place_(place), id_(id), dice_(seed, /*stream=*/100 + place) {
   if (initial == nullptr) return;
@@ -46,12 +46,6 @@ CoreNode::CoreNode(CoreNodeShared& shared, Place place, raft::NodeId id, uint64_
 }
 
 CoreNode::~CoreNode() = default;
-
-bool CoreNode::Holds(raft::NodeId id, raft::Position position) const {
-  if (id == id_) return disk_.Holds(position);
-  const auto former = wiped_.find(id);
-  return former != wiped_.end() && former->second.Holds(position);
-}
 
 void CoreNode::Start() {
   MOKV_CHECK(core_ == nullptr);
@@ -113,11 +107,11 @@ void CoreNode::Crash(uint64_t kept_permille) {
   snapshot_wanted_ = false;
 }
 
-void CoreNode::Wipe(raft::NodeId id) {
+void CoreNode::Wipe(const raft::Member& member) {
   MOKV_CHECK(core_ == nullptr);
-  wiped_[id_] = std::exchange(disk_, raft::testing::Disk());
+  disks_.wiped[id_] = std::exchange(disk_, raft::testing::Disk());
   disk_snapshot_ = nullptr;
-  id_ = id;
+  id_ = member.id;
 }
 
 void CoreNode::StallDisk(bool stalls) {
@@ -239,7 +233,7 @@ void CoreNode::Persist(raft::PersistRequest request) {
     const raft::Position last = request.install->last;
     write.data = snapshots_.at(last.index);
     machine_ = *write.data;
-    shared_.rules.OnApplied(*core_, machine_);
+    shared_.rules.OnApplied(id_, machine_.applied(), machine_.digest());
     shared_.timeline.Note(place_, "installs snapshot {}", raft::ToString(last));
   }
   if (request.truncate_from.has_value()) {
@@ -282,7 +276,7 @@ void CoreNode::OnProposals(const raft::ProposalResult& result) {
 
 void CoreNode::Apply(const Entry& entry) {
   const bool applies = machine_.Apply(entry);
-  shared_.rules.OnApplied(*core_, machine_);
+  shared_.rules.OnApplied(id_, machine_.applied(), machine_.digest());
   if (entry.type == EntryType::kConfiguration) {
     const auto membership = raft::Membership::Decode(entry.bytes());
     MOKV_CHECK(membership.ok());

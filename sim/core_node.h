@@ -14,51 +14,28 @@
 #include <vector>
 
 #include "raft/core.h"
-#include "raft/testing/invariants.h"
-#include "sim/coverage.h"
-#include "sim/node.h"
-#include "sim/rules.h"
-#include "sim/timeline.h"
+#include "sim/node_shared.h"
 
 namespace mokv::sim {
-
-// What a run's nodes have in common.
-struct CoreNodeSettings {
-  raft::Options options;  // But for the id.
-  Duration disk_min{0};
-  Duration disk_max{0};
-  // Election timeouts are drawn from the first so many permille of their range.
-  uint64_t timeout_spread_permille = 1000;
-};
-
-struct CoreNodeShared {
-  CoreNodeSettings settings;
-  Host& host;
-  Timeline& timeline;
-  Coverage& coverage;
-  raft::testing::Invariants& invariants;
-  Rules& rules;
-  std::function<void(Place)> on_write;  // A write is given to a disk.
-  Rules::Holds holds;                   // Whether any node has an entry on its disk.
-};
 
 class CoreNode final : public Node {
  public:
   // `initial`: the log begins with it; null: an empty disk.
-  CoreNode(CoreNodeShared& shared, Place place, raft::NodeId id, uint64_t seed,
+  CoreNode(NodeShared& shared, Place place, raft::NodeId id, uint64_t seed,
            const raft::Membership* initial);
   ~CoreNode() override;
 
   bool up() const override { return core_ != nullptr; }
   raft::NodeId id() const override { return id_; }
   const raft::Core* core() const override { return core_.get(); }
-  const KvMachine& machine() const { return machine_; }
-  // Whether the entry is on its disk, or was on the one it had under that id.
-  bool Holds(raft::NodeId id, raft::Position position) const;
+  Index applied() const override { return machine_.applied(); }
+  bool Holds(raft::NodeId id, raft::Position position) const override {
+    return disks_.Holds(id_, id, position);
+  }
 
   void Start() override;
   void Crash(uint64_t kept_permille) override;
-  void Wipe(raft::NodeId id) override;
+  void Wipe(const raft::Member& member) override;
   void StallDisk(bool stalls) override;
   void SlowDisk(Duration by) override { disk_slower_ += by; }
 
@@ -102,15 +79,15 @@ class CoreNode final : public Node {
   void WriteOne();
   void Compact(uint64_t trailing);
 
-  CoreNodeShared& shared_;
+  NodeShared& shared_;
   const Place place_;
   raft::NodeId id_;
   Dice dice_;
 
   // The disk.
-  raft::testing::Disk disk_;
+  Disks disks_;
+  raft::testing::Disk& disk_ = disks_.now;
   std::shared_ptr<const KvMachine> disk_snapshot_;
-  std::map<raft::NodeId, raft::testing::Disk> wiped_;
   std::deque<Write> writes_;
   bool writing_ = false;
   int stalls_ = 0;

@@ -16,6 +16,7 @@
 #include "raft/core.h"
 #include "raft/coverage.h"
 #include "raft/messages.h"
+#include "sim/node.h"
 
 namespace mokv::sim {
 
@@ -26,32 +27,33 @@ inline constexpr std::array<std::string_view, kMessageKinds> kMessageNames = {
     "ReadIndexReply", "TimeoutNow",   "TermNotice"};
 
 // Kinds of faults; plan.h draws them, nemesis.h does them.
-#define MOKV_SIM_FAULT_LIST(X)                                                   \
-  X(kLoss, "messages lost")                                                      \
-  X(kDuplication, "messages duplicated, copies late")                            \
-  X(kDelay, "messages delayed")                                                  \
-  X(kReordering, "messages reordered")                                           \
-  X(kCutOneWay, "one-way partition")                                             \
-  X(kCutTwoWay, "two-way partition")                                             \
-  X(kCutPartial, "partial partition: one pair")                                  \
-  X(kCrash, "crash, unsynced data lost")                                         \
-  X(kCrashAll, "crash of everybody")                                             \
-  X(kDiskStall, "disk stall")                                                    \
-  X(kDiskSlow, "slow disk")                                                      \
-  X(kClockRate, "clock at another rate")                                         \
-  X(kClockJump, "clock jumps")                                                   \
-  X(kPause, "node paused, wakes up late")                                        \
-  X(kConnectionReset, "connections closed")                                      \
-  X(kChange, "membership change")                                                \
-  X(kReplace, "member replaced")                                                 \
-  X(kWipe, "disk wiped under the old name")                                      \
-  X(kTransfer, "leadership transfer")                                            \
-  X(kSnapshot, "snapshot and compaction")                                        \
-  X(kTrigger, "crash, pause or cut the moment a message leaves")                 \
-  X(kLeftBehind, "a node is cut off until the others' logs begin after its end") \
-  X(kOverrule, "a leader's minority is written to, overruled, and heard late")   \
-  X(kProbeLeader, "leader cut off and asked, others written to")                 \
-  X(kRemoveUnheard, "a member removed while it is cut off, and heard again later")
+#define MOKV_SIM_FAULT_LIST(X)                                                     \
+  X(kLoss, "messages lost")                                                        \
+  X(kDuplication, "messages duplicated, copies late")                              \
+  X(kDelay, "messages delayed")                                                    \
+  X(kReordering, "messages reordered")                                             \
+  X(kCutOneWay, "one-way partition")                                               \
+  X(kCutTwoWay, "two-way partition")                                               \
+  X(kCutPartial, "partial partition: one pair")                                    \
+  X(kCrash, "crash, unsynced data lost")                                           \
+  X(kCrashAll, "crash of everybody")                                               \
+  X(kDiskStall, "disk stall")                                                      \
+  X(kDiskSlow, "slow disk")                                                        \
+  X(kClockRate, "clock at another rate")                                           \
+  X(kClockJump, "clock jumps")                                                     \
+  X(kPause, "node paused, wakes up late")                                          \
+  X(kConnectionReset, "connections closed")                                        \
+  X(kChange, "membership change")                                                  \
+  X(kReplace, "member replaced")                                                   \
+  X(kWipe, "disk wiped under the old name")                                        \
+  X(kTransfer, "leadership transfer")                                              \
+  X(kSnapshot, "snapshot and compaction")                                          \
+  X(kTrigger, "crash, pause or cut the moment a message leaves")                   \
+  X(kLeftBehind, "a node is cut off until the others' logs begin after its end")   \
+  X(kOverrule, "a leader's minority is written to, overruled, and heard late")     \
+  X(kProbeLeader, "leader cut off and asked, others written to")                   \
+  X(kRemoveUnheard, "a member removed while it is cut off, and heard again later") \
+  X(kDiskFull, "full disk")
 
 enum class FaultKind : uint8_t {
 #define MOKV_SIM_FAULT_ENUMERATOR(name, text) name,
@@ -101,6 +103,14 @@ inline constexpr size_t kFaultKinds = std::size(kFaultNames);
   X(operations_refused, "operations refused")                        \
   X(operations_unknown, "operations of unknown outcome")             \
   X(compared, "cas comparisons that failed")                         \
+  X(told_unknown, "writes answered as of unknown outcome")           \
+  X(reads_stale, "reads of what need not be the newest state")       \
+  X(reads_failed, "reads that ran out of time")                      \
+  X(forwards, "requests passed on to a leader")                      \
+  X(connections_closed, "ends of connections closed")                \
+  X(interrupted, "turns interrupted")                                \
+  X(died_in_turn, "crashes in the middle of a turn")                 \
+  X(torn_writes, "crashes in the middle of a write")                 \
   X(excused, "runs whose end had no quorum that could lead")         \
   X(gave_up, "histories too hard to judge")
 
@@ -123,9 +133,9 @@ struct Counter {
   uint64_t value = 0;
   // Nothing may ever count here: it would be a bug.
   bool must_be_zero = false;
-  // Nothing need count here: it says what was left unjudged.
+  // Nothing need count here: it says what was left unjudged, or nodes of this kind have none.
   bool may_be_zero = false;
 };
-std::vector<Counter> CountersOf(const Coverage& coverage);
+std::vector<Counter> CountersOf(const Coverage& coverage, NodeKind nodes);
 
 }  // namespace mokv::sim

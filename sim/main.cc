@@ -5,6 +5,8 @@
 //   sim --seed=7 --shrink        the smallest run found that fails like it
 //   sim --mutations              by which check, and how fast, each deliberate bug is caught
 //
+// Nodes are consensus cores; with --replicas whole replicas with their logs and stores.
+//
 // Exit status 0: all is well; 1: something failed (of --mutations: was not caught); 2: bad usage.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -28,7 +30,7 @@ namespace {
 
 struct Arguments {
   uint64_t seed = 0;
-  bool one_seed = false;
+  bool replicas = false;
   CampaignOptions campaign;
   std::string mutation;
   std::vector<size_t> without;
@@ -40,17 +42,9 @@ struct Arguments {
   bool new_seeds = false;
 };
 
-bool ParseMutation(const std::string& name, raft::Mutation& mutation) {
-  for (const raft::MutationInfo& info : raft::kMutations) {
-    if (info.name != name) continue;
-    mutation = info.mutation;
-    return true;
-  }
-  return name.empty();
-}
-
 std::string ReplayArguments(const Job& job, const Arguments& arguments) {
-  std::string text = fmt::format("--seed={}", job.seed);
+  std::string text =
+      fmt::format("{}--seed={}", job.nodes == NodeKind::kReplicas ? "--replicas " : "", job.seed);
   if (!arguments.mutation.empty()) text += " --mutation=" + arguments.mutation;
   if (!job.without.empty()) text += fmt::format(" --without={}", fmt::join(job.without, ","));
   return text + fmt::format(" --operations={}", job.operations_max);
@@ -74,10 +68,11 @@ int ShrinkOne(const Job& job, const Arguments& arguments) {
 
 // In this process, so that a check that stops it does so with the timeline above it.
 int ShowOne(const Job& job, const Arguments& arguments) {
-  raft::active_mutation = job.mutation;
+  SwitchOn(job.mutation);
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const RunResult result =
-      RunSeed({.seed = job.seed,
+      RunSeed({.nodes = job.nodes,
+               .seed = job.seed,
                .without = job.without,
                .operations_max = job.operations_max,
                .sink = [](const std::string& line) { fmt::print("{}\n", line); },
@@ -94,7 +89,7 @@ int ShowOne(const Job& job, const Arguments& arguments) {
   }
   fmt::print("seed {}: {} faults, {} operations, {:.1f} simulated seconds; covered:", job.seed,
              result.faults, result.operations, static_cast<double>(result.simulated.count()) / 1e9);
-  for (const Counter& counter : CountersOf(result.coverage)) {
+  for (const Counter& counter : CountersOf(result.coverage, job.nodes)) {
     if (counter.value > 0) fmt::print(" {} {},", counter.value, counter.name);
   }
   fmt::print("\n{}\n", result.violation.empty() ? "all is well" : "FAILED: " + result.violation);
@@ -102,8 +97,9 @@ int ShowOne(const Job& job, const Arguments& arguments) {
 }
 
 int ShowMutations(const Arguments& arguments) {
-  const std::vector<Caught> caught = CatchMutations(
-      arguments.campaign.seeds, arguments.campaign.processes, arguments.campaign.quiet);
+  const std::vector<Caught> caught =
+      CatchMutations(arguments.campaign.nodes, arguments.campaign.seeds,
+                     arguments.campaign.processes, arguments.campaign.quiet);
   fmt::print("{}", MutationTable(caught));
   return std::all_of(caught.begin(), caught.end(),
                      [](const Caught& one) { return !one.first.violation.empty(); })
@@ -122,6 +118,7 @@ int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app{"Simulates whole clusters, from seeds; see docs/simulation.md"};
   auto* seed = app.add_option("--seed", arguments.seed, "Run this one and print its timeline");
+  app.add_flag("--replicas", arguments.replicas, "Whole replicas with their logs, not cores");
   app.add_option("--first", arguments.campaign.first, "The first of many seeds");
   auto* seeds = app.add_option("--seeds", arguments.campaign.seeds, "How many seeds");
   app.add_option("--seconds", arguments.campaign.seconds, "Or for how long to run seeds");
@@ -129,7 +126,7 @@ int Main(int argc, char** argv) {
   app.add_option("--jobs", arguments.campaign.processes, "Seeds to run at a time")
       ->check(CLI::PositiveNumber);
   app.add_option("--mutation", arguments.mutation,
-                 "Switch on this bug (src/raft/mutations/mutation.h)");
+                 "Switch on this bug (mutations/mutation.h of src/raft or src/replica)");
   app.add_option("--without", arguments.without, "Leave out these faults of the seed")
       ->delimiter(',');
   app.add_option("--operations", arguments.operations, "At most so many client operations");
@@ -145,11 +142,16 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  Job job{.seed = arguments.seed,
+  arguments.campaign.nodes = arguments.replicas ? NodeKind::kReplicas : NodeKind::kCores;
+  Job job{.nodes = arguments.campaign.nodes,
+          .seed = arguments.seed,
+          .mutation = FindMutation(arguments.mutation),
           .without = {arguments.without.begin(), arguments.without.end()},
           .operations_max = arguments.operations};
-  if (!ParseMutation(arguments.mutation, job.mutation)) {
-    fmt::print(stderr, "sim: no mutation {}; src/raft/mutations/mutation.h has them\n",
+  if (job.mutation != arguments.mutation) {
+    fmt::print(stderr,
+               "sim: no mutation {}; mutations/mutation.h of src/raft and src/replica have "
+               "them\n",
                arguments.mutation);
     return 2;
   }

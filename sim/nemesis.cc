@@ -53,6 +53,7 @@ bool Nemesis::Do(const Fault& fault, Dice& dice) {
     case FaultKind::kCrashAll:
     case FaultKind::kDiskStall:
     case FaultKind::kDiskSlow:
+    case FaultKind::kDiskFull:
     case FaultKind::kClockRate:
     case FaultKind::kClockJump:
     case FaultKind::kPause:
@@ -153,6 +154,13 @@ bool Nemesis::DoToNode(const Fault& fault, Dice& dice) {
       timeline_.Note(target, "its disk is slower by {} ms", by.count() / 1'000'000);
       world_.node(target).SlowDisk(by);
       Until(fault.length, [this, target, by] { world_.node(target).SlowDisk(-by); });
+      return true;
+    }
+    case FaultKind::kDiskFull: {
+      const uint64_t spare = dice.Below(4096);
+      timeline_.Note(target, "its disk has room for {} bytes more", spare);
+      world_.node(target).FillDisk(spare);
+      Until(fault.length, [this, target] { world_.node(target).FillDisk(std::nullopt); });
       return true;
     }
     case FaultKind::kClockRate: {

@@ -76,7 +76,7 @@ void Nemesis::Wipe(Place place, const Fault& fault, Dice& dice) {
   raft::Member& member = members_[place];
   member.instance_id = fmt::format("disk-{}-{}", place, ++wiped_);
   member.id = raft::NodeIdOf(member.name, member.instance_id);
-  world_.Wipe(place, member.id);
+  world_.Wipe(place, member);
   timeline_.Note(place, "has an empty disk, and is {} now", member.id);
   const Duration down = dice.OneIn(2) ? Duration(std::chrono::milliseconds(1)) : fault.length;
   Until(down, [this, place] {

@@ -1,6 +1,6 @@
 // Node: what the simulator drives at each place, and Host: what of the world a node may use. A node
-// is a process with its disk. Today it is a consensus core with a model of a disk (core_node.h);
-// whatever else runs behind this interface meets the same faults, clients and checks.
+// is a process with its disk: a consensus core with a model of a disk (core_node.h), or a whole
+// replica with its log and store (replica_node.h). Both meet the same faults, clients and checks.
 //
 // A turn: the host gives everything that has arrived (any of Receive, Submit, ... and actions that
 // the node itself has asked for), then Tick if that is due, then EndTurn once.
@@ -10,19 +10,34 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "raft/core.h"
+#include "replica/peers.h"
 #include "sim/kv_machine.h"
 #include "sim/network.h"
 
 namespace mokv::sim {
 
-// On the network: a message, and a snapshot's data where there is one.
+enum class NodeKind : uint8_t { kCores, kReplicas };
+
+// What replicas say to each other besides Raft's messages.
+using Passed = std::variant<replica::Forward, replica::ForwardAnswer>;
+
+// On the network: a message of Raft's, and a snapshot's data where there is one.
 struct Packet {
   raft::Message message;
   std::shared_ptr<const KvMachine> data;
+
+  // --- Of replicas.
+  // Instead of a message, of which then only `to` counts.
+  std::shared_ptr<const Passed> passed;
+  // By which connection it goes, and as which of all that go this way (wires.h); 0: by none.
+  replica::ConnectionId connection;
+  uint64_t number = 0;
 };
 
 struct ClientRequest {
@@ -31,12 +46,19 @@ struct ClientRequest {
   // A get: looked up under the lease, if there is one, without asking the core.
   bool by_lease = false;
   Index committed_before;  // For the checks: what was committed anywhere when it arrived.
+
+  // --- Of replicas.
+  // A get that need not see the newest state, but one no older than `min_revision`.
+  bool stale = false;
+  uint64_t min_revision = 0;
+  Duration patience{0};  // The node gives up after so long.
 };
 
 enum class ReplyKind : uint8_t {
   kDone,
   kCompared,  // A cas: the comparison was made and failed.
   kRefused,   // Certainly not done.
+  kUnknown,   // It may have been done, or may still be.
 };
 
 struct ClientReply {
@@ -44,6 +66,7 @@ struct ClientReply {
   ReplyKind kind = ReplyKind::kDone;
   uint64_t value = 0;         // Of a get.
   Place leader = kPlacesMax;  // A refusal's hint; kPlacesMax: none.
+  uint64_t revision = 0;      // Of a replica's state, where the answer tells it.
 };
 
 class Host {
@@ -54,9 +77,17 @@ class Host {
   // True time passes, then `action` is part of one of the node's turns; not if it has crashed
   // since.
   virtual void After(Place place, Duration delay, std::function<void()> action) = 0;
+  // The same for what another thread of the node does: it need not wait for the end of a turn that
+  // is interrupted.
+  virtual void Beside(Place place, Duration delay, std::function<void()> action) = 0;
+  // The node is in the middle of a turn, and others may go on before that does: whatever may happen
+  // happens here, also its own crash.
+  virtual void Interrupt(Place place) = 0;
   virtual void Send(Place from, Packet packet) = 0;
   virtual void Reply(Place place, ClientReply reply) = 0;
   virtual Place PlaceOf(raft::NodeId id) const = 0;
+  // Whether a connection can be made: somebody is there, and both ways are open.
+  virtual bool CanConnect(Place from, Place to) const = 0;
 };
 
 class Node {
@@ -65,30 +96,46 @@ class Node {
 
   virtual bool up() const = 0;
   virtual raft::NodeId id() const = 0;
-  // The consensus core, for the checks; null while down.
-  virtual const raft::Core* core() const = 0;
 
-  // --- The machine. Start begins with what is on disk.
+  // --- For the checks.
+  // The consensus core; null while down, and before a new cluster's first entry is on disk.
+  virtual const raft::Core* core() const = 0;
+  // What the state has.
+  virtual Index applied() const = 0;
+  // Whether the entry is on its disk, or was on the one it had under that id.
+  virtual bool Holds(raft::NodeId id, raft::Position position) const = 0;
+  // The revision that a linearizable read would be answered from at once; nothing: it would wait,
+  // or the node has no revisions.
+  virtual std::optional<uint64_t> ReadsAtOnceFrom() const { return std::nullopt; }
+  // Answers that it still owes to its clients, in words; empty: none.
+  virtual std::string Owes() const { return {}; }
+
+  // --- The machine. Start begins with what is on disk; it is not up then if the disk has no room
+  // for a first log.
   virtual void Start() = 0;
   // Memory is lost; of what was not synced, the first part may have reached the disk: `kept` of
-  // 1000.
+  // 1000. May come in the middle of a turn, through Host::Interrupt.
   virtual void Crash(uint64_t kept_permille) = 0;
   // Only while down: an empty disk, and so another identity.
-  virtual void Wipe(raft::NodeId id) = 0;
+  virtual void Wipe(const raft::Member& member) = 0;
   virtual void StallDisk(bool stalls) = 0;
   // Added to every write.
   virtual void SlowDisk(Duration by) = 0;
+  // No more room than `spare` bytes, until it is called with nothing.
+  virtual void FillDisk(std::optional<uint64_t> spare) { static_cast<void>(spare); }
 
   // --- Turns, while up.
   virtual void Receive(const Packet& packet) = 0;
   // A packet from this node was lost with its connection.
   virtual void OnLost(const Packet& packet) = 0;
   virtual void ConnectionClosed(raft::NodeId peer) = 0;
+  // By a replica also between turns, and in the middle of one: clients have threads of their own.
   virtual void Submit(const ClientRequest& request) = 0;
   virtual void ChangeMembers(std::vector<raft::MemberChange> changes) = 0;
   virtual void Transfer(raft::NodeId target) = 0;
-  // The log behind it is cut but for `trailing` entries; UINT64_MAX: not at all.
-  virtual void TakeSnapshot(uint64_t trailing) = 0;
+  // The log behind it is cut but for `trailing` entries; UINT64_MAX: not at all. Replicas take no
+  // snapshots yet: their plans have no fault that is about them, and this does nothing.
+  virtual void TakeSnapshot(uint64_t trailing) { static_cast<void>(trailing); }
   virtual MonotonicTime NextDeadline() const = 0;
   virtual void Tick() = 0;
   virtual void EndTurn() = 0;

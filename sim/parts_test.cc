@@ -107,7 +107,7 @@ TEST(KvMachine, HasTheSameDigestForTheSameEntriesOnly) {
 TEST(DrawPlan, StaysWithinItsBounds) {
   std::set<size_t> places;
   for (uint64_t seed = 1; seed <= 500; ++seed) {
-    const Plan plan = DrawPlan(seed);
+    const Plan plan = DrawPlan(seed, NodeKind::kCores);
     places.insert(plan.places);
     EXPECT_GE(plan.voters, 1U) << seed;
     EXPECT_LE(plan.voters, plan.places) << seed;

@@ -52,11 +52,12 @@ WorkloadSettings DrawWorkload(Dice& dice, const raft::Options& options) {
 }
 
 // Some kinds often, some never.
-std::vector<FaultKind> DrawMix(Dice& dice) {
+std::vector<FaultKind> DrawMix(Dice& dice, NodeKind nodes) {
   std::vector<FaultKind> mix;
   while (mix.size() < 3) {
     mix.clear();
     for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+      if (!AppliesTo(static_cast<FaultKind>(kind), nodes)) continue;
       const uint64_t weight = dice.OneIn(2) ? 0 : uint64_t{1} << dice.Below(4);
       mix.insert(mix.end(), weight, static_cast<FaultKind>(kind));
     }
@@ -65,7 +66,7 @@ std::vector<FaultKind> DrawMix(Dice& dice) {
 }
 
 void DrawFaults(Dice& dice, Plan& plan) {
-  const std::vector<FaultKind> mix = DrawMix(dice);
+  const std::vector<FaultKind> mix = DrawMix(dice, plan.nodes);
   const size_t count = kFaultsMin + dice.Below(45);
   const auto longest = static_cast<int64_t>(1) << dice.Below(4);
   for (size_t i = 0; i < count; ++i) {
@@ -81,13 +82,37 @@ void DrawFaults(Dice& dice, Plan& plan) {
   for (size_t i = 0; i < count; ++i) plan.faults[i].number = i + 1;
 }
 
+// Logs of few kilobytes a segment, so that many are begun and prepared.
+void DrawReplicas(Dice& dice, Plan& plan) {
+  const Duration timeout = plan.election_timeout();
+  plan.node.segment_bytes = uint64_t{2048} << dice.Below(5);
+  plan.node.tick = timeout / dice.Between(4, 10);
+  plan.node.break_max = timeout * dice.Below(3);
+  plan.interrupt_one_in = dice.OneIn(4) ? 0 : uint64_t{2} << dice.Below(6);
+  plan.workload.stale_percent = dice.OneIn(2) ? 10 : 0;
+}
+
 }  // namespace
 
-Plan DrawPlan(uint64_t seed) {
-  Dice dice(seed, /*stream=*/0);
+// A connection doubles and reorders nothing; cores' disks have no size.
+bool AppliesTo(FaultKind fault, NodeKind nodes) {
+  switch (fault) {
+    case FaultKind::kDuplication:
+    case FaultKind::kSnapshot:
+      return nodes == NodeKind::kCores;
+    case FaultKind::kDiskFull:
+      return nodes == NodeKind::kReplicas;
+    default:
+      return true;
+  }
+}
+
+Plan DrawPlan(uint64_t seed, NodeKind nodes) {
+  Dice dice(seed, /*stream=*/nodes == NodeKind::kCores ? 0 : 3);
   Plan plan;
+  plan.nodes = nodes;
   plan.seed = seed;
-  plan.places = 3 + dice.Below(5);
+  plan.places = 3 + dice.Below(nodes == NodeKind::kCores ? 5 : 3);
   plan.voters =
       std::min<size_t>(plan.places, dice.OneIn(4) ? 1 + dice.Below(7) : 3 + dice.Below(3));
   plan.node.options = DrawOptions(dice);
@@ -114,6 +139,7 @@ Plan DrawPlan(uint64_t seed) {
   plan.turn_delay_max = dice.OneIn(2) ? Duration(0) : milliseconds(2);
   plan.noticed_percent = dice.OneIn(3) ? 0 : dice.Below(101);
   plan.workload = DrawWorkload(dice, plan.node.options);
+  if (nodes == NodeKind::kReplicas) DrawReplicas(dice, plan);
   DrawFaults(dice, plan);
   return plan;
 }
@@ -122,12 +148,12 @@ std::string Describe(const Plan& plan) {
   std::array<size_t, kFaultKinds> counts{};
   for (const Fault& fault : plan.faults) ++counts[static_cast<size_t>(fault.kind)];
   std::string text = fmt::format(
-      "{} nodes, {} voters at first, election timeout {} ms{}, disk up to {} us, network up to {} "
+      "{} {}, {} voters at first, election timeout {} ms{}, disk up to {} us, network up to {} "
       "us, {} clients, {} keys; {} faults:",
-      plan.places, plan.voters, plan.election_timeout().count() / 1'000'000,
-      plan.leases() ? ", leases" : "", plan.node.disk_max.count() / 1000,
-      plan.network_max.count() / 1000, plan.workload.clients, plan.workload.keys,
-      plan.faults.size());
+      plan.places, plan.nodes == NodeKind::kCores ? "nodes" : "replicas", plan.voters,
+      plan.election_timeout().count() / 1'000'000, plan.leases() ? ", leases" : "",
+      plan.node.disk_max.count() / 1000, plan.network_max.count() / 1000, plan.workload.clients,
+      plan.workload.keys, plan.faults.size());
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
     if (counts[kind] > 0) text += fmt::format(" {} {}", counts[kind], kFaultNames[kind].substr(1));
   }

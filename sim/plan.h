@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "sim/core_node.h"
 #include "sim/coverage.h"
+#include "sim/node_shared.h"
 
 namespace mokv::sim {
 
@@ -33,19 +33,23 @@ struct WorkloadSettings {
   uint64_t read_percent = 50;
   uint64_t follower_percent = 20;  // Of reads.
   uint64_t lease_percent = 0;      // Of reads: looked up under the lease if there is one.
+  uint64_t stale_percent = 0;      // Of replicas' reads: need not see the newest state.
   Duration think{0};               // On average.
   Duration timeout{0};
 };
 
 struct Plan {
+  NodeKind nodes = NodeKind::kCores;
   uint64_t seed = 0;
   size_t places = 3;
   size_t voters = 3;  // In the beginning; the other places have empty disks.
   std::vector<uint32_t> priorities;
-  CoreNodeSettings node;
+  NodeSettings node;
   Duration network_min{0};
   Duration network_max{0};
   Duration turn_delay_max{0};
+  // Of replicas: one turn in so many is interrupted where it can be; 0: none.
+  uint64_t interrupt_one_in = 0;
   std::vector<int64_t> rates_permille;  // Of the places' clocks.
   uint64_t noticed_percent = 0;         // Crashes that peers see as closed connections.
   WorkloadSettings workload;
@@ -55,7 +59,10 @@ struct Plan {
   bool leases() const { return node.options.lease_reads; }
 };
 
-Plan DrawPlan(uint64_t seed);
+Plan DrawPlan(uint64_t seed, NodeKind nodes);
+
+// Whether nodes of this kind can have that fault.
+bool AppliesTo(FaultKind fault, NodeKind nodes);
 
 // The mix in one line.
 std::string Describe(const Plan& plan);

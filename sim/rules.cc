@@ -127,6 +127,12 @@ void Rules::OnTurn(const Core& core, MonotonicTime local, bool ticked, bool memb
   if (ticked) CheckQuorum(core, seen, local);
 }
 
+void Rules::OnTicked(const Core& core, MonotonicTime local) {
+  const Seen& seen = seen_.at(core.id());
+  if (core.role() != raft::Role::kLeader || seen.leads != core.term()) return;
+  CheckQuorum(core, seen, local);
+}
+
 void Rules::OnAcknowledged(const Core& core, raft::Position position) {
   acknowledged_[position.index] = {.term = position.term, .in = core.term()};
 }
@@ -144,12 +150,12 @@ void Rules::CheckNewLeader(const Core& core) {
   }
 }
 
-void Rules::OnEnd(const Core& core, const KvMachine& machine) {
+void Rules::OnEnd(const Core& core, Index applied) {
   if (acknowledged_.empty()) return;
   const Index index = acknowledged_.rbegin()->first;
   const Term term = acknowledged_.rbegin()->second.term;
   const bool in_log = index <= core.log().base().index || core.log().Holds({index, term});
-  if (!in_log || machine.applied() < index) {
+  if (!in_log || applied < index) {
     Fail("acknowledged: {} leads in the end without {}/{}, which a client was told to be done",
          core.id(), index, term);
   }
@@ -192,17 +198,17 @@ void Rules::OnRead(const Core& core, Index seen, Index committed_before) {
        committed_before);
 }
 
-void Rules::OnApplied(const Core& core, const KvMachine& machine) {
-  const size_t at = machine.applied().value();
+void Rules::OnApplied(NodeId node, Index applied, uint64_t digest) {
+  const size_t at = applied.value();
   if (at >= digests_.size()) {
     digests_.resize(at + 1);
     applied_.resize(at + 1);
   }
   if (!applied_[at]) {
     applied_[at] = true;
-    digests_[at] = machine.digest();
-  } else if (digests_[at] != machine.digest()) {
-    Fail("equality: {} has applied {} and is in another state than others were", core.id(), at);
+    digests_[at] = digest;
+  } else if (digests_[at] != digest) {
+    Fail("equality: {} has applied {} and is in another state than others were", node, at);
   }
 }
 

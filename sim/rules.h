@@ -27,7 +27,6 @@
 
 #include "raft/core.h"
 #include "raft/testing/invariants.h"
-#include "sim/kv_machine.h"
 
 namespace mokv::sim {
 
@@ -53,12 +52,15 @@ class Rules {
   void OnPersist(const raft::Core& core, const raft::PersistRequest& request);
   void OnSend(const raft::Core& core, const raft::Message& message);
   void OnTurn(const raft::Core& core, MonotonicTime local, bool ticked, bool membership_changed);
+  // After a tick, where the turn may have gone on with something else.
+  void OnTicked(const raft::Core& core, MonotonicTime local);
   void OnRead(const raft::Core& core, Index seen, Index committed_before);
-  void OnApplied(const raft::Core& core, const KvMachine& machine);
+  // `digest`: of the state in which everything up to `applied` is.
+  void OnApplied(raft::NodeId node, Index applied, uint64_t digest);
   // A client was told that this entry is done.
   void OnAcknowledged(const raft::Core& core, raft::Position position);
   // Of a node that leads in the end: nothing that was acknowledged may be missing.
-  void OnEnd(const raft::Core& core, const KvMachine& machine);
+  void OnEnd(const raft::Core& core, Index applied);
 
  private:
   struct Configured {

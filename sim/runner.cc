@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "base/check.h"
+#include "sim/mutations.h"
 #include "sim/simulation.h"
 
 namespace mokv::sim {
@@ -37,11 +38,13 @@ uint64_t CpuMicros() {
 }
 
 std::string RunAndEncode(const Job& job) {
-  raft::active_mutation = job.mutation;
+  SwitchOn(job.mutation);
   const uint64_t begin = CpuMicros();
-  const RunResult result =
-      RunSeed({.seed = job.seed, .without = job.without, .operations_max = job.operations_max});
-  const std::vector<Counter> counters = CountersOf(result.coverage);
+  const RunResult result = RunSeed({.nodes = job.nodes,
+                                    .seed = job.seed,
+                                    .without = job.without,
+                                    .operations_max = job.operations_max});
+  const std::vector<Counter> counters = CountersOf(result.coverage, job.nodes);
   const Header header{.counters = counters.size(),
                       .faults = result.faults,
                       .operations = result.operations,

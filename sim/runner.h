@@ -12,17 +12,18 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "raft/mutations/mutation.h"
 #include "sim/coverage.h"
 
 namespace mokv::sim {
 
 // What to run.
 struct Job {
+  NodeKind nodes = NodeKind::kCores;
   uint64_t seed = 1;
-  raft::Mutation mutation = raft::Mutation::kNone;
+  std::string_view mutation;  // Its name (mutations.h).
   std::set<size_t> without;
   uint64_t operations_max = 3000;
 };

@@ -23,7 +23,7 @@ Shrunk Shrink(Runner& runner, const Outcome& failed,
 
   // Faults: whole runs of them first, then fewer at a time.
   std::vector<size_t> left;
-  for (const Fault& fault : DrawPlan(failed.job.seed).faults) {
+  for (const Fault& fault : DrawPlan(failed.job.seed, failed.job.nodes).faults) {
     if (!failed.job.without.contains(fault.number)) left.push_back(fault.number);
   }
   for (size_t size = std::max<size_t>(left.size() / 2, 1);;) {

@@ -1,7 +1,8 @@
 // The simulator as a whole: it repeats itself to the byte, its runs are as long as promised, kept
-// seeds pass, and every deliberate bug of the core is caught. New seeds are another test's
+// seeds pass, and every deliberate bug is caught. New seeds are another test's
 // (`ctest -L sim`).
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -19,8 +20,10 @@ namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kSeeds = 15;
+constexpr uint64_t kReplicaSeeds = 30;
 #else
 constexpr uint64_t kSeeds = 100;
+constexpr uint64_t kReplicaSeeds = 500;
 #endif
 constexpr uint64_t kMutationSeedsMax = 2000;
 
@@ -39,18 +42,36 @@ std::vector<std::pair<std::string, std::string>> ReadLines(const std::string& fi
   return lines;
 }
 
-std::string TimelineOf(uint64_t seed) {
-  std::string text;
-  RunOptions options{.seed = seed, .messages = true};
-  options.sink = [&](const std::string& line) { text += line + '\n'; };
-  const RunResult result = RunSeed(options);
-  EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
-  return text;
-}
+class Simulation : public ::testing::TestWithParam<NodeKind> {
+ protected:
+  static std::string RepeatWith(uint64_t seed) {
+    return fmt::format("bin/sim{} --seed={}", replicas() ? " --replicas" : "", seed);
+  }
+  static bool replicas() { return GetParam() == NodeKind::kReplicas; }
+
+  static RunResult Run(uint64_t seed) {
+    RunResult result = RunSeed({.nodes = GetParam(), .seed = seed});
+    EXPECT_EQ(result.violation, "") << RepeatWith(seed);
+    return result;
+  }
+  static std::string TimelineOf(uint64_t seed) {
+    std::string text;
+    RunOptions options{.nodes = GetParam(), .seed = seed, .messages = true};
+    options.sink = [&](const std::string& line) { text += line + '\n'; };
+    const RunResult result = RunSeed(options);
+    EXPECT_EQ(result.violation, "") << RepeatWith(seed);
+    return text;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Of, Simulation, ::testing::Values(NodeKind::kCores, NodeKind::kReplicas),
+                         [](const auto& test) {
+                           return test.param == NodeKind::kCores ? "Cores" : "Replicas";
+                         });
 
 // Goal:   a failing seed can be looked at as often as needed.
 // Method: the whole timeline, with every message, twice.
-TEST(Simulation, RepeatsItselfToTheByte) {
+TEST_P(Simulation, RepeatsItselfToTheByte) {
   for (uint64_t seed = 1; seed <= kSeeds / 5; ++seed) {
     const std::string timeline = TimelineOf(seed);
     EXPECT_GT(timeline.size(), 10'000U);
@@ -58,8 +79,8 @@ TEST(Simulation, RepeatsItselfToTheByte) {
   }
 }
 
-TEST(Simulation, IsTheSameWhetherSomebodyListensOrNot) {
-  RunOptions options{.seed = 5};
+TEST_P(Simulation, IsTheSameWhetherSomebodyListensOrNot) {
+  RunOptions options{.nodes = GetParam(), .seed = 5};
   const RunResult silent = RunSeed(options);
   options.sink = [](const std::string&) {};
   const RunResult heard = RunSeed(options);
@@ -67,26 +88,34 @@ TEST(Simulation, IsTheSameWhetherSomebodyListensOrNot) {
   EXPECT_EQ(silent.operations, heard.operations);
 }
 
-TEST(Simulation, IsAsLongAsPromised) {
+TEST_P(Simulation, IsAsLongAsPromised) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    const RunResult result = RunSeed({.seed = seed});
-    EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
+    const RunResult result = Run(seed);
     EXPECT_GE(result.simulated, std::chrono::seconds(60)) << seed;
     EXPECT_GE(result.operations, kOperationsMin) << seed;
     EXPECT_GE(result.faults, kFaultsMin) << seed;
-    for (const Counter& counter : CountersOf(result.coverage)) {
+    for (const Counter& counter : CountersOf(result.coverage, GetParam())) {
       EXPECT_FALSE(counter.must_be_zero && counter.value > 0) << counter.name << ", seed " << seed;
     }
   }
 }
 
-TEST(Simulation, KeptSeedsPass) {
-  const auto kept = ReadLines("kept_seeds.txt");
+TEST_P(Simulation, KeptSeedsPass) {
+  const auto kept = ReadLines(replicas() ? "kept_replica_seeds.txt" : "kept_seeds.txt");
   ASSERT_FALSE(kept.empty());
-  for (const auto& [seed, what] : kept) {
-    const RunResult result = RunSeed({.seed = std::stoull(seed)});
-    EXPECT_EQ(result.violation, "") << "bin/sim --seed=" << seed;
+  for (const auto& [seed, what] : kept) Run(std::stoull(seed));
+}
+
+// Whatever chance is to bring must come: each fault, each answer, turns that were interrupted.
+TEST(ReplicaSeeds, VisitAllThatTheyShould) {
+  const CampaignResult result =
+      RunSeeds({.nodes = NodeKind::kReplicas, .first = 1, .seeds = kReplicaSeeds, .quiet = true});
+  for (const Outcome& failed : result.failed) {
+    ADD_FAILURE() << "bin/sim --replicas --seed=" << failed.job.seed << ": " << failed.violation;
   }
+  EXPECT_THAT(result.forbidden, ::testing::IsEmpty());
+  if (kReplicaSeeds < 500) return;  // Too few to have met everything.
+  EXPECT_THAT(result.unvisited, ::testing::IsEmpty());
 }
 
 TEST(Runner, ReportsWhatTheRunItselfDoes) {
@@ -96,26 +125,30 @@ TEST(Runner, ReportsWhatTheRunItselfDoes) {
   EXPECT_EQ(outcome.violation, result.violation);
   EXPECT_EQ(outcome.operations, result.operations);
   EXPECT_EQ(outcome.faults, result.faults);
-  const std::vector<Counter> counters = CountersOf(result.coverage);
+  const std::vector<Counter> counters = CountersOf(result.coverage, NodeKind::kCores);
   ASSERT_EQ(outcome.counters.size(), counters.size());
   for (size_t i = 0; i < counters.size(); ++i) EXPECT_EQ(outcome.counters[i], counters[i].value);
 }
 
-class Mutations : public ::testing::TestWithParam<raft::MutationInfo> {};
+class Mutations : public ::testing::TestWithParam<Mutation> {};
 
 TEST_P(Mutations, AreCaught) {
-  if (IsNeverMet(GetParam().mutation)) GTEST_SKIP();
+  if (IsNeverMet(GetParam())) GTEST_SKIP();
   std::map<std::string, std::string> recorded;
   for (const auto& [name, seed] : ReadLines("mutation_seeds.txt")) recorded[name] = seed;
   const std::string name(GetParam().name);
   ASSERT_TRUE(recorded.contains(name)) << "no seed is recorded for it";
   Runner runner(1);
-  if (!runner.RunOne({.seed = std::stoull(recorded[name]), .mutation = GetParam().mutation})
+  if (!runner
+           .RunOne({.nodes = GetParam().nodes,
+                    .seed = std::stoull(recorded[name]),
+                    .mutation = GetParam().name})
            .violation.empty()) {
     return;
   }
   for (uint64_t seed = 1; seed <= kMutationSeedsMax; ++seed) {
-    const Outcome outcome = runner.RunOne({.seed = seed, .mutation = GetParam().mutation});
+    const Outcome outcome =
+        runner.RunOne({.nodes = GetParam().nodes, .seed = seed, .mutation = GetParam().name});
     if (outcome.violation.empty()) continue;
     fmt::print("seed {} does not catch it any more, but {} does: {}\n", recorded[name], seed,
                CheckName(outcome.violation));
@@ -124,13 +157,15 @@ TEST_P(Mutations, AreCaught) {
   FAIL() << "no seed up to " << kMutationSeedsMax << " catches it: " << GetParam().text;
 }
 
-INSTANTIATE_TEST_SUITE_P(Sim, Mutations, ::testing::ValuesIn(raft::kMutations),
+INSTANTIATE_TEST_SUITE_P(Cores, Mutations, ::testing::ValuesIn(MutationsOf(NodeKind::kCores)),
+                         [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Replicas, Mutations, ::testing::ValuesIn(MutationsOf(NodeKind::kReplicas)),
                          [](const auto& test) { return std::string(test.param.name); });
 
 // Any failure does; the first seed that fails here fails with any simulator worth its name.
 TEST(Shrink, LeavesWhatTheFailureNeeds) {
   Runner runner(1);
-  Job job{.mutation = raft::Mutation::kNoStickiness};
+  Job job{.mutation = "kNoStickiness"};
   Outcome failed;
   while (failed.violation.empty()) {
     ASSERT_LT(job.seed, 50U);

@@ -6,6 +6,7 @@
 #include "sim/core_node.h"
 #include "sim/lincheck/checker.h"
 #include "sim/nemesis.h"
+#include "sim/replica_node.h"
 #include "sim/workload.h"
 #include "sim/world.h"
 
@@ -21,7 +22,7 @@ class Simulation {
  public:
   explicit Simulation(const RunOptions& options)
       : options_(options),
-        plan_(DrawPlan(options.seed)),
+        plan_(DrawPlan(options.seed, options.nodes)),
         rules_(
             plan_.election_timeout(), plan_.leases(),
             [this](raft::NodeId id, raft::Position position) { return Holds(id, position); },
@@ -37,6 +38,7 @@ class Simulation {
                 .on_write = [this](Place place) { nemesis_.OnWrite(place); },
                 .holds = [this](raft::NodeId id,
                                 raft::Position position) { return Holds(id, position); }},
+        replicas_{.node = shared_, .wires = wires_, .told = told_, .nodes = {}},
         workload_(plan_, world_, timeline_, result_.coverage,
                   [this] { return invariants_.committed(); }),
         nemesis_(plan_, world_, workload_, timeline_, result_.coverage, members_) {
@@ -46,6 +48,10 @@ class Simulation {
     });
     world_.set_reply_hook(
         [this](Place place, const ClientReply& reply) { workload_.OnReply(place, reply); });
+    if (IsOfReplicas()) {
+      world_.InterruptTurns(plan_.interrupt_one_in, plan_.election_timeout(),
+                            [this] { CheckLeases(); });
+    }
     AddNodes();
   }
 
@@ -57,16 +63,16 @@ class Simulation {
     workload_.set_operations_max(options_.operations_max);
     workload_.Begin();
     nemesis_.Schedule(options_.without);
-    if (GoOn(begin + kFaultsLast) && Recover() && DoEnough()) Judge();
+    if (GoOn(begin + kFaultsLast) && Recover() && DoEnough() && ComeToRest()) Judge();
     Finish(begin);
     return std::move(result_);
   }
 
  private:
-  CoreNode* NodeAt(Place place) { return static_cast<CoreNode*>(&world_.node(place)); }
+  bool IsOfReplicas() const { return plan_.nodes == NodeKind::kReplicas; }
   bool Holds(raft::NodeId id, raft::Position position) {
     const Place place = world_.PlaceOf(id);
-    return place != kPlacesMax && NodeAt(place)->Holds(id, position);
+    return place != kPlacesMax && world_.node(place).Holds(id, position);
   }
   const raft::Core* CoreOf(raft::NodeId id) {
     const Place place = world_.PlaceOf(id);
@@ -80,6 +86,8 @@ class Simulation {
       raft::Member member{.name = fmt::format("n{}", place),
                           .instance_id = fmt::format("disk-{}", place),
                           .priority = plan_.priorities[place]};
+      // Cores have none, and what they say is as long as it was when their seeds were kept.
+      if (IsOfReplicas()) member.rpc_address = member.name + ":8400";
       member.id = raft::NodeIdOf(member.name, member.instance_id);
       members_.push_back(member);
       if (place < plan_.voters) voters.push_back(member);
@@ -87,9 +95,23 @@ class Simulation {
     const raft::Membership initial("simulated", voters);
     for (Place place = 0; place < plan_.places; ++place) {
       world_.Add(members_[place].name, members_[place].id,
-                 std::make_unique<CoreNode>(shared_, place, members_[place].id, plan_.seed,
-                                            place < plan_.voters ? &initial : nullptr));
+                 MakeNode(place, place < plan_.voters ? &initial : nullptr));
       world_.SetClockRate(place, plan_.rates_permille[place]);
+    }
+  }
+
+  std::unique_ptr<Node> MakeNode(Place place, const raft::Membership* initial) {
+    const raft::Member& member = members_[place];
+    if (IsOfReplicas()) {
+      return std::make_unique<ReplicaNode>(replicas_, place, member, plan_.seed, initial);
+    }
+    return std::make_unique<CoreNode>(shared_, place, member.id, plan_.seed, initial);
+  }
+
+  void CheckLeases() {
+    for (Place place = 0; place < world_.places(); ++place) {
+      const std::optional<uint64_t> revision = world_.node(place).ReadsAtOnceFrom();
+      if (revision.has_value()) told_.CheckLease(place, *revision);
     }
   }
 
@@ -97,12 +119,14 @@ class Simulation {
     if (!result_.violation.empty()) return true;
     if (!invariants_.violation().empty()) result_.violation = invariants_.violation();
     if (!rules_.violation().empty()) result_.violation = rules_.violation();
+    if (!told_.violation().empty()) result_.violation = told_.violation();
     return !result_.violation.empty();
   }
 
   // False if something is wrong.
   bool GoOn(MonotonicTime end) {
     while (world_.queue().Next(end)) {
+      if (IsOfReplicas()) CheckLeases();
       if (Violated()) return false;
       if (world_.queue().happened() > kEventsMax) {
         result_.violation = "endless: messages or timers without end";
@@ -138,7 +162,7 @@ class Simulation {
     }
     result_.recovered_after = world_.now() - repaired;
     const Place leader = world_.Leader();
-    rules_.OnEnd(*world_.node(leader).core(), NodeAt(leader)->machine());
+    rules_.OnEnd(*world_.node(leader).core(), world_.node(leader).applied());
     return !Violated();
   }
 
@@ -166,6 +190,7 @@ class Simulation {
   std::string Stuck() {
     std::string text = "none in time after all was repaired";
     for (Place place = 0; place < world_.places(); ++place) {
+      if (world_.node(place).core() == nullptr) continue;
       const raft::Core& core = *world_.node(place).core();
       text += fmt::format("\n  {} {} {} of term {}, commit {}, log {} to {}, {}",
                           world_.name(place), core.id(), raft::RoleName(core.role()), core.term(),
@@ -183,6 +208,37 @@ class Simulation {
     return true;
   }
 
+  // Replicas owe answers for as long as their clients wait. Then all members have the same.
+  bool ComeToRest() {
+    if (!IsOfReplicas() || !nemesis_.QuorumIsPossible()) return true;
+    workload_.set_operations_max(workload_.operations());
+    const MonotonicTime end = world_.now() + ProgressBound() + plan_.workload.timeout * 2;
+    std::string unrest = "?";
+    while (!unrest.empty() && world_.now() < end) {
+      if (!GoOn(world_.now() + plan_.election_timeout() / 4)) return false;
+      unrest = Unrest();
+    }
+    if (!unrest.empty()) result_.violation = "rest: " + unrest + "\n" + Stuck();
+    return unrest.empty();
+  }
+
+  std::string Unrest() {
+    const Place leader = world_.Leader();
+    if (leader == kPlacesMax) return "nobody leads";
+    const raft::Core& core = *world_.node(leader).core();
+    for (Place place = 0; place < world_.places(); ++place) {
+      const Node& node = world_.node(place);
+      if (const std::string owed = node.Owes(); !owed.empty()) {
+        return fmt::format("{} owes answers: {}", node.id(), owed);
+      }
+      if (core.membership()->Contains(node.id()) && node.applied() != core.log().last().index) {
+        return fmt::format("{} has applied {} of {}", node.id(), node.applied(),
+                           core.log().last().index);
+      }
+    }
+    return {};
+  }
+
   void Judge() {
     result_.history = workload_.History();
     const lincheck::Verdict verdict =
@@ -198,7 +254,8 @@ class Simulation {
   void Finish(MonotonicTime begin) {
     Coverage& coverage = result_.coverage;
     for (Place place = 0; place < world_.places(); ++place) {
-      if (world_.up(place)) coverage.AddStats(world_.node(place).core()->stats());
+      const raft::Core* core = world_.node(place).core();
+      if (core != nullptr) coverage.AddStats(core->stats());
     }
     coverage.points = raft::visits;
     coverage.lost = world_.network().lost();
@@ -224,7 +281,10 @@ class Simulation {
   Rules rules_;
   std::vector<raft::Member> members_;
   World world_;
-  CoreNodeShared shared_;
+  NodeShared shared_;
+  Wires wires_;
+  Told told_;
+  ReplicaShared replicas_;
   Workload workload_;
   Nemesis nemesis_;
 };

@@ -27,6 +27,7 @@ namespace mokv::sim {
 inline constexpr int64_t kProgressTimeouts = 40;
 
 struct RunOptions {
+  NodeKind nodes = NodeKind::kCores;
   uint64_t seed = 1;
   std::set<size_t> without;        // Faults that are left out, by number.
   uint64_t operations_max = 3000;  // Fewer make a shorter history.

@@ -45,8 +45,14 @@ void Timeline::Print(Place place, const std::string& text) {
   sink_(line + world_->WithNames(text));
 }
 
-void Timeline::PrintMessage(Place to, const char* how, Place from, const raft::Message& message) {
-  const std::string text = ToString(message);
+void Timeline::PrintPacket(Place to, const char* how, Place from, const Packet& packet) {
+  if (packet.passed != nullptr) {
+    const auto* forward = std::get_if<replica::Forward>(packet.passed.get());
+    return Print(to, fmt::format("{} {} {}", how, world_->name(from),
+                                 forward == nullptr ? "an answer to a forward"
+                                                    : fmt::format("forward {}", forward->id)));
+  }
+  const std::string text = ToString(packet.message);
   const size_t term = text.find("term ");
   Print(to, fmt::format("{} {} {}", how, world_->name(from),
                         term == std::string::npos ? text : text.substr(term)));

@@ -13,8 +13,7 @@
 #include <functional>
 #include <string>
 
-#include "raft/messages.h"
-#include "sim/network.h"
+#include "sim/node.h"
 
 namespace mokv::sim {
 
@@ -32,16 +31,16 @@ class Timeline {
   void Note(Place place, fmt::format_string<Args...> format, Args&&... args) {
     if (on()) Print(place, fmt::format(format, std::forward<Args>(args)...));
   }
-  void Received(Place from, Place to, const raft::Message& message) {
-    if (on() && messages_) PrintMessage(to, "<-", from, message);
+  void Received(Place from, Place to, const Packet& packet) {
+    if (on() && messages_) PrintPacket(to, "<-", from, packet);
   }
-  void Lost(Place from, Place to, const raft::Message& message) {
-    if (on() && messages_) PrintMessage(to, "lost from", from, message);
+  void Lost(Place from, Place to, const Packet& packet) {
+    if (on() && messages_) PrintPacket(to, "lost from", from, packet);
   }
 
  private:
   void Print(Place place, const std::string& text);
-  void PrintMessage(Place to, const char* how, Place from, const raft::Message& message);
+  void PrintPacket(Place to, const char* how, Place from, const Packet& packet);
 
   const World* world_ = nullptr;
   Sink sink_;

@@ -88,6 +88,7 @@ void Workload::Next(size_t number) {
       history_.push_back(OperationOf(client, number, lincheck::Outcome::kUnknown, {}));
     }
     client.operation = 0;
+    client.stale = false;
     client.target = client.dice.Below(world_.places());
   }
   if (operations_ >= operations_max_) return WakeAfter(number, plan_.workload.think);
@@ -133,18 +134,33 @@ void Workload::Send(size_t number) {
              client.dice.Percent(plan_.workload.follower_percent)) {
     to = client.dice.Below(world_.places());
   }
+  const ClientRequest request = Request(client);
+  world_.queue().After(client.dice.Between(kRequestMin, kRequestMax),
+                       [this, to, request] { Arrive(to, request); });
+}
+
+ClientRequest Workload::Request(Client& client) const {
   ClientRequest request{.id = client.operation, .command = client.command};
   request.by_lease = client.dice.Percent(plan_.workload.lease_percent);
-  world_.queue().After(client.dice.Between(kRequestMin, kRequestMax),
-                       [this, to, request]() mutable {
-                         if (!world_.up(to))
-                           return OnReply(to, {.id = request.id, .kind = ReplyKind::kRefused});
-                         request.committed_before = committed_();
-                         world_.Input(to, [this, to, request] {
-                           timeline_.Note(to, "asked #{}: {}", request.id, TextOf(request.command));
-                           world_.node(to).Submit(request);
-                         });
-                       });
+  if (plan_.nodes == NodeKind::kCores) return request;
+  // Some nodes give up before their clients, some clients before their nodes.
+  request.patience = plan_.workload.timeout * client.dice.Between(1, 6) / 4;
+  const bool get = client.command.op == Op::kGet;
+  client.stale = get && client.dice.Percent(plan_.workload.stale_percent);
+  request.stale = client.stale;
+  request.min_revision = client.revision;
+  return request;
+}
+
+void Workload::Arrive(Place to, ClientRequest request) {
+  if (!world_.up(to)) return OnReply(to, {.id = request.id, .kind = ReplyKind::kRefused});
+  request.committed_before = committed_();
+  const auto submit = [this, to, request] {
+    timeline_.Note(to, "asked #{}: {}", request.id, TextOf(request.command));
+    world_.node(to).Submit(request);
+  };
+  if (plan_.nodes == NodeKind::kCores) return world_.Input(to, submit);
+  world_.Beside(to, Duration(0), submit);
 }
 
 void Workload::OnReply(Place place, const ClientReply& reply) {
@@ -153,27 +169,38 @@ void Workload::OnReply(Place place, const ClientReply& reply) {
     for (size_t number = 0; number < clients_.size(); ++number) {
       Client& client = clients_[number];
       if (client.operation != reply.id) continue;
-      const bool get = client.command.op == Op::kGet;
-      if (reply.kind == ReplyKind::kRefused) {
-        ++coverage_.operations_refused;
-        timeline_.Note(place, "refuses #{}", reply.id);
-        client.target =
-            reply.leader != kPlacesMax ? reply.leader : client.dice.Below(world_.places());
-      } else {
-        const bool done = reply.kind == ReplyKind::kDone;
-        ++(done ? coverage_.operations_done : coverage_.compared);
-        timeline_.Note(place, "answers #{}: {}{}", reply.id, done ? "done" : "not equal",
-                       get ? fmt::format(", {}", reply.value) : "");
-        if (get) client.last_seen[client.command.key] = reply.value;
-        if (!get) newest_write_done_ = std::max(newest_write_done_, client.began);
-        history_.push_back(OperationOf(
-            client, number, done ? lincheck::Outcome::kDone : lincheck::Outcome::kNotDone,
-            get ? std::optional(reply.value) : std::nullopt));
-      }
+      Take(client, number, place, reply);
       Finish(number);
       return;
     }
   });
+}
+
+void Workload::Take(Client& client, size_t number, Place place, const ClientReply& reply) {
+  const bool get = client.command.op == Op::kGet;
+  client.revision = std::max(client.revision, reply.revision);
+  if (reply.kind == ReplyKind::kRefused) {
+    ++coverage_.operations_refused;
+    timeline_.Note(place, "refuses #{}", reply.id);
+    client.target = reply.leader != kPlacesMax ? reply.leader : client.dice.Below(world_.places());
+    return;
+  }
+  if (reply.kind == ReplyKind::kUnknown) {
+    ++coverage_.told_unknown;
+    timeline_.Note(place, "does not know what became of #{}", reply.id);
+    history_.push_back(OperationOf(client, number, lincheck::Outcome::kUnknown, {}));
+    return;
+  }
+  const bool done = reply.kind == ReplyKind::kDone;
+  ++(done ? coverage_.operations_done : coverage_.compared);
+  timeline_.Note(place, "answers #{}: {}{}", reply.id, done ? "done" : "not equal",
+                 get ? fmt::format(", {}", reply.value) : "");
+  if (client.stale) return;  // What it saw may be long past.
+  if (get) client.last_seen[client.command.key] = reply.value;
+  if (!get) newest_write_done_ = std::max(newest_write_done_, client.began);
+  history_.push_back(OperationOf(client, number,
+                                 done ? lincheck::Outcome::kDone : lincheck::Outcome::kNotDone,
+                                 get ? std::optional(reply.value) : std::nullopt));
 }
 
 void Workload::Finish(size_t number) {

@@ -47,6 +47,8 @@ class Workload {
     Command command;
     MonotonicTime began;
     uint64_t wake = 0;  // Tells the newest timer from those that do not count any more.
+    bool stale = false;
+    uint64_t revision = 0;  // The newest that it was told of.
     std::array<uint64_t, kKeysMax> last_seen{};
   };
 
@@ -54,7 +56,10 @@ class Workload {
   void WakeAfter(size_t number, Duration delay);
   void Next(size_t number);
   Command DrawCommand(Client& client, size_t number);
+  ClientRequest Request(Client& client) const;
   void Send(size_t number);
+  void Arrive(Place to, ClientRequest request);
+  void Take(Client& client, size_t number, Place place, const ClientReply& reply);
   lincheck::Operation OperationOf(const Client& client, size_t number, lincheck::Outcome outcome,
                                   std::optional<uint64_t> read) const;
   void Finish(size_t number);

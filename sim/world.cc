@@ -15,6 +15,10 @@ namespace {
 constexpr Duration kNotice = std::chrono::milliseconds(20);
 // Timers are seldom on time to the nanosecond.
 constexpr Duration kTimerSlack = std::chrono::microseconds(200);
+constexpr Duration kStartAgain = std::chrono::milliseconds(100);
+// Most turns that are interrupted go on soon, and some are inside each other.
+constexpr Duration kInterruption = std::chrono::milliseconds(2);
+constexpr int kInterruptedMax = 2;
 
 }  // namespace
 
@@ -24,8 +28,15 @@ World::World(uint64_t seed, Network network, Duration turn_delay_max, Timeline& 
       network_(std::move(network)),
       turn_delay_max_(turn_delay_max),
       timeline_(timeline),
-      coverage_(coverage) {
+      coverage_(coverage),
+      interrupts_(seed, /*stream=*/4) {
   seats_.reserve(kPlacesMax);
+}
+
+void World::InterruptTurns(uint64_t one_in, Duration longest, std::function<void()> look) {
+  interrupt_one_in_ = one_in;
+  interrupt_longest_ = longest;
+  look_ = std::move(look);
 }
 
 Place World::Add(std::string name, raft::NodeId id, std::unique_ptr<Node> node) {
@@ -77,10 +88,24 @@ Place World::Leader() const {
 void World::Start(Place place) {
   Seat& seat = seats_[place];
   MOKV_CHECK(!seat.node->up());
+  if (seat.in_turn) {
+    // The turn in which it died is not over: an artifact of this simulator.
+    queue_.After(kTimerSlack, [this, place] {
+      if (!up(place)) Start(place);
+    });
+    return;
+  }
   // Another boot of the machine: its monotonic clock begins anew.
   seat.clock.Begin(
       now(), MonotonicTime(dice_.Between(std::chrono::seconds(10), std::chrono::seconds(1000))));
   seat.node->Start();
+  if (!up(place)) {
+    // There is no room on its disk: it is started again and again.
+    queue_.After(kStartAgain, [this, place] {
+      if (!up(place)) Start(place);
+    });
+    return;
+  }
   ScheduleTurn(place);
 }
 
@@ -105,9 +130,9 @@ void World::Crash(Place place, uint64_t kept_permille, bool noticed) {
   }
 }
 
-void World::Wipe(Place place, raft::NodeId id) {
-  seats_[place].node->Wipe(id);
-  places_[id] = place;
+void World::Wipe(Place place, const raft::Member& member) {
+  seats_[place].node->Wipe(member);
+  places_[member.id] = place;
 }
 
 void World::Pause(Place place) { ++seats_[place].pauses; }
@@ -152,7 +177,7 @@ void World::After(Place place, Duration delay, std::function<void()> action) {
 
 void World::ScheduleTurn(Place place) {
   Seat& seat = seats_[place];
-  if (seat.turn_due || seat.pauses > 0) return;
+  if (seat.turn_due || seat.pauses > 0 || seat.in_turn) return;
   seat.turn_due = true;
   // What arrives until then is handled in the same turn.
   const Duration delay =
@@ -166,10 +191,41 @@ void World::Turn(Place place) {
   if (!seat.node->up() || seat.pauses > 0) return;
   // What has arrived comes before the tick, after a long pause, too.
   const std::vector<std::function<void()>> inbox = std::exchange(seat.inbox, {});
+  seat.in_turn = true;
   for (const auto& action : inbox) action();
   if (Now(place) >= seat.node->NextDeadline()) seat.node->Tick();
   seat.node->EndTurn();
+  seat.in_turn = false;
+  if (!seat.node->up()) return;
+  if (!seat.inbox.empty()) ScheduleTurn(place);  // What came in the meantime.
   ScheduleWake(place);
+}
+
+void World::Beside(Place place, Duration delay, std::function<void()> action) {
+  queue_.After(delay, [this, place, life = seats_[place].life, action = std::move(action)] {
+    if (seats_[place].life != life || !up(place)) return;
+    if (paused(place)) return Input(place, action);
+    action();
+    Input(place, [] {});  // It may have something for the next turn.
+  });
+}
+
+void World::Interrupt(Place place) {
+  if (look_ == nullptr) return;
+  look_();
+  if (interrupt_one_in_ == 0 || !interrupts_.OneIn(interrupt_one_in_)) return;
+  if (interrupted_ == kInterruptedMax || !up(place)) return;
+  const Duration length =
+      interrupts_.Between(Duration(0), interrupts_.OneIn(8) ? interrupt_longest_ : kInterruption);
+  ++interrupted_;
+  ++coverage_.interrupted;
+  const MonotonicTime end = now() + length;
+  while (up(place) && queue_.Next(end)) look_();
+  --interrupted_;
+}
+
+bool World::CanConnect(Place from, Place to) const {
+  return up(to) && !network_.IsCut(from, to) && !network_.IsCut(to, from);
 }
 
 void World::ScheduleWake(Place place) {
@@ -192,9 +248,9 @@ void World::ScheduleWake(Place place) {
 
 void World::Send(Place from, Packet packet) {
   const Place to = PlaceOf(packet.message.to);
-  ++coverage_.sent[packet.message.body.index()];
+  if (packet.passed == nullptr) ++coverage_.sent[packet.message.body.index()];
   if (to == kPlacesMax) return;
-  send_hook_(from, to, packet.message);
+  if (packet.passed == nullptr) send_hook_(from, to, packet.message);
   const Network::Fate fate = network_.Send(from, to);
   size_t slot = flights_.size();
   if (free_flights_.empty()) {
@@ -210,7 +266,7 @@ void World::Send(Place from, Packet packet) {
                     .number = ++sent_[from][to],
                     .copies = fate.copies};
   if (fate.copies == 0) {
-    timeline_.Lost(from, to, flights_[slot].packet.message);
+    timeline_.Lost(from, to, flights_[slot].packet);
     TellSender(flights_[slot]);
     free_flights_.push_back(slot);
     return;
@@ -226,15 +282,17 @@ void World::Arrive(size_t slot) {
   const bool last = --flight.copies == 0;
   if (!up(to) || network_.IsCut(flight.from, to)) {
     ++coverage_.lost_on_arrival;
-    timeline_.Lost(flight.from, to, flight.packet.message);
+    timeline_.Lost(flight.from, to, flight.packet);
     TellSender(flight);
   } else {
     uint64_t& newest = arrived_[flight.from][to];
     if (flight.number < newest) ++coverage_.reordered;
     newest = std::max(newest, flight.number);
-    ++coverage_.received[flight.packet.message.body.index()];
+    if (flight.packet.passed == nullptr) {
+      ++coverage_.received[flight.packet.message.body.index()];
+    }
     Input(to, [this, from = flight.from, to, packet = flight.packet] {
-      timeline_.Received(from, to, packet.message);
+      timeline_.Received(from, to, packet);
       node(to).Receive(packet);
     });
   }
@@ -244,7 +302,11 @@ void World::Arrive(size_t slot) {
 }
 
 void World::TellSender(const InFlight& flight) {
-  if (!std::holds_alternative<raft::InstallSnapshot>(flight.packet.message.body)) return;
+  // Nobody misses other messages of cores.
+  if (flight.packet.connection == replica::ConnectionId() &&
+      !std::holds_alternative<raft::InstallSnapshot>(flight.packet.message.body)) {
+    return;
+  }
   if (seats_[flight.from].life != flight.life || !up(flight.from)) return;
   After(flight.from, kNotice,
         [this, from = flight.from, packet = flight.packet] { node(from).OnLost(packet); });

@@ -29,6 +29,10 @@ class World final : public Host {
 
   World(uint64_t seed, Network network, Duration turn_delay_max, Timeline& timeline,
         Coverage& coverage);
+  // One turn in so many is interrupted where that is possible, mostly for a moment, sometimes for
+  // up to `longest`; 0: none. `look` is called wherever one could be, and after all that happens
+  // meanwhile.
+  void InterruptTurns(uint64_t one_in, Duration longest, std::function<void()> look);
 
   // Places are numbered in the order of their adding.
   Place Add(std::string name, raft::NodeId id, std::unique_ptr<Node> node);
@@ -54,7 +58,7 @@ class World final : public Host {
   void Start(Place place);
   // Its connections close: peers that know of it are told so if `noticed`.
   void Crash(Place place, uint64_t kept_permille, bool noticed);
-  void Wipe(Place place, raft::NodeId id);
+  void Wipe(Place place, const raft::Member& member);
   void Pause(Place place);
   void Resume(Place place);
   void SetClockRate(Place place, int64_t permille);
@@ -68,9 +72,12 @@ class World final : public Host {
   // --- Host.
   MonotonicTime Now(Place place) const override { return seats_[place].clock.Read(now()); }
   void After(Place place, Duration delay, std::function<void()> action) override;
+  void Beside(Place place, Duration delay, std::function<void()> action) override;
+  void Interrupt(Place place) override;
   void Send(Place from, Packet packet) override;
   void Reply(Place place, ClientReply reply) override { reply_hook_(place, reply); }
   Place PlaceOf(raft::NodeId id) const override;
+  bool CanConnect(Place from, Place to) const override;
 
  private:
   struct Seat {
@@ -81,6 +88,7 @@ class World final : public Host {
     int pauses = 0;
     std::vector<std::function<void()>> inbox;
     bool turn_due = false;
+    bool in_turn = false;
     MonotonicTime wake_at = MonotonicTime::Max();  // The earliest tick that is in the queue.
   };
   struct InFlight {
@@ -110,6 +118,11 @@ class World final : public Host {
   std::vector<size_t> free_flights_;
   std::array<std::array<uint64_t, kPlacesMax>, kPlacesMax> sent_{};
   std::array<std::array<uint64_t, kPlacesMax>, kPlacesMax> arrived_{};
+  Dice interrupts_;
+  uint64_t interrupt_one_in_ = 0;
+  Duration interrupt_longest_{0};
+  int interrupted_ = 0;  // Turns, at the moment.
+  std::function<void()> look_;
   SendHook send_hook_;
   ReplyHook reply_hook_;
 };

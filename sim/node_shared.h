@@ -1,0 +1,56 @@
+// What the nodes of one run have in common, whatever they are.
+//
+// Threads: confined to the run's. Owner: the run.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "raft/testing/invariants.h"
+#include "sim/coverage.h"
+#include "sim/node.h"
+#include "sim/rules.h"
+#include "sim/timeline.h"
+
+namespace mokv::sim {
+
+struct NodeSettings {
+  raft::Options options;  // But for the id.
+  Duration disk_min{0};
+  Duration disk_max{0};
+
+  // --- Of cores.
+  // Election timeouts are drawn from the first so many permille of their range.
+  uint64_t timeout_spread_permille = 1000;
+
+  // --- Of replicas.
+  uint64_t segment_bytes = 64 << 10;
+  Duration tick{0};  // Between two of Replica::Tick.
+  // How long a connection that has lost something takes to break, at most.
+  Duration break_max{0};
+};
+
+struct NodeShared {
+  NodeSettings settings;
+  Host& host;
+  Timeline& timeline;
+  Coverage& coverage;
+  raft::testing::Invariants& invariants;
+  Rules& rules;
+  std::function<void(Place)> on_write;  // A write is given to a disk.
+  Rules::Holds holds;                   // Whether any node has an entry on its disk.
+};
+
+// What is on a place's disk, as the checks see it, and what was on those that it had before.
+struct Disks {
+  raft::testing::Disk now;
+  std::map<raft::NodeId, raft::testing::Disk> wiped;
+
+  bool Holds(raft::NodeId current, raft::NodeId id, raft::Position position) const {
+    if (id == current) return now.Holds(position);
+    const auto former = wiped.find(id);
+    return former != wiped.end() && former->second.Holds(position);
+  }
+};
+
+}  // namespace mokv::sim

@@ -1,0 +1,617 @@
+#include "sim/replica_node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace mokv::sim {
+
+using replica::ConnectionId;
+using replica::testing::NodeLife;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr const char* kCluster = "simulated";
+constexpr Duration kReadBackMax = milliseconds(3);
+// A question to somebody who is no member yet, and its answer.
+constexpr Duration kIdentifyMax = milliseconds(5);
+// Of a log's entries at a time.
+constexpr uint64_t kReadBytes = 1 << 20;
+// A write of a segment has fewer steps.
+constexpr uint64_t kStepsOfAWrite = 8;
+
+}  // namespace
+
+class ReplicaNode::PlaceClock final : public Clock {
+ public:
+  PlaceClock(const Host& host, Place place) : host_(host), place_(place) {}
+  MonotonicTime Now() const override { return host_.Now(place_); }
+
+ private:
+  const Host& host_;
+  const Place place_;
+};
+
+// A node that has died in the middle of its turn sends nothing more.
+class ReplicaNode::NodePeers final : public replica::Peers {
+ public:
+  explicit NodePeers(ReplicaNode& node) : node_(node) {}
+
+  void Send(const std::vector<raft::Message>& messages) override {
+    Wires& wires = node_.shared_.wires;
+    for (const raft::Message& message : messages) {
+      if (!node_.up()) return;
+      Host& host = node_.node_.host;
+      const Place to = host.PlaceOf(message.to);
+      if (to == kPlacesMax) continue;
+      const ConnectionId connection = wires.Connect(host, node_.place_, to, node_.id(), message.to);
+      if (connection == ConnectionId()) continue;
+      Packet packet{.message = message};
+      wires.Number(node_.place_, connection, packet);
+      host.Send(node_.place_, std::move(packet));
+    }
+    node_.node_.host.Interrupt(node_.place_);
+  }
+  void SetMembership(std::shared_ptr<const raft::Membership>) override {}
+  ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward) override {
+    const Place place = node_.node_.host.PlaceOf(to);
+    if (!node_.up() || place == kPlacesMax) return {};
+    const ConnectionId connection =
+        node_.shared_.wires.Connect(node_.node_.host, node_.place_, place, node_.id(), to);
+    if (connection == ConnectionId()) return {};
+    ++node_.node_.coverage.forwards;
+    node_.Pass(connection, forward);
+    return connection;
+  }
+  void Answer(ConnectionId connection, const replica::ForwardAnswer& answer) override {
+    if (!node_.up() || !node_.shared_.wires.IsOpen(node_.place_, connection)) return;
+    node_.Pass(connection, answer);
+  }
+  void Identify(const std::string& rpc_address, IdentifyDone done) override {
+    if (!node_.up()) return;
+    const auto shared_done = std::make_shared<IdentifyDone>(std::move(done));
+    const Duration delay = node_.dice_.Between(Duration(0), kIdentifyMax);
+    node_.node_.host.After(node_.place_, delay, [this, rpc_address, shared_done] {
+      for (const ReplicaNode* other : node_.shared_.nodes) {
+        if (other->member_.rpc_address != rpc_address || !other->up()) continue;
+        if (!node_.node_.host.CanConnect(node_.place_, other->place_)) continue;
+        return (*shared_done)(
+            replica::PeerIdentity{.name = other->member_.name,
+                                  .instance_id = other->member_.instance_id,
+                                  .cluster_id = other->life_->replica->cluster_id()});
+      }
+      (*shared_done)(absl::UnavailableError("nobody is at " + rpc_address));
+    });
+  }
+
+ private:
+  ReplicaNode& node_;
+};
+
+ReplicaNode::ReplicaNode(ReplicaShared& shared, Place place, const raft::Member& member,
+                         uint64_t seed, const raft::Membership* initial)
+    : shared_(shared),
+      node_(shared.node),
+      place_(place),
+      member_(member),
+      dice_(seed, /*stream=*/100 + place),
+      clock_(std::make_unique<PlaceClock>(node_.host, place)),
+      peers_(std::make_unique<NodePeers>(*this)),
+      files_(std::make_unique<CrashFileSystem>()) {
+  shared_.nodes.push_back(this);
+  if (initial == nullptr) return;
+  begins_cluster_ = initial->voters().size() == 1;
+  if (!begins_cluster_) WriteFirstLog(*initial);
+}
+
+ReplicaNode::~ReplicaNode() = default;
+
+// Committed from the start, whether the disk says so or not.
+void ReplicaNode::WriteFirstLog(const raft::Membership& initial) {
+  ManualExecutor executor;
+  auto log = wal::Log::Open(*files_, *clock_, executor, executor,
+                            {.directory = "log", .segment_bytes = node_.settings.segment_bytes},
+                            {.on_durable = [](const wal::Durable&) {},
+                             .on_failure = [](const absl::Status&) {},
+                             .on_sync = nullptr},
+                            [](const wal::EntryView&) { return absl::OkStatus(); });
+  MOKV_CHECK(log.ok());
+  (*log)->Append(wal::Ticket(1),
+                 {.entries = {raft::InitialEntry(initial)},
+                  .hard_state = HardState{.term = Term(1), .commit = Index(dice_.Below(2))}});
+  executor.RunAll();
+}
+
+const raft::Core* ReplicaNode::core() const {
+  return life_ == nullptr ? nullptr : life_->replica->core();
+}
+
+Index ReplicaNode::applied() const {
+  return life_ == nullptr ? Index() : life_->replica->report().applied_index;
+}
+
+std::optional<uint64_t> ReplicaNode::ReadsAtOnceFrom() const {
+  if (life_ == nullptr || !life_->replica->CanReadNow({})) return std::nullopt;
+  return life_->machine.revision().value();
+}
+
+std::string ReplicaNode::Owes() const {
+  if (life_ == nullptr) return {};
+  const replica::Counters counters = life_->replica->report().counters;
+  if (counters.proposals_pending + counters.forwarded_pending + counters.reads_waiting == 0) {
+    return {};
+  }
+  return fmt::format("{} writes, {} forwarded, {} reads", counters.proposals_pending,
+                     counters.forwarded_pending, counters.reads_waiting);
+}
+
+// --- the machine
+
+void ReplicaNode::Start() {
+  MOKV_CHECK(life_ == nullptr && dead_ == nullptr);
+  ++node_.coverage.starts;
+  checked_ = false;
+  ticked_.reset();
+  tick_at_ = node_.host.Now(place_);
+  replica::testing::LifeOptions options{.name = member_.name, .instance_id = member_.instance_id};
+  if (begins_cluster_) options.new_cluster_id = kCluster;
+  options.raft = node_.settings.options;
+  options.segment_bytes = node_.settings.segment_bytes;
+  options.seed = dice_.Next();
+  options.observer = this;
+  options.on_durable = [this](const wal::Durable& durable) { OnDurable(durable); };
+  life_ = std::make_unique<NodeLife>(*files_, *clock_, *peers_, std::move(options));
+  if (const absl::Status started = life_->started; !started.ok()) {
+    // An old log opens on a full disk, too.
+    const bool may_fail = absl::IsResourceExhausted(started) && full_ > 0 &&
+                          disks_.now.entries.empty() && disks_.now.hard_state.term == Term();
+    if (!may_fail) shared_.told.Fail("start: {}: {}", id(), started.ToString());
+    life_.reset();
+    return;
+  }
+  BeginChecks();
+  node_.timeline.Note(place_, "starts: {} entries, term {}, applied {}", disks_.now.entries.size(),
+                      disks_.now.hard_state.term, applied());
+}
+
+void ReplicaNode::Crash(uint64_t kept_permille) {
+  MOKV_CHECK(life_ != nullptr);
+  if (core() != nullptr) node_.coverage.AddStats(core()->stats());
+  ManualExecutor& log_thread = life_->log_thread;
+  size_t entries = 0;
+  for (const raft::PersistRequest& write : writes_) entries += write.entries.size();
+  // The process alone dies, or the machine: perhaps in the middle of what the disk does.
+  const bool machine = kept_permille > 0 || !dice_.OneIn(4);
+  bool torn = false;
+  if (kept_permille > 0 && stalls_ == 0 && log_thread.pending() > 0) {
+    torn = true;
+    ++node_.coverage.torn_writes;
+    files_->StopAfter(dice_.Below(kStepsOfAWrite));
+    log_thread.RunOne();
+  }
+  if (in_turn_) ++node_.coverage.died_in_turn;
+  node_.coverage.writes_lost += writes_.size();
+  node_.coverage.entries_lost += entries;
+  node_.timeline.Note(place_, "crashes: {}{}{} entries were not synced",
+                      in_turn_ ? "in the middle of a turn; " : "",
+                      torn      ? "in the middle of a write; "
+                      : machine ? ""
+                                : "the process alone; ",
+                      entries);
+  life_->replica_thread.DropAll();
+  log_thread.DropAll();
+  life_->background.DropAll();
+  if (machine) {
+    SeededRandom random(dice_.Next());
+    files_->PowerLoss(random);
+  } else {
+    files_->Restart();
+  }
+  shared_.wires.CloseAll(place_);
+  writing_ = false;
+  reading_ = false;
+  // Its turn goes on, but nothing of that is heard of.
+  if (in_turn_) dead_ = std::move(life_);
+  life_.reset();
+}
+
+void ReplicaNode::Wipe(const raft::Member& member) {
+  MOKV_CHECK(life_ == nullptr);
+  disks_.wiped[id()] = std::exchange(disks_.now, raft::testing::Disk());
+  writes_.clear();
+  dead_files_ = std::exchange(files_, std::make_unique<CrashFileSystem>());
+  begins_cluster_ = false;
+  member_ = member;
+}
+
+void ReplicaNode::StallDisk(bool stalls) {
+  stalls_ += stalls ? 1 : -1;
+  if (stalls_ == 0) RunLog();
+}
+
+void ReplicaNode::FillDisk(std::optional<uint64_t> spare) {
+  full_ += spare.has_value() ? 1 : -1;
+  if (spare.has_value()) files_->SetCapacity(files_->used_bytes() + *spare);
+  if (full_ == 0) files_->SetCapacity(std::nullopt);
+}
+
+// --- checks
+
+// The log must have what was durable when the last life ended. What it has is on the disk.
+void ReplicaNode::BeginChecks() {
+  if (checked_ || core() == nullptr) return;
+  checked_ = true;
+  const raft::testing::Disk before = std::exchange(disks_.now, raft::testing::Disk());
+  raft::testing::Disk& disk = disks_.now;
+  for (Index next(1); next <= life_->log->last_index(); next = disk.last().index.next()) {
+    auto entries = life_->log->Read(next, kReadBytes);
+    if (!entries.ok()) {
+      return shared_.told.Fail("durable: {}: {}", id(), entries.status().ToString());
+    }
+    for (Entry& entry : *entries) {
+      if (entry.index == disk.last().index.next()) disk.entries.push_back(std::move(entry));
+    }
+  }
+  disk.hard_state = life_->log->found().hard_state;
+  // Of a cluster that has just begun.
+  if (disk.hard_state.term == Term()) disk.hard_state.term = core()->term();
+  CheckRecovered(before);
+  writes_.clear();
+  applied_ = Index();
+  node_.invariants.OnStart(*core(), disk);
+  node_.rules.OnStart(*core(), disk, node_.host.Now(place_));
+}
+
+// What was not durable may be there as well, and may have truncated what was.
+void ReplicaNode::CheckRecovered(const raft::testing::Disk& before) {
+  const raft::testing::Disk& now = disks_.now;
+  Index cut = before.last().index.next();
+  for (const raft::PersistRequest& write : writes_) {
+    if (write.truncate_from.has_value()) cut = std::min(cut, *write.truncate_from);
+  }
+  const Index last = cut - 1;
+  if (last > Index(0) && !now.Holds({last, before.entries[last.value() - 1].term})) {
+    shared_.told.Fail("durable: {} has lost entry {}, which was on its disk", id(), last);
+  }
+  const HardState& was = before.hard_state;
+  const bool same_term = now.hard_state.term == was.term;
+  if (now.hard_state.term < was.term ||
+      (same_term && !was.vote.empty() && now.hard_state.vote != was.vote)) {
+    shared_.told.Fail("durable: {} has lost its term {} or its vote", id(), was.term);
+  }
+}
+
+// It is in the state that the step before has brought it to.
+void ReplicaNode::CheckCore(const raft::Core& core) {
+  BeginChecks();
+  node_.invariants.OnTransition(core);
+  if (ticked_.has_value()) node_.rules.OnTicked(core, *std::exchange(ticked_, std::nullopt));
+}
+
+void ReplicaNode::OnStep(const raft::Core& core, const raft::Event& event) {
+  if (life_ == nullptr) return;
+  CheckCore(core);
+  if (const auto* receive = std::get_if<raft::Receive>(&event)) {
+    node_.rules.OnReceive(core, receive->message, node_.host.Now(place_));
+  } else if (const auto* closed = std::get_if<raft::ConnectionClosed>(&event)) {
+    node_.rules.OnConnectionClosed(core, closed->peer);
+  } else if (std::holds_alternative<raft::Tick>(event)) {
+    ticked_ = node_.host.Now(place_);
+  }
+}
+
+void ReplicaNode::OnOutput(const raft::Core& core, const raft::Output& output) {
+  if (life_ == nullptr) return;
+  CheckCore(core);
+  if (output.standing.has_value()) {
+    node_.timeline.Note(place_, "is {} of term {}{}", raft::RoleName(output.standing->role),
+                        output.standing->term, output.standing->can_serve ? ", serving" : "");
+  }
+  if (output.persist.has_value()) {
+    node_.invariants.OnPersist(core, *output.persist);
+    node_.rules.OnPersist(core, *output.persist);
+    if (output.persist->truncate_from.has_value()) {
+      node_.timeline.Note(place_, "truncates from {}", *output.persist->truncate_from);
+    }
+    writes_.push_back(*output.persist);
+    node_.on_write(place_);
+  }
+  for (const raft::Message& message : output.messages) {
+    node_.invariants.OnSend(core, message, disks_.now);
+    node_.rules.OnSend(core, message);
+  }
+  node_.invariants.OnCommitted(core, output.committed, node_.holds);
+  for (const Entry& entry : output.committed) {
+    shared_.told.OnCommitted(entry);
+    if (entry.type != EntryType::kConfiguration) continue;
+    const auto membership = raft::Membership::Decode(entry.bytes());
+    MOKV_CHECK(membership.ok());
+    if (membership->joint()) ++node_.coverage.joint_committed;
+    node_.timeline.Note(place_, "applies {}: {}", entry.index, raft::ToString(*membership));
+  }
+  CountResults(output);
+  node_.rules.OnTurn(core, node_.host.Now(place_), /*ticked=*/false, output.membership_changed);
+}
+
+void ReplicaNode::CountResults(const raft::Output& output) {
+  for (const raft::ProposalResult& result : output.proposals) {
+    node_.coverage.proposals += result.accepted;
+    if (result.refusal == raft::Refusal::kTransferring) ++node_.coverage.refused_transferring;
+    if (result.refusal == raft::Refusal::kTooMuchUncommitted) ++node_.coverage.refused_uncommitted;
+  }
+  for (const raft::ReadResult& result : output.reads) {
+    if (result.refusal != raft::Refusal::kNone) ++node_.coverage.reads_refused;
+  }
+  if (output.more_committed) ++node_.coverage.applied_in_parts;
+}
+
+// On the log's thread.
+void ReplicaNode::OnDurable(const wal::Durable& durable) {
+  while (!writes_.empty() &&
+         replica::Replica::LogTicket(writes_.front().ticket) <= durable.ticket) {
+    ++node_.coverage.writes;
+    disks_.now.Write(writes_.front());
+    writes_.pop_front();
+  }
+}
+
+void ReplicaNode::CheckState() {
+  if (life_->fatal.has_value()) {
+    return shared_.told.Fail("fatal: {}: {}", id(), life_->fatal->ToString());
+  }
+  if (core() == nullptr || core()->applied() == applied_) return;
+  applied_ = core()->applied();
+  const store::Digest digest = life_->machine.digest();
+  node_.rules.OnApplied(id(), applied_, digest.low ^ (digest.high << 1));
+}
+
+// --- connections
+
+void ReplicaNode::Pass(ConnectionId connection, const Passed& passed) {
+  Packet packet{.passed = std::make_shared<const Passed>(passed)};
+  packet.message.to = shared_.wires.PeerOf(place_, connection);
+  packet.message.from = id();
+  shared_.wires.Number(place_, connection, packet);
+  node_.host.Send(place_, std::move(packet));
+}
+
+void ReplicaNode::Receive(const Packet& packet) {
+  Wires& wires = shared_.wires;
+  if (!wires.IsOpen(place_, packet.connection)) {
+    // Of a former life, or given up here: the sender hears of it.
+    const Place sender = node_.host.PlaceOf(packet.message.from);
+    if (sender == kPlacesMax || !wires.IsOpen(sender, packet.connection)) return;
+    ReplicaNode* other = shared_.nodes[sender];
+    node_.host.After(sender, dice_.Between(Duration(0), node_.settings.break_max),
+                     [other, connection = packet.connection] { other->Close(connection); });
+    return;
+  }
+  for (const Packet& next : wires.Take(place_, packet)) {
+    if (up()) Deliver(next);
+  }
+}
+
+void ReplicaNode::Deliver(const Packet& packet) {
+  replica::Replica& replica = *life_->replica;
+  if (packet.passed == nullptr) return replica.OnMessage(packet.message);
+  if (const auto* forward = std::get_if<replica::Forward>(packet.passed.get())) {
+    node_.timeline.Note(place_, "is passed forward {} of {}", forward->id, packet.message.from);
+    return replica.OnForward(packet.message.from, packet.connection, *forward);
+  }
+  const auto& answer = std::get<replica::ForwardAnswer>(*packet.passed);
+  node_.timeline.Note(place_, "has the answer to forward {} of {}", answer.id, packet.message.from);
+  replica.OnForwardAnswer(packet.connection, answer);
+}
+
+// Sooner or later nobody waits any more for what was not confirmed.
+void ReplicaNode::OnLost(const Packet& packet) {
+  if (!shared_.wires.IsOpen(place_, packet.connection)) return;
+  node_.host.After(place_, dice_.Between(Duration(0), node_.settings.break_max),
+                   [this, connection = packet.connection] { Close(connection); });
+}
+
+void ReplicaNode::ConnectionClosed(raft::NodeId peer) {
+  for (const ConnectionId connection : shared_.wires.With(place_, peer)) Close(connection);
+}
+
+void ReplicaNode::Close(ConnectionId connection) {
+  Wires& wires = shared_.wires;
+  if (!wires.Close(place_, connection)) return;
+  ++node_.coverage.connections_closed;
+  const raft::NodeId peer = wires.PeerOf(place_, connection);
+  const Place other = wires.OtherEnd(place_, connection);
+  if (wires.IsOpen(other, connection)) {
+    node_.host.After(other, dice_.Between(Duration(0), node_.settings.break_max),
+                     [node = shared_.nodes[other], connection] { node->Close(connection); });
+  }
+  const bool last = wires.With(place_, peer).empty();
+  node_.timeline.Note(place_, "has {} connection with {} closed", last ? "its last" : "a", peer);
+  life_->replica->OnConnectionClosed(peer, connection, last);
+}
+
+// --- clients and operators
+
+void ReplicaNode::Submit(const ClientRequest& request) {
+  if (request.command.op == Op::kGet) return Read(request);
+  Write(request);
+}
+
+// As a service does: at once where that is allowed, otherwise when it is.
+void ReplicaNode::Read(const ClientRequest& request) {
+  replica::ReadRequirement requirement;
+  uint64_t floor = shared_.told.newest();
+  if (request.stale) {
+    floor = request.min_revision;
+    requirement = {.linearizable = false, .min_revision = Revision(floor)};
+  } else if (core() != nullptr) {
+    ++(core()->role() == raft::Role::kLeader ? node_.coverage.reads_leader
+                                             : node_.coverage.reads_follower);
+  }
+  if ((request.by_lease || request.stale) && life_->replica->CanReadNow(requirement)) {
+    ++(request.stale ? node_.coverage.reads_stale : node_.coverage.reads_by_lease);
+    return Look(request, floor);
+  }
+  life_->replica->WaitForRead(requirement, node_.host.Now(place_) + request.patience,
+                              [this, request, floor](const absl::Status& status) {
+                                if (!up()) return;
+                                if (!status.ok()) {
+                                  ++node_.coverage.reads_failed;
+                                  return Reply({.id = request.id, .kind = ReplyKind::kRefused});
+                                }
+                                ++node_.coverage.reads_waited;
+                                Look(request, floor);
+                              });
+}
+
+void ReplicaNode::Look(const ClientRequest& request, uint64_t floor) {
+  const auto view = life_->machine.TakeView();
+  const store::Item* item = view->Find(fmt::format("k{}", request.command.key));
+  const uint64_t value = item == nullptr ? 0 : Told::NumberOf(item->value());
+  const uint64_t modified = item == nullptr ? 0 : item->mod_revision().value();
+  const uint64_t revision = view->revision().value();
+  if (request.stale) {
+    if (revision < floor) {
+      shared_.told.Fail("revision: {} is at {}, after {} was asked for", id(), revision, floor);
+    }
+  } else {
+    node_.rules.OnRead(*core(), applied(), request.committed_before);
+    shared_.told.OnLook(place_, revision, floor, value, modified);
+  }
+  Reply({.id = request.id, .value = value, .revision = revision});
+}
+
+// A cas is by the revision of what the client saw: values are unique, so that comparing revisions is
+// comparing values.
+void ReplicaNode::Write(const ClientRequest& request) {
+  shared_.told.OnAsked(request);
+  const Command& command = request.command;
+  const std::string key = fmt::format("k{}", command.key);
+  machine::Command wanted = store::Delete{key, {}};
+  if (command.op != Op::kDelete) {
+    std::optional<Revision> expected;
+    if (command.op == Op::kCas) expected = Revision(shared_.told.RevisionOf(command.expected));
+    wanted = store::Set{key, Told::ValueOf(command.value), expected};
+  }
+  life_->replica->Propose(
+      {.command = std::move(wanted), .give_up_at = node_.host.Now(place_) + request.patience},
+      [this, id = request.id](const replica::WriteResult& result) {
+        if (!up()) return;
+        shared_.told.OnAnswered(id, result);
+        ClientReply reply{.id = id, .revision = result.applied.revision.value()};
+        if (result.fate == replica::WriteResult::Fate::kNotDone) {
+          reply.kind = ReplyKind::kRefused;
+        } else if (result.fate == replica::WriteResult::Fate::kUnknown) {
+          reply.kind = ReplyKind::kUnknown;
+        } else if (result.applied.outcome != machine::Result::Outcome::kApplied) {
+          reply.kind = ReplyKind::kCompared;
+        }
+        Reply(reply);
+      });
+}
+
+void ReplicaNode::Reply(ClientReply reply) {
+  if (reply.kind == ReplyKind::kRefused && core() != nullptr) {
+    reply.leader = node_.host.PlaceOf(core()->leader());
+  }
+  node_.host.Reply(place_, reply);
+  if (in_turn_) node_.host.Interrupt(place_);
+}
+
+void ReplicaNode::Request(replica::AdminRequest request) {
+  const Duration wait = node_.settings.options.election_timeout * dice_.Between(1, 4);
+  life_->replica->Request(std::move(request), node_.host.Now(place_) + wait,
+                          [this](const absl::Status& status, bool unknown) {
+                            if (!up()) return;
+                            ++(status.ok() ? node_.coverage.changes_done
+                               : unknown   ? node_.coverage.changes_unknown
+                                           : node_.coverage.changes_refused);
+                            node_.timeline.Note(place_, "change of the cluster: {}",
+                                                status.ok() ? "done" : MessageOf(status));
+                          });
+}
+
+// Operators add and remove, and gossip does; a learner that has caught up is promoted by itself.
+void ReplicaNode::ChangeMembers(std::vector<raft::MemberChange> changes) {
+  using Kind = raft::MemberChange::Kind;
+  for (const raft::MemberChange& change : changes) {
+    const bool goes = change.kind == Kind::kRemove || change.kind == Kind::kDemote;
+    Request({.kind = goes ? replica::AdminRequest::Kind::kRemoveMember
+                          : replica::AdminRequest::Kind::kAddMember,
+             .name = change.member.name,
+             .rpc_address = change.member.rpc_address,
+             .automatic = change.kind == Kind::kDemote || dice_.OneIn(4)});
+  }
+}
+
+void ReplicaNode::Transfer(raft::NodeId target) {
+  const auto done = [this](const absl::Status& status, bool) {
+    if (!up()) return;
+    ++(status.ok() ? node_.coverage.transfers_done : node_.coverage.transfers_failed);
+    node_.timeline.Note(place_, "transfer: {}", status.ok() ? "done" : MessageOf(status));
+  };
+  const MonotonicTime give_up_at =
+      node_.host.Now(place_) + node_.settings.options.election_timeout * 2;
+  if (target == raft::NodeId() && dice_.OneIn(2)) {
+    return life_->replica->StepAside(give_up_at, done);
+  }
+  const raft::Member* member =
+      core() == nullptr || target == raft::NodeId() ? nullptr : core()->membership()->Find(target);
+  life_->replica->Request({.kind = replica::AdminRequest::Kind::kTransfer,
+                           .name = member == nullptr ? std::string() : member->name},
+                          give_up_at, done);
+}
+
+// --- turns, and the other threads
+
+MonotonicTime ReplicaNode::NextDeadline() const { return std::min(life_->alarm, tick_at_); }
+
+void ReplicaNode::Tick() {
+  life_->RingAlarm();
+  if (node_.host.Now(place_) < tick_at_) return;
+  tick_at_ = node_.host.Now(place_) + node_.settings.tick;
+  life_->replica->Tick();
+}
+
+void ReplicaNode::EndTurn() {
+  in_turn_ = true;
+  NodeLife* life = life_.get();
+  while (up() && life->replica_thread.RunOne()) {
+  }
+  in_turn_ = false;
+  dead_.reset();
+  dead_files_.reset();
+  if (!up()) return;
+  CheckState();
+  RunLog();
+  RunBackground();
+}
+
+void ReplicaNode::RunLog() {
+  if (!up() || writing_ || stalls_ > 0 || life_->log_thread.pending() == 0) return;
+  writing_ = true;
+  const Duration delay =
+      dice_.Between(node_.settings.disk_min, node_.settings.disk_max) + disk_slower_;
+  node_.host.Beside(place_, delay, [this] {
+    writing_ = false;
+    if (stalls_ > 0) return;
+    life_->log_thread.RunOne();
+    RunLog();
+  });
+}
+
+void ReplicaNode::RunBackground() {
+  if (reading_ || life_->background.pending() == 0) return;
+  reading_ = true;
+  const Duration delay = dice_.Between(Duration(0), kReadBackMax) + disk_slower_;
+  node_.host.Beside(place_, delay, [this] {
+    reading_ = false;
+    ++node_.coverage.fetches;
+    life_->background.RunOne();
+    RunBackground();
+  });
+}
+
+}  // namespace mokv::sim

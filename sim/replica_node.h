@@ -1,0 +1,133 @@
+// ReplicaNode: a whole replica of src/replica: its real log on a disk in memory that loses what was
+// not synced, and its real store. Its three threads are queues of tasks: the replica's run at the
+// end of each turn, the log's one by one as slowly as the disk is, the background's likewise.
+//
+// It speaks to others by connections (wires.h). In the middle of its turns, whenever it has sent
+// messages or answered somebody, others may go on (Host::Interrupt).
+//
+// The core is watched (replica::Observer), so that all checks of cores are made here, too. What is
+// on the disk is known by what the log says is durable, not by what the core was told.
+//
+// Threads: confined to the run's. Owner: World.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "replica/observer.h"
+#include "replica/testing/node_life.h"
+#include "sim/node_shared.h"
+#include "sim/told.h"
+#include "sim/wires.h"
+
+namespace mokv::sim {
+
+class ReplicaNode;
+
+struct ReplicaShared {
+  NodeShared& node;
+  Wires& wires;
+  Told& told;
+  std::vector<ReplicaNode*> nodes;  // By place.
+};
+
+class ReplicaNode final : public Node, private replica::Observer {
+ public:
+  // `initial`: the log begins with it, or, where this node is its only voter, the node begins the
+  // cluster; null: an empty disk.
+  ReplicaNode(ReplicaShared& shared, Place place, const raft::Member& member, uint64_t seed,
+              const raft::Membership* initial);
+  ~ReplicaNode() override;
+
+  bool up() const override { return life_ != nullptr; }
+  raft::NodeId id() const override { return member_.id; }
+  const raft::Core* core() const override;
+  Index applied() const override;
+  bool Holds(raft::NodeId id, raft::Position position) const override {
+    return disks_.Holds(member_.id, id, position);
+  }
+  std::optional<uint64_t> ReadsAtOnceFrom() const override;
+  std::string Owes() const override;
+
+  void Start() override;
+  void Crash(uint64_t kept_permille) override;
+  void Wipe(const raft::Member& member) override;
+  void StallDisk(bool stalls) override;
+  void SlowDisk(Duration by) override { disk_slower_ += by; }
+  void FillDisk(std::optional<uint64_t> spare) override;
+
+  void Receive(const Packet& packet) override;
+  void OnLost(const Packet& packet) override;
+  void ConnectionClosed(raft::NodeId peer) override;
+  void Submit(const ClientRequest& request) override;
+  void ChangeMembers(std::vector<raft::MemberChange> changes) override;
+  void Transfer(raft::NodeId target) override;
+  MonotonicTime NextDeadline() const override;
+  void Tick() override;
+  void EndTurn() override;
+
+ private:
+  class PlaceClock;
+  class NodePeers;
+
+  void WriteFirstLog(const raft::Membership& initial);
+  void BeginChecks();
+  void CheckRecovered(const raft::testing::Disk& before);
+  void CheckCore(const raft::Core& core);
+  void OnStep(const raft::Core& core, const raft::Event& event) override;
+  void OnOutput(const raft::Core& core, const raft::Output& output) override;
+  void CountResults(const raft::Output& output);
+  void OnDurable(const wal::Durable& durable);
+  void CheckState();
+
+  replica::ConnectionId SendPassed(Place to, raft::NodeId to_id, Passed passed);
+  void Pass(replica::ConnectionId connection, const Passed& passed);
+  // This end is told that the connection is no more; the other one hears of it later.
+  void Close(replica::ConnectionId connection);
+  void Deliver(const Packet& packet);
+
+  void Read(const ClientRequest& request);
+  void Look(const ClientRequest& request, uint64_t floor);
+  void Write(const ClientRequest& request);
+  void Request(replica::AdminRequest request);
+  void Reply(ClientReply reply);
+
+  void RunLog();
+  void RunBackground();
+
+  ReplicaShared& shared_;
+  NodeShared& node_;
+  const Place place_;
+  raft::Member member_;
+  Dice dice_;
+  std::unique_ptr<PlaceClock> clock_;
+  std::unique_ptr<NodePeers> peers_;
+
+  // The disk. Its contents as the checks see them, and what is not durable yet.
+  std::unique_ptr<CrashFileSystem> files_;
+  bool begins_cluster_ = false;
+  Disks disks_;
+  std::deque<raft::PersistRequest> writes_;
+  bool writing_ = false;
+  bool reading_ = false;
+  int stalls_ = 0;
+  int full_ = 0;
+  Duration disk_slower_{0};
+
+  // The process.
+  std::unique_ptr<replica::testing::NodeLife> life_;
+  // Until the turn in which it died is over.
+  std::unique_ptr<CrashFileSystem> dead_files_;
+  std::unique_ptr<replica::testing::NodeLife> dead_;
+  bool in_turn_ = false;
+  bool checked_ = false;                 // The checks know this life.
+  std::optional<MonotonicTime> ticked_;  // By the step before.
+  MonotonicTime tick_at_;
+  Index applied_;  // That the checks know of.
+};
+
+}  // namespace mokv::sim
