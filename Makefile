@@ -65,15 +65,16 @@ SEEDS ?= 1000
 FIRST ?= 1
 SEED ?=
 MUTATION ?=
+REPLICAS ?=
 .PHONY: sim
 sim:
 	@scripts/install_packages.sh build test
-	@cmake -S . -B build/sim -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;raft" >/dev/null
+	@cmake -S . -B build/sim -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;raft;wal;store;machine;replica" >/dev/null
 	@cmake --build build/sim -j $(JOBS) --target sim
 	@mkdir -p bin
 	@cp -f build/sim/bin/sim bin/
 	@bin/sim $(if $(SEED),--seed=$(SEED),--first=$(FIRST) --seeds=$(SEEDS) --jobs=$(JOBS)) \
-	  $(if $(MUTATION),--mutation=$(MUTATION))
+	  $(if $(MUTATION),--mutation=$(MUTATION)) $(if $(REPLICAS),--replicas)
 
 .PHONY: format
 format:

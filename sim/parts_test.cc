@@ -1,13 +1,17 @@
-// The simulator's own parts: time, clocks, network, state machine, plans.
+// The simulator's own parts: time, clocks, network, connections, state machine, plans, and what was
+// told.
 #include <gtest/gtest.h>
 
 #include <set>
 
+#include "machine/command.h"
 #include "sim/event_queue.h"
 #include "sim/kv_machine.h"
 #include "sim/network.h"
 #include "sim/node_clock.h"
 #include "sim/plan.h"
+#include "sim/told.h"
+#include "sim/wires.h"
 
 namespace mokv::sim {
 namespace {
@@ -102,6 +106,115 @@ TEST(KvMachine, HasTheSameDigestForTheSameEntriesOnly) {
   other.Apply(EntryOf(1, {.op = Op::kSet, .key = 1, .value = 6}));
   EXPECT_EQ(one.digest(), same.digest());
   EXPECT_NE(one.digest(), other.digest());
+}
+
+class NoWorld final : public Host {
+ public:
+  MonotonicTime Now(Place) const override { return {}; }
+  void After(Place, Duration, std::function<void()>) override {}
+  void Beside(Place, Duration, std::function<void()>) override {}
+  void Interrupt(Place) override {}
+  void Send(Place, Packet) override {}
+  void Reply(Place, ClientReply) override {}
+  Place PlaceOf(raft::NodeId) const override { return kPlacesMax; }
+  bool CanConnect(Place, Place) const override { return connects; }
+  bool connects = true;
+};
+
+class WiresTest : public ::testing::Test {
+ protected:
+  Wires::ConnectionId Connect(Place from, Place to) {
+    return wires_.Connect(host_, from, to, raft::NodeId(from + 1), raft::NodeId(to + 1));
+  }
+  Packet PacketBy(Wires::ConnectionId connection) {
+    Packet packet;
+    wires_.Number(0, connection, packet);
+    return packet;
+  }
+
+  NoWorld host_;
+  Wires wires_;
+};
+
+TEST_F(WiresTest, GivesPacketsInOrderAndOnce) {
+  const auto connection = Connect(0, 1);
+  EXPECT_EQ(Connect(1, 0), connection);
+  const Packet first = PacketBy(connection);
+  const Packet second = PacketBy(connection);
+  EXPECT_EQ(wires_.Take(1, second).size(), 0U) << "it waits for the one before it";
+  EXPECT_EQ(wires_.Take(1, first).size(), 2U);
+  EXPECT_EQ(wires_.Take(1, first).size(), 0U);
+}
+
+TEST_F(WiresTest, EndsCloseOneByOne) {
+  const auto old = Connect(0, 1);
+  EXPECT_TRUE(wires_.Close(0, old));
+  EXPECT_FALSE(wires_.Close(0, old));
+  EXPECT_TRUE(wires_.IsOpen(1, old)) << "it has not heard of it";
+  const auto another = Connect(0, 1);
+  EXPECT_NE(another, old);
+  EXPECT_EQ(wires_.With(1, raft::NodeId(1)).size(), 2U);
+  wires_.CloseAll(1);
+  EXPECT_TRUE(wires_.IsOpen(0, another));
+  host_.connects = false;
+  EXPECT_EQ(Connect(1, 0), Wires::ConnectionId());
+}
+
+Entry EntryOf(uint64_t index, uint64_t value) {
+  const machine::Command command = store::Set{"k0", Told::ValueOf(value), {}};
+  return {.index = Index(index),
+          .term = Term(1),
+          .type = EntryType::kCommand,
+          .payload = std::make_shared<const std::string>(machine::EncodeCommand(command))};
+}
+
+class ToldTest : public ::testing::Test {
+ protected:
+  ToldTest() { told_.OnAsked({.id = 7, .command = {.op = Op::kSet, .value = 4}}); }
+  void Answer(Told::Fate fate, uint64_t revision = 0) {
+    told_.OnAnswered(7, {.fate = fate, .applied = {.revision = Revision(revision)}, .reason = {}});
+  }
+  std::string Rule() const { return told_.violation().substr(0, told_.violation().find(':')); }
+
+  Told told_;
+};
+
+TEST_F(ToldTest, WhatIsDoneIsCommittedOnce) {
+  told_.OnCommitted(EntryOf(1, 4));
+  told_.OnCommitted(EntryOf(1, 4));  // Another node's.
+  Answer(Told::Fate::kApplied, 1);
+  EXPECT_EQ(Rule(), "");
+  told_.OnCommitted(EntryOf(2, 4));
+  EXPECT_EQ(Rule(), "log");
+}
+
+TEST_F(ToldTest, DoneBeforeItIsCommittedIsWrong) {
+  Answer(Told::Fate::kApplied, 1);
+  EXPECT_EQ(Rule(), "log");
+}
+
+TEST_F(ToldTest, NotDoneAndCommittedIsWrong) {
+  Answer(Told::Fate::kNotDone);
+  EXPECT_EQ(Rule(), "");
+  told_.OnCommitted(EntryOf(1, 4));
+  EXPECT_EQ(Rule(), "log");
+}
+
+TEST_F(ToldTest, UnknownMayBeEither) {
+  Answer(Told::Fate::kUnknown);
+  told_.OnCommitted(EntryOf(1, 4));
+  EXPECT_EQ(Rule(), "");
+  Answer(Told::Fate::kUnknown);
+  EXPECT_EQ(Rule(), "answered");
+}
+
+TEST_F(ToldTest, NobodyWouldReadLessThanWasTold) {
+  told_.OnCommitted(EntryOf(1, 4));
+  Answer(Told::Fate::kApplied, 5);
+  told_.CheckLease(0, 5);
+  EXPECT_EQ(Rule(), "");
+  told_.CheckLease(0, 4);
+  EXPECT_EQ(Rule(), "lease");
 }
 
 TEST(DrawPlan, StaysWithinItsBounds) {

@@ -1,3 +1,4 @@
+// ReplicaNode: its disk, its connections, its clients and its turns.
 #include "sim/replica_node.h"
 
 #include <algorithm>
@@ -18,8 +19,6 @@ constexpr const char* kCluster = "simulated";
 constexpr Duration kReadBackMax = milliseconds(3);
 // A question to somebody who is no member yet, and its answer.
 constexpr Duration kIdentifyMax = milliseconds(5);
-// Of a log's entries at a time.
-constexpr uint64_t kReadBytes = 1 << 20;
 // A write of a segment has fewer steps.
 constexpr uint64_t kStepsOfAWrite = 8;
 
@@ -238,136 +237,6 @@ void ReplicaNode::FillDisk(std::optional<uint64_t> spare) {
   if (full_ == 0) files_->SetCapacity(std::nullopt);
 }
 
-// --- checks
-
-// The log must have what was durable when the last life ended. What it has is on the disk.
-void ReplicaNode::BeginChecks() {
-  if (checked_ || core() == nullptr) return;
-  checked_ = true;
-  const raft::testing::Disk before = std::exchange(disks_.now, raft::testing::Disk());
-  raft::testing::Disk& disk = disks_.now;
-  for (Index next(1); next <= life_->log->last_index(); next = disk.last().index.next()) {
-    auto entries = life_->log->Read(next, kReadBytes);
-    if (!entries.ok()) {
-      return shared_.told.Fail("durable: {}: {}", id(), entries.status().ToString());
-    }
-    for (Entry& entry : *entries) {
-      if (entry.index == disk.last().index.next()) disk.entries.push_back(std::move(entry));
-    }
-  }
-  disk.hard_state = life_->log->found().hard_state;
-  // Of a cluster that has just begun.
-  if (disk.hard_state.term == Term()) disk.hard_state.term = core()->term();
-  CheckRecovered(before);
-  writes_.clear();
-  applied_ = Index();
-  node_.invariants.OnStart(*core(), disk);
-  node_.rules.OnStart(*core(), disk, node_.host.Now(place_));
-}
-
-// What was not durable may be there as well, and may have truncated what was.
-void ReplicaNode::CheckRecovered(const raft::testing::Disk& before) {
-  const raft::testing::Disk& now = disks_.now;
-  Index cut = before.last().index.next();
-  for (const raft::PersistRequest& write : writes_) {
-    if (write.truncate_from.has_value()) cut = std::min(cut, *write.truncate_from);
-  }
-  const Index last = cut - 1;
-  if (last > Index(0) && !now.Holds({last, before.entries[last.value() - 1].term})) {
-    shared_.told.Fail("durable: {} has lost entry {}, which was on its disk", id(), last);
-  }
-  const HardState& was = before.hard_state;
-  const bool same_term = now.hard_state.term == was.term;
-  if (now.hard_state.term < was.term ||
-      (same_term && !was.vote.empty() && now.hard_state.vote != was.vote)) {
-    shared_.told.Fail("durable: {} has lost its term {} or its vote", id(), was.term);
-  }
-}
-
-// It is in the state that the step before has brought it to.
-void ReplicaNode::CheckCore(const raft::Core& core) {
-  BeginChecks();
-  node_.invariants.OnTransition(core);
-  if (ticked_.has_value()) node_.rules.OnTicked(core, *std::exchange(ticked_, std::nullopt));
-}
-
-void ReplicaNode::OnStep(const raft::Core& core, const raft::Event& event) {
-  if (life_ == nullptr) return;
-  CheckCore(core);
-  if (const auto* receive = std::get_if<raft::Receive>(&event)) {
-    node_.rules.OnReceive(core, receive->message, node_.host.Now(place_));
-  } else if (const auto* closed = std::get_if<raft::ConnectionClosed>(&event)) {
-    node_.rules.OnConnectionClosed(core, closed->peer);
-  } else if (std::holds_alternative<raft::Tick>(event)) {
-    ticked_ = node_.host.Now(place_);
-  }
-}
-
-void ReplicaNode::OnOutput(const raft::Core& core, const raft::Output& output) {
-  if (life_ == nullptr) return;
-  CheckCore(core);
-  if (output.standing.has_value()) {
-    node_.timeline.Note(place_, "is {} of term {}{}", raft::RoleName(output.standing->role),
-                        output.standing->term, output.standing->can_serve ? ", serving" : "");
-  }
-  if (output.persist.has_value()) {
-    node_.invariants.OnPersist(core, *output.persist);
-    node_.rules.OnPersist(core, *output.persist);
-    if (output.persist->truncate_from.has_value()) {
-      node_.timeline.Note(place_, "truncates from {}", *output.persist->truncate_from);
-    }
-    writes_.push_back(*output.persist);
-    node_.on_write(place_);
-  }
-  for (const raft::Message& message : output.messages) {
-    node_.invariants.OnSend(core, message, disks_.now);
-    node_.rules.OnSend(core, message);
-  }
-  node_.invariants.OnCommitted(core, output.committed, node_.holds);
-  for (const Entry& entry : output.committed) {
-    shared_.told.OnCommitted(entry);
-    if (entry.type != EntryType::kConfiguration) continue;
-    const auto membership = raft::Membership::Decode(entry.bytes());
-    MOKV_CHECK(membership.ok());
-    if (membership->joint()) ++node_.coverage.joint_committed;
-    node_.timeline.Note(place_, "applies {}: {}", entry.index, raft::ToString(*membership));
-  }
-  CountResults(output);
-  node_.rules.OnTurn(core, node_.host.Now(place_), /*ticked=*/false, output.membership_changed);
-}
-
-void ReplicaNode::CountResults(const raft::Output& output) {
-  for (const raft::ProposalResult& result : output.proposals) {
-    node_.coverage.proposals += result.accepted;
-    if (result.refusal == raft::Refusal::kTransferring) ++node_.coverage.refused_transferring;
-    if (result.refusal == raft::Refusal::kTooMuchUncommitted) ++node_.coverage.refused_uncommitted;
-  }
-  for (const raft::ReadResult& result : output.reads) {
-    if (result.refusal != raft::Refusal::kNone) ++node_.coverage.reads_refused;
-  }
-  if (output.more_committed) ++node_.coverage.applied_in_parts;
-}
-
-// On the log's thread.
-void ReplicaNode::OnDurable(const wal::Durable& durable) {
-  while (!writes_.empty() &&
-         replica::Replica::LogTicket(writes_.front().ticket) <= durable.ticket) {
-    ++node_.coverage.writes;
-    disks_.now.Write(writes_.front());
-    writes_.pop_front();
-  }
-}
-
-void ReplicaNode::CheckState() {
-  if (life_->fatal.has_value()) {
-    return shared_.told.Fail("fatal: {}: {}", id(), life_->fatal->ToString());
-  }
-  if (core() == nullptr || core()->applied() == applied_) return;
-  applied_ = core()->applied();
-  const store::Digest digest = life_->machine.digest();
-  node_.rules.OnApplied(id(), applied_, digest.low ^ (digest.high << 1));
-}
-
 // --- connections
 
 void ReplicaNode::Pass(ConnectionId connection, const Passed& passed) {
@@ -483,8 +352,8 @@ void ReplicaNode::Look(const ClientRequest& request, uint64_t floor) {
   Reply({.id = request.id, .value = value, .revision = revision});
 }
 
-// A cas is by the revision of what the client saw: values are unique, so that comparing revisions is
-// comparing values.
+// A cas is by the revision of what the client saw: values are unique, so that comparing revisions
+// is comparing values.
 void ReplicaNode::Write(const ClientRequest& request) {
   shared_.told.OnAsked(request);
   const Command& command = request.command;

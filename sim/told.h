@@ -2,11 +2,12 @@
 // Cores have no answer but "done" and "certainly not done", and rules.h judges those; replicas have
 // more to say, and more ways to be wrong.
 //
-//   log        a write that is told as done is committed, one that is told as not done never is, none
-//              is committed twice, and nothing is that nobody has asked for
+//   log        a write that is told as done is committed, one that is told as not done never is,
+//              none is committed twice, and nothing is that nobody has asked for
 //   answered   no write has two answers
 //   lease      whoever would answer a read at once has all that anybody has been told of by then
-//   revision   one revision is one value everywhere, and an answer is no older than its request allows
+//   revision   one revision is one value everywhere, and an answer is no older than its request
+//              allows
 //
 // Values of writes are unique, so that a value names its write; deletes have none and are judged by
 // the history alone. The text of a violation begins with the rule's name and a colon.

@@ -6,9 +6,6 @@
 namespace mokv::raft::testing {
 namespace {
 
-// All clocks agree then.
-constexpr MonotonicTime kStart{std::chrono::hours(1)};
-
 std::string EntryText(const Entry& entry) {
   const std::string place = fmt::format("{}/{}", entry.index, entry.term);
   switch (entry.type) {
@@ -70,13 +67,9 @@ Node* Cluster::Find(NodeId id) {
   return name == names_.end() ? nullptr : nodes_.at(name->second).get();
 }
 
-MonotonicTime Cluster::ClockOf(const Node& node) const {
-  return kStart + (now_ - kStart) / 100 * node.clock_percent;
-}
-
 void Cluster::Step(Node& node, Event event) {
   MOKV_CHECK(node.core != nullptr);
-  node.core->Step(ClockOf(node), std::move(event));
+  node.core->Step(now_, std::move(event));
   invariants_.OnTransition(*node.core);
   Turn(node);
   if (!node.disk_held) Persist(node);
@@ -116,7 +109,6 @@ void Cluster::Process(Node& node, Output output) {
   }
   for (ChangeResult& result : output.changes) node.changes.push_back(std::move(result));
   for (TransferResult& result : output.transfers) node.transfers.push_back(std::move(result));
-  node.snapshot_wanted |= output.snapshot_wanted;
   for (const EntriesWanted& wanted : output.entries_wanted) {
     Step(node, EntriesFetched{.peer = wanted.peer, .entries = Fetch(node, wanted)});
   }
@@ -194,7 +186,7 @@ void Cluster::Persist(Node& node, size_t count) {
     const PersistRequest request = std::move(node.writes.front());
     node.writes.pop_front();
     node.disk.Write(request);
-    node.core->Step(ClockOf(node), Persisted{request.ticket});
+    node.core->Step(now_, Persisted{request.ticket});
     invariants_.OnTransition(*node.core);
     Turn(node);
   }
@@ -232,7 +224,7 @@ void Cluster::Restart(Node& node) {
   }
   recovered.hard_state = node.disk.hard_state;
   recovered.hard_state.commit = std::max(recovered.hard_state.commit, recovered.applied);
-  auto core = Core::Create(node.options, std::move(recovered), *node.random, ClockOf(node));
+  auto core = Core::Create(node.options, std::move(recovered), *node.random, now_);
   if (!core.ok()) CheckFailed(__FILE__, __LINE__, std::string(MessageOf(core.status())));
   node.core = std::move(*core);
   invariants_.OnStart(*node.core, node.disk);

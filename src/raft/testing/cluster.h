@@ -27,7 +27,6 @@ struct Node {
   Disk copy;                          // As it once was.
   std::deque<PersistRequest> writes;  // Not synced.
   bool disk_held = false;             // Writes wait for Persist().
-  int clock_percent = 100;            // How fast its clock runs.
   std::unique_ptr<Random> random;
   std::unique_ptr<Core> core;  // Null while it is down.
 
@@ -36,7 +35,6 @@ struct Node {
   std::map<RequestId, ReadResult> reads;
   std::vector<ChangeResult> changes;
   std::vector<TransferResult> transfers;
-  bool snapshot_wanted = false;
 };
 
 class Cluster {
@@ -57,7 +55,6 @@ class Cluster {
 
   MonotonicTime now() const { return now_; }
   void Advance(Duration duration) { now_ = now_ + duration; }
-  MonotonicTime ClockOf(const Node& node) const;
 
   // One turn of a node that is up.
   void Step(Node& node, Event event);

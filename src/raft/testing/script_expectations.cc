@@ -113,8 +113,7 @@ void ScriptRunner::Expect(const Words& words) {
       {"lease",
        {3,
         [](ScriptRunner& runner, const Words& words) {
-          const bool held =
-              runner.cluster_.ClockOf(runner.At(words, 2)) < runner.Up(words, 2).lease_until();
+          const bool held = runner.cluster_.now() < runner.Up(words, 2).lease_until();
           return std::string(held ? "yes" : "no");
         }}},
       {"log", {3, &ScriptRunner::Log}},

@@ -1,6 +1,6 @@
-// Deliberate bugs of the replica, one of which the simulator can switch on, as src/raft/mutations has
-// them of the core. kName.diff beside this header says what the bug changes; how diffs are made and
-// put into a copy of the sources is in src/raft/mutations/README.md.
+// Deliberate bugs of the replica, one of which the simulator can switch on, as src/raft/mutations
+// has them of the core. kName.diff beside this header says what the bug changes; how diffs are made
+// and put into a copy of the sources is in src/raft/mutations/README.md.
 //
 // Threads: `active_mutation` is set before the first replica is made and not while one runs.
 #pragma once

@@ -66,7 +66,6 @@ ReplicaCluster::ReplicaCluster(ClusterOptions options) : options_(std::move(opti
     const std::string name = fmt::format("n{}", i);
     Place& place = places_[name];
     place.files = std::make_unique<CrashFileSystem>();
-    place.clock.now = clock_.now;
     place.peers = std::make_unique<NodePeers>(*this, name);
     place.instance_id = fmt::format("disk-{}", ++instances_);
     Start(name, i == 1 ? std::optional<std::string>("cluster-1") : std::nullopt);
@@ -81,8 +80,7 @@ void ReplicaCluster::Start(const std::string& name, std::optional<std::string> n
   life.new_cluster_id = std::move(new_cluster_id);
   life.seed = options_.life.seed * 1'000'003 + ++place.lives * 1009 +
               std::hash<std::string>()(name + place.instance_id);
-  const FakeClock& clock = options_.own_clocks ? place.clock : clock_;
-  place.life = std::make_unique<NodeLife>(*place.files, clock, *place.peers, std::move(life));
+  place.life = std::make_unique<NodeLife>(*place.files, clock_, *place.peers, std::move(life));
   EXPECT_TRUE(place.life->started.ok()) << name << ": " << place.life->started;
   MOKV_CHECK(place.life->started.ok());
 }
@@ -132,7 +130,6 @@ bool ReplicaCluster::DeliverAny(uint64_t choice, const std::set<std::string>& de
 }
 
 bool ReplicaCluster::IsOpen(const Delivery& delivery) const {
-  if (closing_.contains(delivery.connection)) return true;
   const auto connection = connections_.find(LinkOf(delivery.from, delivery.to));
   return connection != connections_.end() && connection->second == delivery.connection;
 }
@@ -140,10 +137,6 @@ bool ReplicaCluster::IsOpen(const Delivery& delivery) const {
 void ReplicaCluster::Deliver(Delivery delivery) {
   if (!IsOpen(delivery) || !IsUp(delivery.to)) return;
   Replica& to = replica(delivery.to);
-  if (const auto* closed = std::get_if<Closed>(&delivery.what)) {
-    const bool last = !connections_.contains(LinkOf(delivery.from, delivery.to));
-    return to.OnConnectionClosed(closed->peer, delivery.connection, last);
-  }
   if (cut_.contains({delivery.from, delivery.to})) return;
   if (auto* message = std::get_if<raft::Message>(&delivery.what)) {
     to.OnMessage(std::move(*message));
@@ -159,13 +152,6 @@ std::vector<std::string> ReplicaCluster::names() const {
   std::vector<std::string> names;
   for (const auto& [name, place] : places_) names.push_back(name);
   return names;
-}
-
-void ReplicaCluster::Advance(Duration duration) {
-  clock_.now = clock_.now + duration;
-  for (auto& [name, place] : places_) {
-    place.clock.now = place.clock.now + duration * place.clock_percent / 100;
-  }
 }
 
 void ReplicaCluster::Settle() {
@@ -198,14 +184,6 @@ void ReplicaCluster::RunUntil(const std::function<bool()>& condition, const char
   Settle();
   for (int i = 0; i < 6000 && !condition(); ++i) Run(milliseconds(5));
   ASSERT_TRUE(condition()) << what;
-}
-
-bool ReplicaCluster::RunWhileNot(const std::function<bool()>& condition, Duration bound) {
-  const MonotonicTime end = clock_.now + bound;
-  for (Settle(); !condition(); Run(milliseconds(5))) {
-    if (clock_.now >= end) return false;
-  }
-  return true;
 }
 
 void ReplicaCluster::Form() {
@@ -249,14 +227,14 @@ std::string ReplicaCluster::Follower() {
   return {};
 }
 
-void ReplicaCluster::Kill(const std::string& name, Random* power_loss) {
+void ReplicaCluster::Kill(const std::string& name) {
   Place& place = places_.at(name);
   place.life->replica_thread.DropAll();
   place.life->log_thread.DropAll();
   place.life->background.DropAll();
   place.life->log.reset();
   place.life.reset();
-  power_loss == nullptr ? place.files->Restart() : place.files->PowerLoss(*power_loss);
+  place.files->Restart();
   const auto was_for_it = [&](const Delivery& delivery) { return delivery.to == name; };
   std::erase_if(network_, was_for_it);
   std::erase_if(on_the_way_, was_for_it);
@@ -295,20 +273,6 @@ void ReplicaCluster::Isolate(const std::string& name) {
   for (const auto& [other, place] : places_) {
     if (other != name) Cut(name, other);
   }
-}
-
-void ReplicaCluster::Close(const std::string& one, const std::string& other) {
-  const auto found = connections_.find(LinkOf(one, other));
-  if (found == connections_.end()) return;
-  const ConnectionId connection = found->second;
-  connections_.erase(found);
-  closing_.insert(connection);
-  const auto tell = [&](const std::string& whom, const std::string& of) {
-    const raft::NodeId id = raft::NodeIdOf(of, places_.at(of).instance_id);
-    network_.push_back({of, whom, connection, Closed{id}});
-  };
-  tell(one, other);
-  tell(other, one);
 }
 
 void ReplicaCluster::Break(const std::string& one, const std::string& other) {

@@ -2,8 +2,8 @@
 // hands, all in one thread. Messages of one connection arrive in order, each once, unless a link is
 // cut (they are lost) or broken (the connection closes and a new one is made).
 //
-// Settle and Run do all that can be done at each moment, in one order. A random schedule takes
-// single steps instead, with the executors of each life, DeliverAny and Advance.
+// Settle and Run do all that can be done at each moment, in one order. A test may take single steps
+// instead, with the executors of each life, DeliverAny and Advance.
 //
 // Threads: confined to the test's.
 #pragma once
@@ -29,8 +29,6 @@ struct ClusterOptions {
   // What all lives have in common; names and the like are filled in.
   LifeOptions life;
   Duration tick = std::chrono::milliseconds(50);
-  // Each node has a clock of its own, which Advance moves by its rate.
-  bool own_clocks = false;
 };
 
 class ReplicaCluster {
@@ -47,22 +45,12 @@ class ReplicaCluster {
   CrashFileSystem& files(const std::string& name) { return *places_.at(name).files; }
   FakeClock& clock() { return clock_; }
   std::vector<std::string> names() const;
-  const std::string& instance_id(const std::string& name) const {
-    return places_.at(name).instance_id;
-  }
 
   // Everything that can happen without time passing.
   void Settle();
   // Time passes, in small steps.
   void Run(Duration duration);
-  // Of the world's clock, and of each node's own.
-  void Advance(Duration duration);
-  void SetClockPercent(const std::string& name, int percent) {
-    places_.at(name).clock_percent = percent;
-  }
-  void StepClock(const std::string& name, Duration duration) {
-    places_.at(name).clock.now = places_.at(name).clock.now + duration;
-  }
+  void Advance(Duration duration) { clock_.now = clock_.now + duration; }
   // The oldest message of a connection; `choice` says of which. Nothing reaches the `deaf`. False
   // when there is none.
   bool DeliverAny(uint64_t choice, const std::set<std::string>& deaf);
@@ -71,17 +59,14 @@ class ReplicaCluster {
   void set_on_send(OnSend on_send) { on_send_ = std::move(on_send); }
   // Until `condition` holds; a failure after 30 s.
   void RunUntil(const std::function<bool()>& condition, const char* what);
-  // False if it does not come to hold within `bound`.
-  bool RunWhileNot(const std::function<bool()>& condition, Duration bound);
   // Adds all others and waits until everybody votes.
   void Form();
   // The name of the one that serves as leader; empty if there is none.
   std::string Leader();
   std::string Follower();
 
-  // The process dies; with `power_loss`, which decides what remains of it, what was not synced is
-  // lost.
-  void Kill(const std::string& name, Random* power_loss = nullptr);
+  // The process dies, the machine stays.
+  void Kill(const std::string& name);
   void Restart(const std::string& name);
   // Of one that is down: its disk is this older copy of it.
   void PutBack(const std::string& name, std::unique_ptr<CrashFileSystem> older) {
@@ -100,8 +85,6 @@ class ReplicaCluster {
   void Release();
   // The connection between the two closes; what was on its way is lost.
   void Break(const std::string& one, const std::string& other);
-  // The same, but what was on its way may still arrive: each hears of the end behind it.
-  void Close(const std::string& one, const std::string& other);
 
  private:
   class NodePeers;
@@ -116,17 +99,12 @@ class ReplicaCluster {
     std::unique_ptr<NodeLife> life;
     std::string instance_id;
     uint64_t lives = 0;
-    FakeClock clock;
-    int clock_percent = 100;
-  };
-  struct Closed {
-    raft::NodeId peer;
   };
   struct Delivery {
     std::string from;
     std::string to;
     ConnectionId connection;
-    std::variant<raft::Message, Forward, ForwardAnswer, Closed> what;
+    std::variant<raft::Message, Forward, ForwardAnswer> what;
   };
   using Link = std::pair<std::string, std::string>;
 
@@ -145,8 +123,7 @@ class ReplicaCluster {
   FakeClock clock_;
   std::map<std::string, Place> places_;
   std::map<Link, ConnectionId> connections_;
-  std::set<ConnectionId> closing_;  // Closed, but something is still on its way.
-  std::set<Link> cut_;              // From, to.
+  std::set<Link> cut_;  // From, to.
   std::deque<Delivery> network_;
   std::set<Link> held_;
   std::deque<Delivery> on_the_way_;
