@@ -103,7 +103,7 @@ ReplicaNode::ReplicaNode(ReplicaShared& shared, Place place, const raft::Member&
   shared_.nodes.push_back(this);
   if (initial == nullptr) return;
   begins_cluster_ = initial->voters().size() == 1;
-  if (!begins_cluster_) WriteFirstLog(*initial);
+  if (!begins_cluster_) initial_ = *initial;
 }
 
 ReplicaNode::~ReplicaNode() = default;
@@ -151,6 +151,8 @@ std::string ReplicaNode::Owes() const {
 
 void ReplicaNode::Start() {
   MOKV_CHECK(life_ == nullptr && dead_ == nullptr);
+  // Not before: until it has its place, it has no clock.
+  if (initial_.has_value()) WriteFirstLog(*std::exchange(initial_, std::nullopt));
   ++node_.coverage.starts;
   checked_ = false;
   ticked_.reset();

@@ -110,6 +110,7 @@ class ReplicaNode final : public Node, private replica::Observer {
   // The disk. Its contents as the checks see them, and what is not durable yet.
   std::unique_ptr<CrashFileSystem> files_;
   bool begins_cluster_ = false;
+  std::optional<raft::Membership> initial_;  // To be written before the first start.
   Disks disks_;
   std::deque<raft::PersistRequest> writes_;
   bool writing_ = false;
