@@ -296,6 +296,16 @@ TEST(ClusterService, ChangesOfANodeThatStopsAreCertainlyNotDone) {
                 absl::UnavailableError("the node is stopping; nothing was changed"));
 }
 
+// It may have been passed on, or be in the log.
+TEST(ClusterService, ChangesThatANodeGivesUpUnansweredAreOfUnknownFate) {
+  Cluster cluster;
+  auto call = cluster.served.Begin("/api.Cluster/MemberAdd", Cluster::AddOf("b", "silent:1"));
+  EXPECT_TRUE(net::Until([&] { return cluster.neighbours.unanswered() == 1; }));
+  cluster.node.replica->Fence("somebody else has its name");
+  ExpectFailure(Served::Result(std::move(call)),
+                absl::UnavailableError("the node is stopping; outcome unknown"), "unknown");
+}
+
 TEST(ClusterService, ChangesThatFindNoLeaderAreCertainlyNotDone) {
   Cluster cluster({.cluster_id = ""});
   auto call =

@@ -115,9 +115,11 @@ TEST_F(ListSourceTest, LeavesOutWhatItsSubjectMayNotConsume) {
               ElementsAre("a/1=v", "a/2=v", "b=v"));
   EXPECT_THAT(AllOf(Of({.prefix = "b", .authorizer = policy, .subject = "alice"})),
               ElementsAre("b=v"));
-  // The limit counts what is sent.
-  EXPECT_THAT(AllOf(Of({.limit = 3, .authorizer = policy, .subject = "alice"})),
-              ElementsAre("a/1=v", "a/2=v", "b=v"));
+  // The limit counts what is sent, and not what stands between.
+  Put("0");
+  Put("a");
+  EXPECT_THAT(AllOf(Of({.limit = 2, .authorizer = policy, .subject = "alice"})),
+              ElementsAre("a/1=v", "a/2=v"));
 }
 
 // Goal:   a subject that may see little of a large store holds up nobody else on its I/O thread.

@@ -8,12 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/kv.pb.h"
 #include "net/testing/wait.h"
 #include "replica/testing/threaded_replica.h"
 #include "service/kv_service.h"
+#include "service/testing/await.h"
 #include "service/testing/served.h"
 #include "service/testing/shared_clock.h"
 
@@ -22,6 +24,7 @@ namespace {
 
 using replica::WriteResult;
 using std::chrono::seconds;
+using testing::Await;
 using testing::Served;
 
 constexpr replica::ReadRequirement kLinearizable;
@@ -107,7 +110,7 @@ TEST(ReplicaDoors, ReadsThatWaitLookOnTheirThread) {
                             found.set_value(item == nullptr ? "" : std::string(item->value()));
                           });
       });
-      EXPECT_EQ(found.get_future().get(), "v");
+      EXPECT_EQ(Await(found.get_future()), "v");
     }
   }
 }
@@ -120,7 +123,7 @@ TEST(ReplicaDoors, ReadsThatWaitInVainAreToldWhy) {
                       [&](const absl::Status& status, store::Reader&) { told.set_value(status); });
   });
   doors.clock.Move(seconds(5));
-  EXPECT_EQ(told.get_future().get(), absl::UnavailableError("no leader"));
+  EXPECT_EQ(Await(told.get_future()), absl::UnavailableError("no leader"));
 }
 
 // Goal:   a thread that has looked once does not keep all from being freed that is written later.
@@ -156,7 +159,7 @@ TEST(ReplicaDoors, WritesAreAppliedAndSeenByWhoeverIsToldOfThem) {
   std::promise<WriteResult> told;
   doors.writes.Write(store::Set{"k", "v"}, "alice", MonotonicTime::Max(),
                      [&](const WriteResult& result) { told.set_value(result); });
-  const WriteResult result = told.get_future().get();
+  const WriteResult result = Await(told.get_future());
   EXPECT_EQ(result.fate, WriteResult::Fate::kApplied);
   EXPECT_EQ(result.applied.revision, Revision(1));
   EXPECT_NE(doors.reads->TakeView()->Find("k"), nullptr);
@@ -173,7 +176,7 @@ TEST(ReplicaDoors, WritesThatFindNoLeaderInTheirTimeAreNotDone) {
   EXPECT_NE(result.wait_for(seconds(0)), std::future_status::ready);
   doors.clock.Move(seconds(1));
   doors.replica.Tick();
-  const WriteResult not_done = result.get();
+  const WriteResult not_done = Await(std::move(result));
   EXPECT_EQ(not_done.fate, WriteResult::Fate::kNotDone);
   EXPECT_EQ(not_done.reason, absl::UnavailableError("no leader"));
 }

@@ -14,7 +14,6 @@
 #include <google/protobuf/message_lite.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
@@ -27,6 +26,7 @@
 #include "rpc/server.h"
 #include "rpc/testing/channel_call.h"
 #include "rpc/testing/raw_http2.h"
+#include "service/testing/await.h"
 
 namespace mokv::service::testing {
 
@@ -114,11 +114,8 @@ class Served {
   // Until HangUp.
   rpc::Channel& channel() { return *channel_; }
 
-  // Waits, but not for ever.
   static rpc::CallResult Result(std::future<rpc::CallResult> call) {
-    if (call.wait_for(std::chrono::seconds(60)) == std::future_status::ready) return call.get();
-    ADD_FAILURE() << "no answer within a minute";
-    return {.status = absl::InternalError("no answer within a minute")};
+    return Await(std::move(call));
   }
 
  private:
