@@ -49,8 +49,18 @@ TEST_F(ClusterTest, WritesReachEverybodyThroughAnybody) {
   ExpectEverywhere("through the leader");
   ExpectEverywhere("through a follower");
   EXPECT_EQ(cluster.machine("n1").digest(), cluster.machine("n3").digest());
-  cluster.Run(milliseconds(50));  // Counters are shown with a tick.
-  EXPECT_EQ(cluster.replica("n2").report().counters.forwarded, 1u);
+}
+
+// Goal: who has an answer finds in the counters what it took, and waits for no tick.
+TEST_F(ClusterTest, CountersAreShownBeforeAnAnswer) {
+  Replica& follower = cluster.replica("n2");
+  std::optional<Counters> seen;
+  follower.Propose(
+      {.command = store::Set{"k", "v"}, .give_up_at = cluster.clock().now + seconds(1)},
+      [&](const WriteResult&) { seen = follower.report().counters; });
+  cluster.Settle();
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_EQ(seen->forwarded, 1u);
   EXPECT_EQ(cluster.replica("n1").report().counters.forwarded_here, 1u);
 }
 
@@ -82,7 +92,6 @@ TEST_F(ClusterTest, AFollowerReadsWhatWasAcknowledged) {
   cluster.Settle();
   EXPECT_TRUE(IsOk(one) && IsOk(other));
   EXPECT_TRUE(Holds("n2", "k"));
-  cluster.Run(milliseconds(50));
   EXPECT_EQ(cluster.replica("n2").report().counters.read_groups, 1u) << "they share a question";
 }
 
@@ -540,57 +549,6 @@ TEST_F(ClusterTest, AFencedNodeServesNothing) {
   EXPECT_FALSE((*stale)->ok() || (*change)->ok());
   cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
                    "the others go on");
-}
-
-TEST(LeaseCluster, TheLeaderReadsWithoutAskingWhileItsLeaseLasts) {
-  ReplicaCluster cluster(3, /*lease_reads=*/true);
-  cluster.Form();
-  cluster.Run(milliseconds(200));
-  ASSERT_EQ(cluster.Leader(), "n1");
-  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
-  EXPECT_FALSE(cluster.replica("n2").CanReadNow({}));
-  // Paused: no turn of it runs, only the clock goes on.
-  cluster.clock().now = cluster.clock().now + milliseconds(500);
-  EXPECT_FALSE(cluster.replica("n1").CanReadNow({}));
-}
-
-// Goal:   what others may learn from a leader's messages, nobody reads less than on the leader,
-//         whose I/O threads look at the store in the middle of its turns.
-// Method: the acknowledgement that commits a write and a follower's question how far to read are
-//         handled in one turn.
-TEST(LeaseCluster, AMessageSaysNoMoreThanTheLeaderShows) {
-  ReplicaCluster cluster(3, /*lease_reads=*/true);
-  cluster.Form();
-  cluster.Run(milliseconds(200));
-  ASSERT_EQ(cluster.Leader(), "n1");
-  cluster.life("n2").disk_stalls = true;
-  cluster.Cut("n1", "n3");
-  const WriteOutcome write = cluster.life("n1").Set("k");
-  cluster.Settle();
-  EXPECT_FALSE(write->has_value());
-  cluster.Cut("n1", "n2");
-  std::vector<raft::Message> caught;
-  std::vector<Index> answered;
-  cluster.set_on_send([&](const std::string& name, const std::vector<raft::Message>& messages) {
-    if (name == "n2") caught.insert(caught.end(), messages.begin(), messages.end());
-    if (name != "n1" || !cluster.replica("n1").CanReadNow({})) return;
-    for (const raft::Message& message : messages) {
-      if (const auto* reply = std::get_if<raft::ReadIndexReply>(&message.body)) {
-        EXPECT_LE(reply->index, cluster.replica("n1").report().applied_index);
-        answered.push_back(reply->index);
-      }
-    }
-  });
-  cluster.life("n2").disk_stalls = false;
-  cluster.life("n2").Read();
-  cluster.Settle();
-  ASSERT_EQ(caught.size(), 2u) << "an acknowledgement and a question";
-  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
-  for (raft::Message& message : caught) cluster.replica("n1").OnMessage(message);
-  cluster.Settle();
-  EXPECT_TRUE(IsApplied(write));
-  EXPECT_TRUE(answered.empty()) << "meanwhile the leader reads nothing by itself";
-  EXPECT_TRUE(cluster.replica("n1").CanReadNow({}));
 }
 
 // Goal:   a follower that was put back to an older copy of its disk does not serve before it has

@@ -225,6 +225,7 @@ class Replica final : public PeersHandler {
   MonotonicTime LeaseNow() const;
   void SetAlarm();
   void FillBoard();
+  void PublishCounters();
 
   Executors executors_;
   const Clock& clock_;

@@ -49,8 +49,7 @@ struct Counters {
   uint64_t messages_misaddressed = 0;
 };
 
-// A picture of one moment. What a leader knows of others, and the counters, are as old as the
-// replica's last tick.
+// A picture of one moment. What a leader knows of others is as old as the replica's last tick.
 struct Report {
   raft::Role role = raft::Role::kFollower;
   bool is_learner = false;

@@ -17,13 +17,12 @@ bool StatusBoard::SetMembership(std::shared_ptr<const raft::Membership> membersh
   return changed;
 }
 
-void StatusBoard::Fill(const raft::Core& core, const Counters& counters, MonotonicTime now) {
+void StatusBoard::Fill(const raft::Core& core, MonotonicTime now) {
   const raft::Membership& membership = *core.membership();
   Report report{.role = core.role(),
                 .is_member = membership.Contains(core.id()),
                 .leader = NameOf(membership, core.leader()),
-                .lost_through = core.lost_through().index,
-                .counters = counters};
+                .lost_through = core.lost_through().index};
   for (const auto& [id, progress] : core.progress()) {
     report.peers.push_back({.name = NameOf(membership, id),
                             .match = progress.match(),
@@ -44,6 +43,7 @@ Report StatusBoard::report() const {
     const MutexLock lock(mutex_);
     report = report_;
   }
+  report.counters = counters_.Get();
   report.serving = serving_;
   report.term = Term(term_.load(std::memory_order_relaxed));
   report.last_index = Index(last_index_.load(std::memory_order_relaxed));

@@ -4,11 +4,16 @@
 //          thread. The lock is the board's own: who looks at the cluster, as anybody with a
 //          certificate may, does not stand in the way of reads and writes.
 // Fresh:   the board is filled when the standing or the membership has changed, or a configuration
-//          is committed, and at each tick of the replica. Numbers that change with every turn are
-//          not taken from it: the term and the last index are atomics, others the replica adds.
+//          is committed, and at each tick of the replica. What changes with every turn is not
+//          taken from there: the term, the last index and the counters are atomics, set in each
+//          turn before it answers anybody, and others the replica adds. So who has an answer finds
+//          in the counters what it took.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -18,6 +23,27 @@
 #include "replica/report.h"
 
 namespace mokv::replica {
+
+// Counters that one thread sets and any thread reads. Each number is right; together they may be of
+// two moments.
+class PublishedCounters {
+ public:
+  void Set(const Counters& counters) {
+    const auto numbers = std::bit_cast<Numbers>(counters);
+    for (size_t i = 0; i < kCount; ++i) numbers_[i].store(numbers[i], std::memory_order_relaxed);
+  }
+  Counters Get() const {
+    Numbers numbers;
+    for (size_t i = 0; i < kCount; ++i) numbers[i] = numbers_[i].load(std::memory_order_relaxed);
+    return std::bit_cast<Counters>(numbers);
+  }
+
+ private:
+  static constexpr size_t kCount = sizeof(Counters) / sizeof(uint64_t);
+  using Numbers = std::array<uint64_t, kCount>;
+
+  std::array<std::atomic<uint64_t>, kCount> numbers_{};
+};
 
 class StatusBoard {
  public:
@@ -39,7 +65,8 @@ class StatusBoard {
     term_.store(term.value(), std::memory_order_relaxed);
     last_index_.store(last_index.value(), std::memory_order_relaxed);
   }
-  void Fill(const raft::Core& core, const Counters& counters, MonotonicTime now);
+  void SetCounters(const Counters& counters) { counters_.Set(counters); }
+  void Fill(const raft::Core& core, MonotonicTime now);
 
  private:
   const raft::NodeId own_;
@@ -47,6 +74,7 @@ class StatusBoard {
   std::atomic<bool> serving_{false};
   std::atomic<uint64_t> term_{0};
   std::atomic<uint64_t> last_index_{0};
+  PublishedCounters counters_;
 
   mutable Mutex mutex_;
   Report report_ ABSL_GUARDED_BY(mutex_);

@@ -38,8 +38,9 @@ std::vector<raft::Message> SplitOffCommitNews(std::vector<raft::Message>& messag
 //   send     at once: a leader's own disk is one vote among others (§10.2.1). Before, the
 //            connections follow the membership, and the lease ends where messages may end it;
 //   apply    what is committed, and show it to readers;
-//   answer   only then: writes, then the standing, which may let waiting ones go on, then reads,
-//            after the lease has been raised to what is shown now, then changes of the cluster.
+//   answer   only then, and the counters first: writes, then the standing, which may let waiting
+//            ones go on, then reads, after the lease has been raised to what is shown now, then
+//            changes of the cluster.
 // Last, what nobody here waits for: entries that a slow peer needs are read from the disk, followers
 // hear how far they may commit (each such message is a system call), and the alarm is set.
 void Replica::Turn() {
@@ -62,6 +63,7 @@ void Replica::Turn() {
   if (!output.committed.empty()) Apply(output.committed);
   if (life() == Life::kGone) return;
 
+  PublishCounters();
   writes_.AnswerApplied();
   TellLosses(output.losses);
   if (output.standing.has_value()) OnStanding(*output.standing);
@@ -292,6 +294,11 @@ void Replica::SetAlarm() {
 }
 
 void Replica::FillBoard() {
+  PublishCounters();
+  board_.Fill(*core_, clock_.Now());
+}
+
+void Replica::PublishCounters() {
   Counters counters = counters_;
   writes_.Count(counters);
   counters.read_groups = reads_.questions();
@@ -304,7 +311,7 @@ void Replica::FillBoard() {
   counters.appends_rejected = stats.appends_rejected;
   counters.messages_malformed = stats.malformed;
   counters.messages_misaddressed = stats.misaddressed;
-  board_.Fill(*core_, counters, clock_.Now());
+  board_.SetCounters(counters);
 }
 
 }  // namespace mokv::replica

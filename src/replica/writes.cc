@@ -187,6 +187,7 @@ void Writes::OnApplied(const std::vector<Entry>& entries,
     std::optional<Write> write =
         entries_.OnApplied({entries[i].index, entries[i].term}, superseded_);
     if (!write.has_value()) continue;
+    ++applied_;
     finished_.push_back(
         {*std::move(write),
          {.fate = WriteResult::Fate::kApplied, .applied = results[i], .reason = {}}});
@@ -194,7 +195,6 @@ void Writes::OnApplied(const std::vector<Entry>& entries,
 }
 
 void Writes::AnswerApplied() {
-  applied_ += finished_.size();
   for (Finished& finished : std::exchange(finished_, {})) Answer(finished.write, finished.result);
   for (Write& write : std::exchange(superseded_, {})) WaitAgain(std::move(write));
 }
