@@ -71,6 +71,11 @@ void Workload::Focus(Place place, Duration length, bool writes) {
   }
 }
 
+void Workload::AskTheLeader() {
+  ask_leader_ = true;
+  focus_until_ = world_.now();
+}
+
 void Workload::WakeAfter(size_t number, Duration delay) {
   const uint64_t wake = ++clients_[number].wake;
   world_.queue().After(delay, [this, number, wake] {

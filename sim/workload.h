@@ -29,8 +29,8 @@ class Workload {
   // For so long some clients ask nobody but `place`, and often, and the others write to everybody
   // else; or, if `writes`, all of them write to `place`.
   void Focus(Place place, Duration length, bool writes);
-  // From now on, whoever leads.
-  void AskTheLeader() { ask_leader_ = true; }
+  // From now on all ask whoever leads, whatever they were told to do before.
+  void AskTheLeader();
   void OnReply(Place place, const ClientReply& reply);
 
   uint64_t operations() const { return operations_; }
