@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "base/testing/sanitizers.h"
 #include "sim/campaign.h"
 #include "sim/lincheck/checker.h"
 #include "sim/runner.h"
@@ -18,13 +19,8 @@
 namespace mokv::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSeeds = 15;
-constexpr uint64_t kReplicaSeeds = 30;
-#else
-constexpr uint64_t kSeeds = 100;
-constexpr uint64_t kReplicaSeeds = 500;
-#endif
+constexpr uint64_t kSeeds = kSanitized ? 15 : 100;
+constexpr uint64_t kReplicaSeeds = kSanitized ? 30 : 500;
 constexpr uint64_t kMutationSeedsMax = 2000;
 
 // "NAME SEED" or "SEED what it is" lines.

@@ -7,16 +7,13 @@
 #include <string>
 
 #include "base/random.h"
+#include "base/testing/sanitizers.h"
 #include "raft/testing/cluster.h"
 
 namespace mokv::raft::testing {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kRuns = 1000;
-#else
-constexpr uint64_t kRuns = 10'000;
-#endif
+constexpr uint64_t kRuns = kSanitized ? 1000 : 10'000;
 constexpr int kStepsBefore = 120;
 constexpr int kStepsAfter = 300;
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/testing/sanitizers.h"
 #include "store/hash_index.h"
 #include "store/ordered_index.h"
 
@@ -18,11 +19,7 @@ constexpr uint64_t kSeed = 11;
 
 // Three levels of nodes, and a directory that doubles more than once. Sanitizers see as much in
 // fewer.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kKeys = 6'000;
-#else
-constexpr uint64_t kKeys = 30'000;
-#endif
+constexpr uint64_t kKeys = kSanitized ? 6'000 : 30'000;
 
 // What keys look like decides what the heads of nodes can tell apart.
 using KeyMaker = std::string (*)(uint64_t number);

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "base/testing/sanitizers.h"
 #include "store/store.h"
 #include "store/testing/settled_bytes.h"
 
@@ -131,11 +132,7 @@ TEST(Versions, ManyViewsGoInAnyOrder) {
 }
 
 TEST(Versions, MemoryComesBackAfterDeletingEverything) {
-#if defined(__SANITIZE_THREAD__)
-  constexpr int kKeys = 5'000;
-#else
-  constexpr int kKeys = 50'000;
-#endif
+  constexpr int kKeys = kThreadSanitizer ? 5'000 : 50'000;
   Store store;
   const uint64_t empty = SettledBytes(store);
   for (int round = 0; round < 2; ++round) {

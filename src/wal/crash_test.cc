@@ -16,6 +16,7 @@
 #include "base/logging.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "base/testing/sanitizers.h"
 #include "wal/dump.h"
 #include "wal/log_harness.h"
 
@@ -24,11 +25,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kCrashPoints = 8'000;
-#else
-constexpr uint64_t kCrashPoints = 200'000;
-#endif
+constexpr uint64_t kCrashPoints = kSanitized ? 8'000 : 200'000;
 
 uint64_t NumberFromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
