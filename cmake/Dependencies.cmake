@@ -31,7 +31,7 @@ target_include_directories(cli11 SYSTEM INTERFACE ${CLI11_INCLUDE_DIR})
 # The allocator of the programs that hold a store: closer size classes than glibc's, and pages given
 # back. Sanitizers bring their own.
 add_library(mokv_allocator INTERFACE)
-if(NOT MOKV_SANITIZE AND NOT MOKV_FUZZ)
+if(NOT MOKV_SANITIZE)
   pkg_check_modules(jemalloc REQUIRED IMPORTED_TARGET jemalloc)
   target_link_libraries(mokv_allocator INTERFACE PkgConfig::jemalloc)
   target_link_options(mokv_allocator INTERFACE -Wl,--no-as-needed)

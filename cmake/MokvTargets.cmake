@@ -1,48 +1,41 @@
-# The rules that every target of ours follows: warnings as errors, one include root, sanitizers.
+# The rules that every target of ours follows: warnings as errors, one include root; and the kinds of
+# targets.
 add_library(mokv_options INTERFACE)
 # Designated initializers name what differs from the defaults; GCC 12 would have all of them named.
 target_compile_options(mokv_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
 target_include_directories(mokv_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
-# The compiler that ships the product decides about warnings; Clang only builds the fuzzers.
+# Some packages ask for it, and a precompiled header needs the flags of all who use it.
+target_compile_options(mokv_options INTERFACE -pthread)
+# The compiler that ships the product decides about warnings. Clang, which builds with sanitizers, checks
+# what only it can: that members are touched under the lock that guards them.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   target_compile_options(mokv_options INTERFACE -Wconversion -Werror)
+else()
+  target_compile_options(mokv_options INTERFACE -Wthread-safety -Werror=thread-safety)
+  # libstdc++ uses what it calls deprecated itself.
+  target_compile_options(mokv_options INTERFACE -Wno-deprecated-declarations)
 endif()
 
-option(MOKV_FUZZ "Build the libFuzzer programs, and no tests; needs Clang" OFF)
-set(MOKV_FUZZ_SECONDS 10 CACHE STRING "How long ctest runs each fuzzer")
-if(MOKV_FUZZ)
-  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-    message(FATAL_ERROR "MOKV_FUZZ needs -DCMAKE_CXX_COMPILER=clang++-19")
-  endif()
-  find_program(MOKV_ADDR2LINE addr2line REQUIRED)
-  set(MOKV_SANITIZE address,undefined)
-endif()
-
-# In a library of its own, so that generated code gets these without our warnings.
-add_library(mokv_sanitizers INTERFACE)
+include(Sanitizers)
 target_link_libraries(mokv_options INTERFACE mokv_sanitizers)
-if(MOKV_SANITIZE)
-  target_compile_options(mokv_sanitizers INTERFACE -fsanitize=${MOKV_SANITIZE}
-                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(mokv_sanitizers INTERFACE -fsanitize=${MOKV_SANITIZE})
-  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    # GCC 12 warns falsely inside libstdc++ once sanitizers change its inlining.
-    target_compile_options(mokv_options INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow
-                           -Wno-restrict -Wno-tsan)
-  endif()
-endif()
-if(MOKV_FUZZ)
-  # libstdc++'s own checks find an index past the end also where memory happens to follow. A higher
-  # level of optimization costs more time to build than it saves in a short run.
-  target_compile_options(mokv_sanitizers INTERFACE -fsanitize=fuzzer-no-link -O1 -gline-tables-only
-                         -D_GLIBCXX_ASSERTIONS)
-endif()
 
 # -O2 rather than CMake's -O3: smaller code, and nothing here gained from -O3. Frame pointers
 # cost little and make every profile readable. MOKV_CHECK does not depend on NDEBUG.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG -fno-omit-frame-pointer")
 # The sanitizers' builds: half the time to compile of -O2 -g, and traces with lines all the same.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
+if(MOKV_BUILD_TESTS)
+  # Most of a test's own code runs once: compiling it is what takes the time, with sanitizers above all.
+  add_library(mokv_test_options INTERFACE)
+  target_link_libraries(mokv_test_options
+                        INTERFACE mokv_options GTest::gtest GTest::gmock rapidcheck)
+  if(MOKV_SANITIZE)
+    target_compile_options(mokv_test_options INTERFACE -O0)
+  else()
+    # At this level GCC's idea of what may be uninitialized is often wrong.
+    target_compile_options(mokv_test_options INTERFACE -O1 -Wno-maybe-uninitialized)
+  endif()
+endif()
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 include(PrecompiledHeaders)
@@ -122,19 +115,19 @@ add_custom_target(unit_tests)
 
 # mokv_test(NAME SOURCES a_test.cc LINKS dep ...): one GoogleTest program, each test known to ctest.
 function(mokv_test name)
-  if(NOT MOKV_BUILD_TESTS OR MOKV_FUZZ OR (MOKV_TESTS AND NOT name IN_LIST MOKV_TESTS))
+  if(NOT MOKV_BUILD_TESTS OR (MOKV_TESTS AND NOT name IN_LIST MOKV_TESTS))
     return()
   endif()
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE mokv_options ${ARG_LINKS} GTest::gtest_main GTest::gmock
-                        rapidcheck rapidcheck_gtest)
+  target_link_libraries(${name} PRIVATE mokv_test_options ${ARG_LINKS} GTest::gtest_main
+                        rapidcheck_gtest)
   mokv_use_pch(${name} mokv_test_pch)
   add_dependencies(unit_tests ${name})
   # Values print as addresses where a type has no printer: not in a name.
   gtest_discover_tests(${name} NO_PRETTY_VALUES TEST_PREFIX "${MOKV_TEST_PREFIX}${name}/" DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 300 LABELS unit
-                       ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
+                       ENVIRONMENT "${MOKV_SANITIZER_ENVIRONMENT}")
 endfunction()
 
 add_custom_target(fuzzers)
@@ -164,7 +157,6 @@ function(mokv_fuzz name)
            COMMAND ${name} -max_total_time=${MOKV_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
                    -artifact_prefix=${found}/ -print_final_stats=1 ${corpora})
   math(EXPR timeout "${MOKV_FUZZ_SECONDS} + 120")
-  # addr2line is always there; llvm-symbolizer would be one more package.
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT ${timeout}
-                       ENVIRONMENT ASAN_SYMBOLIZER_PATH=${MOKV_ADDR2LINE})
+                       ENVIRONMENT "${MOKV_SANITIZER_ENVIRONMENT}")
 endfunction()

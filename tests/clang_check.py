@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""What only Clang checks, over a build's compile_commands.json: its thread-safety analysis, and
-clang-tidy.
+"""clang-tidy over what has changed, and a test of Clang's thread-safety analysis, which is part of
+every build by Clang (cmake/MokvTargets.cmake).
 
-usage: clang_check.py thread-safety BUILD   every source of src/ that sees a Mutex: each member is
-                                            touched under the lock that it says guards it
-       clang_check.py --self-test           show that an access without the lock is found
-       clang_check.py tidy BUILD [FILE...]  .clang-tidy on the sources of src/ that have changed in the
-                                            last day of commits, or on FILE...; at most MOKV_TIDY_FILES
-                                            (40) of them, the newest first
+usage: clang_check.py tidy BUILD [FILE...]  .clang-tidy on the sources of src/ that have changed in the
+                                            last day of commits, or on FILE..., compiled as
+                                            BUILD/compile_commands.json says; at most MOKV_TIDY_FILES
+                                            (24) of them, the newest first
+       clang_check.py --self-test           show that an access without its lock does not compile
 
 Exit status 1, and what Clang says, if there is a finding.
 """
@@ -24,9 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLANG = "clang++-19"
 TIDY = "clang-tidy-19"
 CHANGED_SECONDS = 24 * 60 * 60
-TIDY_FILES_MAX = int(os.environ.get("MOKV_TIDY_FILES", "40"))
-# Warnings are for the compiler that ships the product to decide about.
-QUIET = ["-Wno-error", "-Wno-unknown-warning-option"]
+TIDY_FILES_MAX = int(os.environ.get("MOKV_TIDY_FILES", "24"))
 
 
 def is_product(path):
@@ -59,18 +56,6 @@ def flags(entry):
     return kept
 
 
-def sees_mutex(build):
-    """Sources whose compilation reads base/mutex.h."""
-    deps = subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True, text=True)
-    deps.check_returncode()
-    found = set()
-    for block in deps.stdout.split("\n\n"):
-        lines = [line.strip() for line in block.splitlines()]
-        if any(line.endswith("src/base/mutex.h") for line in lines):
-            found.add((build / lines[1]).resolve())
-    return found
-
-
 def run_all(work):
     """Runs (path, command, directory) each; prints what fails. The number of failures."""
     failed = 0
@@ -87,7 +72,8 @@ def run_all(work):
     return failed
 
 
-ANALYSIS = ["-fsyntax-only", "-Wno-everything", "-Wthread-safety", "-Werror=thread-safety"]
+# Of cmake/MokvTargets.cmake.
+ANALYSIS = ["-Wthread-safety", "-Werror=thread-safety"]
 
 
 def self_test():
@@ -99,22 +85,11 @@ def self_test():
         int value ABSL_GUARDED_BY(mutex) = 0;
       };
     """
-    command = [CLANG, *ANALYSIS, "-std=c++20", "-I", str(ROOT / "src"), "-x", "c++", "-"]
+    assert " ".join(ANALYSIS) in (ROOT / "cmake/MokvTargets.cmake").read_text()
+    command = [CLANG, "-fsyntax-only", *ANALYSIS, "-std=c++20", "-I", str(ROOT / "src"), "-x", "c++", "-"]
     for lock, is_fine in (("mokv::MutexLock lock(mutex);", True), ("", False)):
         done = subprocess.run(command, input=source % lock, capture_output=True, text=True)
         assert (done.returncode == 0) == is_fine, done.stderr
-
-
-def thread_safety(build):
-    known = commands(build)
-    seen = sees_mutex(build)
-    work = []
-    for path in sorted(set(known) & seen):
-        entry = known[path]
-        work.append((path, [CLANG, *ANALYSIS, *flags(entry), str(path)], entry["directory"]))
-    if not work:
-        sys.exit("no source sees base/mutex.h: is the build complete?")
-    return len(work), run_all(work)
 
 
 def changed():
@@ -133,28 +108,26 @@ def changed():
 
 
 def tidy(build, files):
+    """The number of files that were looked at, and of those with findings."""
     known = commands(build)
     wanted = [path for path in files or changed() if path in known]
     if len(wanted) > TIDY_FILES_MAX:
         print(f"{len(wanted)} files have changed; the newest {TIDY_FILES_MAX} are looked at")
-    tool = [TIDY, "-p", str(build), "--quiet", *(f"--extra-arg={word}" for word in QUIET)]
-    work = [(path, [*tool, str(path)], ROOT) for path in wanted[:TIDY_FILES_MAX]]
+    work = []
+    for path in wanted[:TIDY_FILES_MAX]:
+        entry = known[path]
+        work.append((path, [TIDY, "--quiet", str(path), "--", *flags(entry)], entry["directory"]))
     return len(work), run_all(work)
 
 
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
-    if len(arguments) < 2:
+    if len(arguments) < 2 or arguments[0] != "tidy":
         sys.exit(__doc__)
     build = pathlib.Path(arguments[1]).resolve()
-    if arguments[0] == "thread-safety":
-        count, failed = thread_safety(build)
-    elif arguments[0] == "tidy":
-        count, failed = tidy(build, [pathlib.Path(name).resolve() for name in arguments[2:]])
-    else:
-        sys.exit(__doc__)
-    print(f"{arguments[0]}: {count} files, {failed} with findings")
+    count, failed = tidy(build, [pathlib.Path(name).resolve() for name in arguments[2:]])
+    print(f"clang-tidy: {count} files, {failed} with findings")
     sys.exit(1 if failed else 0)
 
 
