@@ -54,25 +54,25 @@ void CoreNode::Start() {
   options.id = id_;
   random_ = std::make_unique<TimeoutRandom>(dice_.Next(), options.election_timeout,
                                             shared_.settings.timeout_spread_permille);
-  raft::Recovered recovered;
+  raft::InitialState initial;
   machine_ = KvMachine();
   if (disk_.snapshot.has_value()) {
     machine_ = *disk_snapshot_;
     snapshots_[disk_.snapshot->last.index] = disk_snapshot_;
-    recovered.snapshot = disk_.snapshot;
+    initial.snapshot = disk_.snapshot;
     raft::SnapshotMeta base = *disk_.snapshot;
     base.last = disk_.base;  // The log may begin before the snapshot.
-    recovered.log = raft::LogView(base);
-    recovered.applied = disk_.snapshot->last.index;
+    initial.log = raft::LogView(base);
+    initial.applied = disk_.snapshot->last.index;
   }
   for (const Entry& entry : disk_.entries) {
-    const absl::Status status = recovered.log.Recover(entry);
+    const absl::Status status = initial.log.Recover(entry);
     MOKV_CHECK(status.ok());
   }
-  recovered.hard_state = disk_.hard_state;
-  recovered.hard_state.commit = std::max(recovered.hard_state.commit, recovered.applied);
+  initial.hard_state = disk_.hard_state;
+  initial.hard_state.commit = std::max(initial.hard_state.commit, initial.applied);
   const MonotonicTime now = shared_.host.Now(place_);
-  auto core = raft::Core::Create(options, std::move(recovered), *random_, now);
+  auto core = raft::Core::Create(options, std::move(initial), *random_, now);
   if (!core.ok()) CheckFailed(__FILE__, __LINE__, std::string(MessageOf(core.status())));
   core_ = std::move(*core);
   shared_.invariants.OnStart(*core_, disk_);

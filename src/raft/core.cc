@@ -49,40 +49,40 @@ std::string_view RefusalName(Refusal refusal) {
   MOKV_CHECK(false);
 }
 
-absl::StatusOr<std::unique_ptr<Core>> Core::Create(const Options& options, Recovered recovered,
+absl::StatusOr<std::unique_ptr<Core>> Core::Create(const Options& options, InitialState initial,
                                                    Random& random, MonotonicTime now) {
-  const LogView& log = recovered.log;
-  const Index committed = std::max(recovered.hard_state.commit, log.base().index);
-  if (recovered.hard_state.term < log.last().term) {
+  const LogView& log = initial.log;
+  const Index committed = std::max(initial.hard_state.commit, log.base().index);
+  if (initial.hard_state.term < log.last().term) {
     return DataLoss("the log ends in term {}, but the hard state says term {}", log.last().term,
-                    recovered.hard_state.term);
+                    initial.hard_state.term);
   }
   if (committed > log.last().index) {
     return DataLoss("the log ends at {}, but was known to be committed up to {}", log.last().index,
                     committed);
   }
-  if (recovered.snapshot.has_value() && recovered.snapshot->last.index < log.base().index) {
+  if (initial.snapshot.has_value() && initial.snapshot->last.index < log.base().index) {
     return DataLoss("the log begins after {}, the newest snapshot ends at {}", log.base().index,
-                    recovered.snapshot->last.index);
+                    initial.snapshot->last.index);
   }
   MOKV_CHECK(options.id != NodeId());
-  MOKV_CHECK_LE(recovered.applied, committed);
-  MOKV_CHECK_LE(log.base().index, recovered.applied);
-  MOKV_CHECK_LE(log.first_in_memory(), recovered.applied.next());
-  return std::unique_ptr<Core>(new Core(options, std::move(recovered), random, now));
+  MOKV_CHECK_LE(initial.applied, committed);
+  MOKV_CHECK_LE(log.base().index, initial.applied);
+  MOKV_CHECK_LE(log.first_in_memory(), initial.applied.next());
+  return std::unique_ptr<Core>(new Core(options, std::move(initial), random, now));
 }
 
-Core::Core(const Options& options, Recovered recovered, Random& random, MonotonicTime now)
+Core::Core(const Options& options, InitialState initial, Random& random, MonotonicTime now)
     : options_(options),
       now_(now),
-      term_(recovered.hard_state.term),
-      vote_(ParseVote(recovered.hard_state.vote)),
-      log_(std::move(recovered.log)),
-      commit_persisted_(recovered.hard_state.commit),
+      term_(initial.hard_state.term),
+      vote_(ParseVote(initial.hard_state.vote)),
+      log_(std::move(initial.log)),
+      commit_persisted_(initial.hard_state.commit),
       durability_(log_.last().index),
-      commit_(std::max(recovered.hard_state.commit, log_.base().index)),
-      applied_(recovered.applied),
-      snapshot_(std::move(recovered.snapshot)),
+      commit_(std::max(initial.hard_state.commit, log_.base().index)),
+      applied_(initial.applied),
+      snapshot_(std::move(initial.snapshot)),
       election_timer_(options.election_timeout, random),
       forwarded_(random.Next()),
       limits_{options.inflight_appends_max, options.inflight_bytes_max},

@@ -40,8 +40,8 @@
 
 namespace mokv::raft {
 
-// What the owner found on its disk.
-struct Recovered {
+// What a core begins with: what the owner found on its disk.
+struct InitialState {
   // Empty on a node that waits to be joined. On the first node of a new cluster it holds
   // InitialEntry, and hard_state.term is 1.
   LogView log;
@@ -73,7 +73,7 @@ class Core {
  public:
   // DATA_LOSS if what was found does not fit together. The node begins as a follower; the only
   // voter of its cluster stands for election with the first Tick.
-  static absl::StatusOr<std::unique_ptr<Core>> Create(const Options& options, Recovered recovered,
+  static absl::StatusOr<std::unique_ptr<Core>> Create(const Options& options, InitialState initial,
                                                       Random& random, MonotonicTime now);
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
@@ -124,7 +124,7 @@ class Core {
     bool timeout_now_sent = false;
   };
 
-  Core(const Options& options, Recovered recovered, Random& random, MonotonicTime now);
+  Core(const Options& options, InitialState initial, Random& random, MonotonicTime now);
 
   // --- core.cc: events, terms and what leaves.
   void On(Tick tick);

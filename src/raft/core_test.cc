@@ -21,10 +21,10 @@ class CoreTest : public ::testing::Test {
 
   void Start(Options options = {}) {
     options.id = NodeId(1);
-    Recovered recovered;
-    ASSERT_TRUE(recovered.log.Recover(InitialEntry(membership_)).ok());
-    recovered.hard_state.term = Term(1);
-    auto core = Core::Create(options, std::move(recovered), random_, now_);
+    InitialState initial;
+    ASSERT_TRUE(initial.log.Recover(InitialEntry(membership_)).ok());
+    initial.hard_state.term = Term(1);
+    auto core = Core::Create(options, std::move(initial), random_, now_);
     ASSERT_TRUE(core.ok());
     core_ = std::move(*core);
   }
@@ -59,9 +59,9 @@ TEST_F(CoreTest, RefusesToStartFromWhatDoesNotFit) {
   Options options;
   options.id = NodeId(1);
   const auto create = [&](HardState hard_state, std::optional<SnapshotMeta> snapshot) {
-    Recovered recovered{.hard_state = std::move(hard_state), .snapshot = std::move(snapshot)};
-    EXPECT_TRUE(recovered.log.Recover(InitialEntry(membership_)).ok());
-    return Core::Create(options, std::move(recovered), random_, now_).status().code();
+    InitialState initial{.hard_state = std::move(hard_state), .snapshot = std::move(snapshot)};
+    EXPECT_TRUE(initial.log.Recover(InitialEntry(membership_)).ok());
+    return Core::Create(options, std::move(initial), random_, now_).status().code();
   };
   EXPECT_EQ(create({.term = Term(1)}, std::nullopt), absl::StatusCode::kOk);
   EXPECT_EQ(create({.term = Term(0)}, std::nullopt), absl::StatusCode::kDataLoss);
@@ -158,7 +158,7 @@ TEST_F(CoreTest, NeedsNoTicksBetweenDeadlines) {
 
   Options options;
   options.id = NodeId(9);
-  const auto waiting = Core::Create(options, Recovered(), random_, now_);
+  const auto waiting = Core::Create(options, InitialState(), random_, now_);
   EXPECT_EQ((*waiting)->NextDeadline(), MonotonicTime::Max());
 }
 

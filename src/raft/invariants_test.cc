@@ -15,11 +15,11 @@ struct Driven {
     const auto member = [](uint64_t number) {
       return Member{.id = NodeId(number), .name = std::to_string(number), .instance_id = "disk"};
     };
-    Recovered recovered{.hard_state = {.term = Term(1)}};
-    EXPECT_TRUE(recovered.log.Recover(InitialEntry(Membership("c", {member(1), member(2)}))).ok());
+    InitialState initial{.hard_state = {.term = Term(1)}};
+    EXPECT_TRUE(initial.log.Recover(InitialEntry(Membership("c", {member(1), member(2)}))).ok());
     Options options;
     options.id = NodeId(id);
-    core = *Core::Create(options, std::move(recovered), random, now);
+    core = *Core::Create(options, std::move(initial), random, now);
     invariants.OnStart(*core, Disk());
   }
 

@@ -36,7 +36,7 @@ absl::Status Replay::OnCommitted(Index index) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<raft::Recovered> Replay::Finish(const HardState& hard_state, Index last_index) {
+absl::StatusOr<raft::InitialState> Replay::Finish(const HardState& hard_state, Index last_index) {
   // A truncation at the very end was not told by an entry.
   if (last_index < log_.last().index) log_.TruncateFrom(last_index.next());
   if (log_.last().index != last_index) {
@@ -45,7 +45,7 @@ absl::StatusOr<raft::Recovered> Replay::Finish(const HardState& hard_state, Inde
   }
   MOKV_RETURN_IF_ERROR(OnCommitted(std::min(hard_state.commit, last_index)));
   machine_.Publish();
-  return raft::Recovered{.log = std::move(log_), .hard_state = hard_state, .applied = applied_};
+  return raft::InitialState{.log = std::move(log_), .hard_state = hard_state, .applied = applied_};
 }
 
 }  // namespace mokv::replica

@@ -25,7 +25,7 @@ class Replay {
   absl::Status OnCommitted(Index index);
 
   // When the log is open; what is known to be committed by then is applied and published. Once.
-  absl::StatusOr<raft::Recovered> Finish(const HardState& hard_state, Index last_index);
+  absl::StatusOr<raft::InitialState> Finish(const HardState& hard_state, Index last_index);
 
  private:
   // Of the entries in memory; beyond the core's own bound nothing needs them.

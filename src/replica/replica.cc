@@ -70,10 +70,10 @@ absl::Status Replica::Start(wal::Log& log, Peers& peers,
   log_ = &log;
   peers_ = &peers;
   const wal::FoundLog& found = log.found();
-  MOKV_ASSIGN_OR_RETURN(raft::Recovered recovered,
+  MOKV_ASSIGN_OR_RETURN(raft::InitialState initial,
                         replay_->Finish(found.hard_state, found.last_index));
   replay_.reset();
-  const std::string& log_cluster = recovered.log.membership()->cluster_id();
+  const std::string& log_cluster = initial.log.membership()->cluster_id();
   if (!options_.cluster_id.empty() && !log_cluster.empty() && log_cluster != options_.cluster_id) {
     return FailedPrecondition("its identity is of cluster {}, its log of {}", options_.cluster_id,
                               log_cluster);
@@ -88,7 +88,7 @@ absl::Status Replica::Start(wal::Log& log, Peers& peers,
     BeginCluster(*new_cluster_id);
     return absl::OkStatus();
   }
-  MOKV_RETURN_IF_ERROR(StartCore(std::move(recovered)));
+  MOKV_RETURN_IF_ERROR(StartCore(std::move(initial)));
   // An election that nobody else could object to is due at once.
   OnAlarm();
   return absl::OkStatus();
@@ -102,21 +102,21 @@ void Replica::BeginCluster(const std::string& cluster_id) {
                                              .instance_id = options_.instance_id,
                                              .rpc_address = options_.rpc_address}});
   const Entry entry = raft::InitialEntry(first);
-  raft::Recovered& begun = initial_.emplace();
-  const absl::Status recovered = begun.log.Recover(entry);
-  MOKV_CHECK(recovered.ok());
+  raft::InitialState& begun = initial_.emplace();
+  const absl::Status added = begun.log.Recover(entry);
+  MOKV_CHECK(added.ok());
   begun.hard_state = {.term = entry.term, .vote = {}, .commit = entry.index};
   begun.applied = entry.index;
   log_->Append(kInitialTicket, {.entries = {entry}, .hard_state = begun.hard_state});
   Advance(Life::kBeginning);
 }
 
-absl::Status Replica::StartCore(raft::Recovered recovered) {
+absl::Status Replica::StartCore(raft::InitialState initial) {
   // Reads wait for these, also where nothing new comes to be applied.
-  gate_.Promise(recovered.applied);
-  gate_.OnApplied(recovered.applied, machine_.revision());
+  gate_.Promise(initial.applied);
+  gate_.OnApplied(initial.applied, machine_.revision());
   MOKV_ASSIGN_OR_RETURN(
-      core_, raft::Core::Create(options_.raft, std::move(recovered), random_, clock_.Now()));
+      core_, raft::Core::Create(options_.raft, std::move(initial), random_, clock_.Now()));
   gate_.Open();
   Advance(Life::kRunning);
   OnMembership();

@@ -195,7 +195,7 @@ class Replica final : public PeersHandler {
 
   // --- replica.cc: how it starts, what is asked of it, and how it ends.
   void BeginCluster(const std::string& cluster_id);
-  absl::Status StartCore(raft::Recovered recovered);
+  absl::Status StartCore(raft::InitialState initial);
   void FailEverything(std::string_view why);
 
   // --- turn.cc: the turn, and what it is made of.
@@ -247,8 +247,8 @@ class Replica final : public PeersHandler {
   // Below: replica thread only.
   Administration administration_;
   std::unique_ptr<Replay> replay_;
-  std::unique_ptr<raft::Core> core_;        // Null until a new cluster's first entry is durable.
-  std::optional<raft::Recovered> initial_;  // What the core then begins with.
+  std::unique_ptr<raft::Core> core_;           // Null until a new cluster's first entry is durable.
+  std::optional<raft::InitialState> initial_;  // What the core then begins with.
   std::string failure_;
   uint64_t last_id_ = 0;  // Of reads, proposals, changes and forwards.
   std::vector<Event> batch_;

@@ -120,10 +120,10 @@ TEST(Replay, AppliesOnlyWhatIsCommitted) {
   ASSERT_TRUE(replay.OnCommitted(Index(2)).ok());
   ASSERT_TRUE(replay.OnEntry({Index(3), Term(2), EntryType::kCommand, old}).ok());
   EXPECT_TRUE(absl::IsDataLoss(replay.OnEntry({Index(2), Term(3), EntryType::kCommand, old})));
-  const auto recovered = replay.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
-  ASSERT_TRUE(recovered.ok()) << recovered.status();
-  EXPECT_EQ(recovered->applied, Index(2));
-  EXPECT_EQ(recovered->log.last(), (EntryId{Index(3), Term(2)}));
+  const auto initial = replay.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
+  ASSERT_TRUE(initial.ok()) << initial.status();
+  EXPECT_EQ(initial->applied, Index(2));
+  EXPECT_EQ(initial->log.last(), (EntryId{Index(3), Term(2)}));
   EXPECT_EQ(machine.TakeView()->Find("k")->value(), "kept");
 }
 

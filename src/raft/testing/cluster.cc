@@ -210,21 +210,21 @@ void Cluster::Restart(Node& node) {
   } else {
     node.random = std::make_unique<ShortestTimeouts>(node.options.election_timeout, ++lives_);
   }
-  Recovered recovered;
+  InitialState initial;
   if (node.disk.snapshot.has_value()) {
     SnapshotMeta base = *node.disk.snapshot;
-    recovered.snapshot = base;
+    initial.snapshot = base;
     base.last = node.disk.base;  // The log may begin before the snapshot.
-    recovered.log = LogView(base);
-    recovered.applied = node.disk.snapshot->last.index;
+    initial.log = LogView(base);
+    initial.applied = node.disk.snapshot->last.index;
   }
   for (const Entry& entry : node.disk.entries) {
-    const absl::Status status = recovered.log.Recover(entry);
+    const absl::Status status = initial.log.Recover(entry);
     MOKV_CHECK(status.ok());
   }
-  recovered.hard_state = node.disk.hard_state;
-  recovered.hard_state.commit = std::max(recovered.hard_state.commit, recovered.applied);
-  auto core = Core::Create(node.options, std::move(recovered), *node.random, now_);
+  initial.hard_state = node.disk.hard_state;
+  initial.hard_state.commit = std::max(initial.hard_state.commit, initial.applied);
+  auto core = Core::Create(node.options, std::move(initial), *node.random, now_);
   if (!core.ok()) CheckFailed(__FILE__, __LINE__, std::string(MessageOf(core.status())));
   node.core = std::move(*core);
   invariants_.OnStart(*node.core, node.disk);
