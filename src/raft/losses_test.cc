@@ -133,7 +133,7 @@ class Schedule {
   }
 
   SeededRandom random_;
-  Cluster cluster_;
+  CoreCluster cluster_;
   uint64_t last_any_ = 0;
   uint64_t requests_ = 0;
   NodeId put_back_;

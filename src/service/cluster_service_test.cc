@@ -70,8 +70,8 @@ struct ClusterOptions {
 };
 
 // A node's ClusterService and an operator's client.
-struct Cluster {
-  explicit Cluster(const ClusterOptions& options = {})
+struct ServedCluster {
+  explicit ServedCluster(const ClusterOptions& options = {})
       : node({.new_cluster_id = options.cluster_id, .clock = &clock, .peers = &neighbours}),
         served({.subject = options.subject, .clock = &clock}),
         service(node.machine, *node.replica, options.authorizer,
@@ -86,7 +86,7 @@ struct Cluster {
     service.Register(served.server());
     served.Start();
   }
-  ~Cluster() {
+  ~ServedCluster() {
     served.Stop();
     node.Stop();
     node.replica.reset();  // Changes that nobody answered hold responders.
@@ -139,7 +139,7 @@ void ExpectFailure(const rpc::CallResult& result, const absl::Status& status,
 // --- Status
 
 TEST(ClusterService, StatusTellsHowTheNodeIs) {
-  Cluster cluster({.conditions = {"no space", "log damaged"}});
+  ServedCluster cluster({.conditions = {"no space", "log damaged"}});
   cluster.node.Write(store::Set{"a", "v"});
   cluster.node.Write(store::Set{"b", "v"});
   cluster.node.Write(store::Set{"b", "w"});
@@ -165,7 +165,7 @@ TEST(ClusterService, StatusTellsHowTheNodeIs) {
 }
 
 TEST(ClusterService, StatusOfANodeThatWaitsToBeAdded) {
-  Cluster cluster({.cluster_id = ""});
+  ServedCluster cluster({.cluster_id = ""});
   const api::StatusResponse status = cluster.Status();
   EXPECT_EQ(status.id(), "n");
   EXPECT_EQ(status.cluster_id(), "");
@@ -179,12 +179,13 @@ TEST(ClusterService, StatusOfANodeThatWaitsToBeAdded) {
 // --- MemberList
 
 TEST(ClusterService, MemberListTellsOfMembersAndOfThoseWhoGossip) {
-  Cluster cluster({.gossip = {{.name = "n",
-                               .address = "10.0.0.1:7946",
-                               .status = "alive",
-                               .role = "mokv",
-                               .round_trip = microseconds(1'500)},
-                              {.name = "stranger", .address = "10.0.0.2:7946", .status = "left"}}});
+  ServedCluster cluster(
+      {.gossip = {{.name = "n",
+                   .address = "10.0.0.1:7946",
+                   .status = "alive",
+                   .role = "mokv",
+                   .round_trip = microseconds(1'500)},
+                  {.name = "stranger", .address = "10.0.0.2:7946", .status = "left"}}});
   const api::MemberListResponse list = cluster.MemberList();
   EXPECT_EQ(list.cluster_id(), "cluster");
   EXPECT_EQ(list.term(), cluster.Status().term());
@@ -213,7 +214,7 @@ TEST(ClusterService, MemberListTellsOfMembersAndOfThoseWhoGossip) {
 // --- Changes
 
 TEST(ClusterService, ChangesAreCommittedWhenTheyAreAnswered) {
-  Cluster cluster;
+  ServedCluster cluster;
   const auto expect_done = [](const rpc::CallResult& result) {
     EXPECT_TRUE(result.status.ok()) << result.status;
     EXPECT_EQ(result.message, "");
@@ -238,13 +239,13 @@ TEST(ClusterService, ChangesAreCommittedWhenTheyAreAnswered) {
 }
 
 TEST(ClusterService, MemberAddRefusesWhatIsNoName) {
-  Cluster cluster;
+  ServedCluster cluster;
   ExpectFailure(cluster.MemberAdd("", "b:1"),
                 absl::InvalidArgumentError("the new member has no name"));
 }
 
 TEST(ClusterService, MemberAddRefusesWhatIsNoAddress) {
-  Cluster cluster;
+  ServedCluster cluster;
   for (const char* address : {"", "b", "b:", "b:70000"}) {
     const rpc::CallResult result = cluster.MemberAdd("b", address);
     EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument) << address;
@@ -254,7 +255,7 @@ TEST(ClusterService, MemberAddRefusesWhatIsNoAddress) {
 }
 
 TEST(ClusterService, MemberAddSaysWhatIsWrongWithWhoIsThere) {
-  Cluster cluster;
+  ServedCluster cluster;
   ExpectFailure(cluster.MemberAdd("b", "nowhere:1"),
                 absl::FailedPreconditionError("nobody is at nowhere:1"));
   ExpectFailure(cluster.MemberAdd("x", "b:1"),
@@ -266,13 +267,13 @@ TEST(ClusterService, MemberAddSaysWhatIsWrongWithWhoIsThere) {
 }
 
 TEST(ClusterService, MemberRemoveSaysWhatIsWrongWithTheName) {
-  Cluster cluster;
+  ServedCluster cluster;
   ExpectFailure(cluster.MemberRemove(""), absl::InvalidArgumentError("no member is named"));
   ExpectFailure(cluster.MemberRemove("ghost"), absl::NotFoundError("no member is called ghost"));
 }
 
 TEST(ClusterService, TransferLeadershipSaysThatNobodyElseCouldLead) {
-  Cluster cluster;
+  ServedCluster cluster;
   ExpectFailure(cluster.TransferLeadership(""),
                 absl::FailedPreconditionError("there is no other voter that could lead"));
   ExpectFailure(cluster.TransferLeadership("ghost"),
@@ -281,7 +282,7 @@ TEST(ClusterService, TransferLeadershipSaysThatNobodyElseCouldLead) {
 }
 
 TEST(ClusterService, RefusesWhatDoesNotParse) {
-  Cluster cluster;
+  ServedCluster cluster;
   for (const char* method : {"MemberAdd", "MemberRemove", "TransferLeadership"}) {
     ExpectFailure(cluster.Call(method, std::string("\xff")),
                   absl::InvalidArgumentError(std::string("the message does not parse as api.") +
@@ -290,7 +291,7 @@ TEST(ClusterService, RefusesWhatDoesNotParse) {
 }
 
 TEST(ClusterService, ChangesOfANodeThatStopsAreCertainlyNotDone) {
-  Cluster cluster;
+  ServedCluster cluster;
   cluster.node.replica->StopAccepting();
   ExpectFailure(cluster.MemberRemove("b"),
                 absl::UnavailableError("the node is stopping; nothing was changed"));
@@ -298,8 +299,8 @@ TEST(ClusterService, ChangesOfANodeThatStopsAreCertainlyNotDone) {
 
 // It may have been passed on, or be in the log.
 TEST(ClusterService, ChangesThatANodeGivesUpUnansweredAreOfUnknownFate) {
-  Cluster cluster;
-  auto call = cluster.served.Begin("/api.Cluster/MemberAdd", Cluster::AddOf("b", "silent:1"));
+  ServedCluster cluster;
+  auto call = cluster.served.Begin("/api.Cluster/MemberAdd", ServedCluster::AddOf("b", "silent:1"));
   EXPECT_TRUE(net::Until([&] { return cluster.neighbours.unanswered() == 1; }));
   cluster.node.replica->Fence("somebody else has its name");
   ExpectFailure(Served::Result(std::move(call)),
@@ -307,7 +308,7 @@ TEST(ClusterService, ChangesThatANodeGivesUpUnansweredAreOfUnknownFate) {
 }
 
 TEST(ClusterService, ChangesThatFindNoLeaderAreCertainlyNotDone) {
-  Cluster cluster({.cluster_id = ""});
+  ServedCluster cluster({.cluster_id = ""});
   auto call =
       cluster.served.Begin("/api.Cluster/TransferLeadership", api::TransferLeadershipRequest());
   // What it waits for is not shown: it is there once the call is open, and a turn later.
@@ -323,10 +324,12 @@ TEST(ClusterService, ChangesThatFindNoLeaderAreCertainlyNotDone) {
 // Goal:   a change waits for 30 seconds, or nine tenths of its deadline.
 // Method: members are added at an address where somebody is, but does not say who.
 TEST(ClusterService, ChangesWaitForAsLongAsTheirDeadlineAllows) {
-  Cluster cluster;
-  auto patient = cluster.served.Begin("/api.Cluster/MemberAdd", Cluster::AddOf("b", "silent:1"));
-  auto impatient = rpc::BeginCall(cluster.served.channel(), "/api.Cluster/MemberAdd",
-                                  Cluster::AddOf("b", "silent:1").SerializeAsString(), seconds(20));
+  ServedCluster cluster;
+  auto patient =
+      cluster.served.Begin("/api.Cluster/MemberAdd", ServedCluster::AddOf("b", "silent:1"));
+  auto impatient =
+      rpc::BeginCall(cluster.served.channel(), "/api.Cluster/MemberAdd",
+                     ServedCluster::AddOf("b", "silent:1").SerializeAsString(), seconds(20));
   EXPECT_TRUE(net::Until([&] { return cluster.neighbours.unanswered() == 2; }));
   const auto is_ready = [](std::future<rpc::CallResult>& call) {
     return call.wait_for(seconds(0)) == std::future_status::ready;
@@ -356,7 +359,7 @@ TEST(ClusterService, ChangesWaitForAsLongAsTheirDeadlineAllows) {
 TEST(ClusterService, EveryMethodNeedsAdminOnTheCluster) {
   const std::vector<std::string> methods = {"Status", "MemberList", "MemberAdd", "MemberRemove",
                                             "TransferLeadership"};
-  const auto codes = [&](Cluster& cluster) {
+  const auto codes = [&](ServedCluster& cluster) {
     std::vector<absl::StatusCode> found;
     for (const std::string& method : methods) {
       found.push_back(cluster.Call(method, std::string()).status.code());
@@ -365,9 +368,9 @@ TEST(ClusterService, EveryMethodNeedsAdminOnTheCluster) {
   };
   constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
 
-  Cluster other({.subject = "alice",
-                 .authorizer = Policy({"alice, cluster, consume", "alice, cluster, produce",
-                                       "alice, other, admin", "bob, *, admin"})});
+  ServedCluster other({.subject = "alice",
+                       .authorizer = Policy({"alice, cluster, consume", "alice, cluster, produce",
+                                             "alice, other, admin", "bob, *, admin"})});
   EXPECT_THAT(codes(other), ElementsAre(kDenied, kDenied, kDenied, kDenied, kDenied));
   // Before the request is looked at, and certainly not done.
   for (const std::string& method : methods) {
@@ -375,7 +378,7 @@ TEST(ClusterService, EveryMethodNeedsAdminOnTheCluster) {
                   absl::PermissionDeniedError("alice not permitted to admin to cluster"));
   }
 
-  Cluster admin({.subject = "alice", .authorizer = Policy({"alice, cluster, admin"})});
+  ServedCluster admin({.subject = "alice", .authorizer = Policy({"alice, cluster, admin"})});
   EXPECT_THAT(
       codes(admin),
       ElementsAre(absl::StatusCode::kOk, absl::StatusCode::kOk, absl::StatusCode::kInvalidArgument,
@@ -384,9 +387,9 @@ TEST(ClusterService, EveryMethodNeedsAdminOnTheCluster) {
 
 TEST(ClusterService, AsksForAnyObjectIfItIsToldTo) {
   const auto policy = Policy({"alice, *, admin"}, testing::kExact);
-  Cluster any({.subject = "alice", .authorizer = policy, .object_is_any = true});
+  ServedCluster any({.subject = "alice", .authorizer = policy, .object_is_any = true});
   EXPECT_TRUE(any.Call("Status", api::StatusRequest()).status.ok());
-  Cluster each({.subject = "alice", .authorizer = policy});
+  ServedCluster each({.subject = "alice", .authorizer = policy});
   ExpectFailure(each.Call("Status", api::StatusRequest()),
                 absl::PermissionDeniedError("alice not permitted to admin to cluster"));
 }

@@ -47,7 +47,7 @@ std::string PersistText(const PersistRequest& request) {
 
 }  // namespace
 
-Node& Cluster::Add(const std::string& name, Options options, const Membership* initial) {
+Node& CoreCluster::Add(const std::string& name, Options options, const Membership* initial) {
   auto node = std::make_unique<Node>();
   node->name = name;
   node->id = options.id;
@@ -62,12 +62,12 @@ Node& Cluster::Add(const std::string& name, Options options, const Membership* i
   return added;
 }
 
-Node* Cluster::Find(NodeId id) {
+Node* CoreCluster::Find(NodeId id) {
   const auto name = names_.find(id);
   return name == names_.end() ? nullptr : nodes_.at(name->second).get();
 }
 
-void Cluster::Step(Node& node, Event event) {
+void CoreCluster::Step(Node& node, Event event) {
   MOKV_CHECK(node.core != nullptr);
   node.core->Step(now_, std::move(event));
   invariants_.OnTransition(*node.core);
@@ -75,19 +75,19 @@ void Cluster::Step(Node& node, Event event) {
   if (!node.disk_held) Persist(node);
 }
 
-void Cluster::Read(Node& node, RequestId request) {
+void CoreCluster::Read(Node& node, RequestId request) {
   invariants_.OnRead(node.id, request);
   Step(node, raft::Read{request});
 }
 
-void Cluster::Turn(Node& node) {
+void CoreCluster::Turn(Node& node) {
   Output output = node.core->TakeOutput();
   invariants_.OnTransition(*node.core);
   PrintOutput(node, output);
   Process(node, std::move(output));
 }
 
-void Cluster::Process(Node& node, Output output) {
+void CoreCluster::Process(Node& node, Output output) {
   if (output.persist.has_value()) {
     invariants_.OnPersist(*node.core, *output.persist);
     node.writes.push_back(std::move(*output.persist));
@@ -115,7 +115,7 @@ void Cluster::Process(Node& node, Output output) {
   if (output.more_committed) Turn(node);
 }
 
-EntryBatch Cluster::Fetch(const Node& node, const EntriesWanted& wanted) const {
+EntryBatch CoreCluster::Fetch(const Node& node, const EntriesWanted& wanted) const {
   std::vector<Entry> found;
   uint64_t bytes = 0;
   for (const Entry& entry : node.disk.entries) {
@@ -128,7 +128,7 @@ EntryBatch Cluster::Fetch(const Node& node, const EntriesWanted& wanted) const {
   return std::make_shared<const std::vector<Entry>>(std::move(found));
 }
 
-void Cluster::PrintOutput(const Node& node, const Output& output) {
+void CoreCluster::PrintOutput(const Node& node, const Output& output) {
   if (trace_ == nullptr) return;
   if (output.standing.has_value()) {
     const Standing& standing = *output.standing;
@@ -180,7 +180,7 @@ void Cluster::PrintOutput(const Node& node, const Output& output) {
   if (output.snapshot_wanted) Print(fmt::format("{}: needs a snapshot", node.id));
 }
 
-void Cluster::Persist(Node& node, size_t count) {
+void CoreCluster::Persist(Node& node, size_t count) {
   while (count > 0 && !node.writes.empty() && node.core != nullptr) {
     --count;
     const PersistRequest request = std::move(node.writes.front());
@@ -192,7 +192,7 @@ void Cluster::Persist(Node& node, size_t count) {
   }
 }
 
-void Cluster::Crash(Node& node) {
+void CoreCluster::Crash(Node& node) {
   node.core.reset();
   node.writes.clear();
   node.reads.clear();
@@ -202,7 +202,7 @@ void Cluster::Crash(Node& node) {
   }
 }
 
-void Cluster::Restart(Node& node) {
+void CoreCluster::Restart(Node& node) {
   MOKV_CHECK(node.core == nullptr);
   node.options.id = node.id;
   if (seeds_.has_value()) {
@@ -230,14 +230,14 @@ void Cluster::Restart(Node& node) {
   invariants_.OnStart(*node.core, node.disk);
 }
 
-void Cluster::Wipe(Node& node, NodeId id) {
+void CoreCluster::Wipe(Node& node, NodeId id) {
   MOKV_CHECK(node.core == nullptr);
   wiped_[node.id] = std::exchange(node.disk, Disk());
   node.id = id;
   names_[id] = node.name;
 }
 
-void Cluster::TakeSnapshot(Node& node) {
+void CoreCluster::TakeSnapshot(Node& node) {
   const Core& core = *node.core;
   const Index index = std::min(core.applied(), core.durability().stable());
   if (index <= core.log().base().index) return;
@@ -246,7 +246,7 @@ void Cluster::TakeSnapshot(Node& node) {
   Step(node, SnapshotTaken{*node.disk.snapshot});
 }
 
-void Cluster::Compact(Node& node, Index through) {
+void CoreCluster::Compact(Node& node, Index through) {
   if (!node.disk.snapshot.has_value() || through > node.disk.snapshot->last.index) return;
   if (through <= node.disk.base.index || through > node.core->durability().stable()) return;
   const Term term = node.core->log().TermAt(through);
@@ -255,14 +255,14 @@ void Cluster::Compact(Node& node, Index through) {
   Step(node, LogCompacted{through});
 }
 
-void Cluster::Lose(const Message& message) {
+void CoreCluster::Lose(const Message& message) {
   Node* from = Find(message.from);
   if (!std::holds_alternative<InstallSnapshot>(message.body) || from == nullptr) return;
   if (from->core == nullptr || from->id != message.from) return;
   Step(*from, SnapshotFailed{.peer = message.to});
 }
 
-void Cluster::Deliver(const Message& message) {
+void CoreCluster::Deliver(const Message& message) {
   Node* to = Find(message.to);
   const Node* from = Find(message.from);
   if (to == nullptr || from == nullptr) return;

@@ -1,4 +1,4 @@
-// Cluster: a few cores with modelled disks and a network in the test's hands, all in one thread.
+// CoreCluster: a few cores with modelled disks and a network in the test's hands, all in one thread.
 // What a node sends stays in flight until the test delivers, duplicates or drops it; what it writes
 // stays unsynced until the test persists it, and a crash loses it. Invariants are checked all
 // along.
@@ -37,14 +37,14 @@ struct Node {
   std::vector<TransferResult> transfers;
 };
 
-class Cluster {
+class CoreCluster {
  public:
   using Trace = std::function<void(const std::string& line)>;
   using Link = std::pair<std::string, std::string>;
 
   // Election timeouts are drawn; without a seed each is the shortest.
-  Cluster() = default;
-  explicit Cluster(uint64_t seed) : seeds_(seed) {}
+  CoreCluster() = default;
+  explicit CoreCluster(uint64_t seed) : seeds_(seed) {}
 
   // A node with an empty disk, or one whose log begins with `initial`. `options.id` is its id.
   Node& Add(const std::string& name, Options options, const Membership* initial = nullptr);

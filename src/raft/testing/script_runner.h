@@ -114,7 +114,7 @@ class ScriptRunner {
            cluster_.Find(message.to)->name == link.substr(arrow + 2);
   }
 
-  Cluster cluster_;
+  CoreCluster cluster_;
   std::vector<Message> delayed_;
   Options options_;
   uint64_t requests_ = 0;
