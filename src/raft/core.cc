@@ -19,7 +19,7 @@ bool IsFromLeader(const Message& message) {
          std::holds_alternative<TimeoutNow>(message.body);
 }
 
-// Of several acknowledgements to the same leader the last one says it all.
+// Whether both acknowledge to the same leader, so that `later` says all that `earlier` does.
 bool Supersedes(const Message& later, const Message& earlier) {
   const auto* one = std::get_if<AppendReply>(&earlier.body);
   const auto* other = std::get_if<AppendReply>(&later.body);
@@ -92,8 +92,8 @@ Core::Core(const Options& options, InitialState initial, Random& random, Monoton
   if (options_.lease_reads) vote_for_nobody_until_ = now + options_.election_timeout;
   last_leader_contact_ = now - options_.election_timeout;
   election_timer_.Restart(now);
-  // Nobody can object, so the only voter need not wait; unless a leader that is being removed may
-  // still lead, by a lease from this node's former life.
+  // The only voter need not wait, since nobody can object. The exception: a leader that is being
+  // removed may still lead by a lease that this node's former life gave it.
   const bool sole_leader = !options_.lease_reads || log_.membership_index() <= commit_;
   if (sole_leader && membership()->voters() == Membership::Ids{options_.id} &&
       !membership()->joint()) {
@@ -166,8 +166,8 @@ bool Core::AdmitTerm(const Message& message) {
   return true;
 }
 
-// Figure 2: "Reply false if term < currentTerm". The sender learns of the newer term; without that,
-// one who has fallen behind would never catch up, or would believe to lead for ever.
+// Figure 2: "Reply false if term < currentTerm". The sender learns of the newer term. Otherwise a
+// sender that has fallen behind would never catch up, or would for ever believe that it leads.
 void Core::AnswerEarlierTerm(const Message& message) {
   if (std::holds_alternative<PreVoteRequest>(message.body)) {
     VISITED(kEarlierPreVote);
@@ -237,8 +237,8 @@ void Core::BecomeFollower(Term term, NodeId leader) {
 
 void Core::LeaveLeadership() {
   MOKV_CHECK(role_ == Role::kLeader);
-  // Whoever waits must not wait for what this node cannot give any more. (Told before the new term
-  // is taken, so that answers still belong to this one.)
+  // Nobody must wait for what this node can no longer give. They are told before the new term is
+  // taken, so that the answers still belong to this term.
   role_ = Role::kFollower;
   lease_.GiveUpForTerm();
   for (const ReadOrigin& origin : reads_.FailAll()) RefuseRead(origin, Refusal::kLeaderChanged);

@@ -284,8 +284,8 @@ class Core {
   std::optional<SnapshotMeta> snapshot_;
   ElectionTimer election_timer_;
   MonotonicTime last_leader_contact_;
-  // Acknowledged in this life or a former one, and not in the log. In memory only: a leader tells
-  // it anew after a restart.
+  // The last of the entries that this node acknowledged, in this life or a former one, and lost. In
+  // memory only: after a restart a leader tells it again.
   Position lost_through_;
   MonotonicTime vote_for_nobody_until_;  // Leases: what a former life may have promised.
   bool leader_lost_ = false;             // Its connection has closed and it was not heard since.

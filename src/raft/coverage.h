@@ -1,5 +1,5 @@
-// What the simulator wants to know of: branches of the core that no counter of Stats tells about.
-// Without MOKV_RAFT_COVERAGE every VISITED(...) is nothing.
+// The branches of the core that the simulator counts and that no counter of Stats shows. Without
+// MOKV_RAFT_COVERAGE, VISITED(...) does nothing.
 //
 // Threads: confined to the core's; the numbers are of all cores of the process.
 #pragma once

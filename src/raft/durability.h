@@ -2,7 +2,7 @@
 //
 // The disk answers late and in order. Between a write and its answer the log may be truncated and
 // written anew at the same indexes. The answer then proves nothing about the new entries there (the
-// ABA race), so each outstanding write remembers only as much of it as still stands.
+// ABA race), so each outstanding write remembers up to where its entries still stand.
 //
 // Threads:   confined to the core's.
 // Invariant: stable() <= handed(); outstanding tickets grow.

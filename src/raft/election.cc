@@ -6,11 +6,11 @@
 
 namespace mokv::raft {
 
-// Who may stand: a voter of the newest configuration in its log (§4.1), if it is meant to lead and
-// could: with a disk that hangs it could not even vote for itself. And "a server that is not part
-// of its own latest configuration should still start new elections, as it might still be needed
-// until the C_new entry is committed" (§4.2.2): the others may need an entry that only this one
-// has.
+// A node may stand if it is a voter of the newest configuration in its log (§4.1), is meant to lead
+// and is able to: if its disk hangs, it could not even vote for itself. And "a server that is not
+// part of its own latest configuration should still start new elections, as it might still be
+// needed until the C_new entry is committed" (§4.2.2): the others may need an entry that only this
+// node has.
 bool Core::CanCampaign() const {
   if (!membership()->IsVoter(options_.id) && !log_.IsVoterSince(commit_, options_.id)) return false;
   const Member* self = membership()->Find(options_.id);
@@ -36,7 +36,7 @@ bool Core::DiskStalls() const {
 }
 
 // §4.2.3: whether a current leader was heard within the minimum election timeout; as long as it
-// was, nobody else is helped to be elected.
+// was, this node helps nobody else to be elected.
 bool Core::InLeaderContact() const {
   // Check-quorum ends a leadership that nobody follows.
   if (role_ == Role::kLeader) return true;
@@ -56,9 +56,10 @@ void Core::OnElectionTimeout() {
   election_timer_.Restart(now_);
 }
 
-// The leader's connection has closed. If it crashed, everybody sees that within a round trip, and
+// The leader's connection has closed. If it crashed, everybody sees that within a round trip and
 // need not wait for the timeout. The followers try one after the other, so that votes do not split;
-// who still hears the leader answers no (InLeaderContact). With leases on waiting is the rule.
+// a node that still hears the leader answers no (InLeaderContact). With leases, all wait for the
+// timeout.
 void Core::OnLeaderLost() {
   if (options_.lease_reads) return;
   VISITED(kLeaderLost);
@@ -79,8 +80,8 @@ void Core::OnLeaderLost() {
       std::min(election_timer_.deadline(), now_ + rank * options_.lost_leader_stagger));
 }
 
-// §9.6: a candidate first learns whether it would be elected, so that one who would not, because it
-// is cut off or its log is behind, raises nobody's term.
+// §9.6: a candidate first learns whether it would be elected. So a node that would not be elected,
+// because it is cut off or its log is behind, raises nobody's term.
 void Core::StartPreVote() {
   MOKV_CHECK(role_ != Role::kLeader);
   ++stats_.pre_votes;
@@ -151,8 +152,8 @@ void Core::StartElection(bool transfer) {
 
 // Figure 2, RequestVote, receiver; its rule 1 and stickiness are in AdmitTerm.
 void Core::On(const Message& message, const VoteRequest& request) {
-  // §4.2.3, §6.4.1: AdmitTerm has asked only if the request brought the term. If other news did,
-  // the promise to the leader that was heard stands all the same.
+  // §4.2.3, §6.4.1: AdmitTerm checks this only if the request itself brought the new term. If
+  // another message did, the promise to the leader that was heard still holds.
   if (!request.transfer && InLeaderContact()) {
     VISITED(kVoteRequestUnheardInTerm);
     return Send(message.from, VoteReply{.granted = false});
@@ -162,9 +163,9 @@ void Core::On(const Message& message, const VoteRequest& request) {
   if (!free) VISITED(kVoteNotFree);
   if (!up_to_date) VISITED(kVoteLogBehind);
   if (!free || !up_to_date) return Send(message.from, VoteReply{.granted = false});
-  // Who stands or leads has voted for itself.
+  // A candidate or leader has voted for itself.
   MOKV_CHECK(vote_ == message.from || (role_ != Role::kCandidate && role_ != Role::kLeader));
-  role_ = Role::kFollower;  // Of a pre-candidate: the others have someone already.
+  role_ = Role::kFollower;  // A pre-candidate gives up: the others already have a candidate.
   // A vote is a promise: it is heard only when it is durable.
   if (vote_ != message.from) SetTermAndVote(term_, message.from);
   election_timer_.Restart(now_);

@@ -60,7 +60,7 @@ struct ConnectionClosed {
 };
 
 // The answer to EntriesWanted: entries of the log on disk from EntriesWanted::from on. Empty when
-// the log has them no longer or could not be read.
+// the log no longer has them or could not be read.
 struct EntriesFetched {
   NodeId peer;
   EntryBatch entries;
@@ -72,8 +72,8 @@ struct SnapshotTaken {
   SnapshotMeta snapshot;
 };
 
-// The owner has cut its log: nothing up to `through` is left. A snapshot at or after it was told
-// before.
+// The owner has cut its log: nothing up to `through` is left. SnapshotTaken has told of a
+// snapshot that ends there or later.
 struct LogCompacted {
   Index through;
 };

@@ -43,7 +43,7 @@ void Core::On(const Message& message, const Append& append) {
     matched = append.entries->back().index;
     MOKV_CHECK_LE(matched, log_.last().index);
   }
-  // Rule 5: min(leaderCommit, index of last new entry). What lies behind that may still differ.
+  // Rule 5: min(leaderCommit, index of last new entry). What comes after that may still differ.
   const Index commit = std::min(append.commit, matched);
   if (commit > commit_) CommitTo(commit);
   AcceptUpTo(message.from, matched);
@@ -84,11 +84,12 @@ void Core::On(const Message& message, const Heartbeat& heartbeat) {
     return;
   }
   HearLeader(message.from);
-  // The leader names no more than it knows this log to share; unless this is not that log any more.
+  // The leader names a commit index only as far as it knows the two logs to be equal. That is void
+  // if this log has lost entries since.
   const std::optional<Index> ends_at = NoteOwnLoss(heartbeat.acknowledged);
   const Index commit = std::min(heartbeat.commit, log_.last().index);
   if (commit > commit_ && !ends_at.has_value()) CommitTo(commit);
-  // No promise about the log: this one need not wait for the disk.
+  // The reply promises nothing about the log, so it need not wait for the disk.
   if (heartbeat.round == Round()) return;
   Send(message.from, HeartbeatReply{.round = heartbeat.round, .ends_at = ends_at});
 }

@@ -1,8 +1,8 @@
 // ForwardedReads: a follower's linearizable reads on their way to the leader and back (§6.4).
 //
 // All reads that wait when a request leaves share it. A request whose answer is overdue is sent
-// again under the same context, since the leader got either copy after the reads had come. No
-// context is used for a second set of reads, in this life of the node or another.
+// again under the same context: whichever copy the leader answers, it got that after the reads had
+// come. No context is used for a second set of reads, in this life of the node or another.
 //
 // Threads: confined to the core's. Bounds: the core refuses reads beyond Options::reads_max.
 #pragma once
@@ -28,7 +28,7 @@ class ForwardedReads {
   // The context to ask the leader with, if reads are staged and fewer than `requests_max` requests
   // are on their way.
   std::optional<ReadContext> TakeRequest(MonotonicTime now, size_t requests_max);
-  // The reads that this answer is for; none if it is an old one's.
+  // The reads that this answer is for; none if the answer is an old one.
   std::vector<RequestId> OnReply(ReadContext context);
   // The requests that were sent at `before` or earlier. They count as sent `now` from here on.
   std::vector<ReadContext> Overdue(MonotonicTime before, MonotonicTime now);

@@ -67,8 +67,8 @@ void Core::On(const Message& message, const HeartbeatReply& reply) {
   progress.last_response = now_;
   progress.acked_round = std::max(progress.acked_round, reply.round);
   NoteLossOf(message.from, progress, reply);
-  // Nothing heard of what is in flight: an empty append tells whether it was lost. If the log has
-  // been cut beyond that, only a (newer) snapshot helps.
+  // The peer says nothing of what is in flight: an empty append tells whether it was lost. If the
+  // log has been cut beyond that, only a (newer) snapshot helps.
   if (progress.OnHeartbeatReply(reply.round, timed_round_)) {
     VISITED(kSilentPeer);
     if (progress.next() > log_.base().index) {
@@ -90,7 +90,8 @@ void Core::ConfirmRounds() {
   MOKV_CHECK_LE(reached, rounds_.last());
   if (reached <= confirmed_round_) return;
   confirmed_round_ = reached;
-  // From when the heartbeats were *sent*: the answers may have been under way for long.
+  // The lease counts from when the heartbeats were *sent*: the answers may have been under way for
+  // long.
   const MonotonicTime sent = rounds_.OnQuorum(reached);
   lease_.OnQuorum(sent);
   for (const ReadIndex::Confirmed& read : reads_.OnQuorum(reached)) {
@@ -98,8 +99,9 @@ void Core::ConfirmRounds() {
   }
 }
 
-// A disk that hangs: heartbeats do not wait for it, so nobody else would notice. Short stalls are
-// nothing; after persist_stall_max somebody with a working disk should lead. True if it is done.
+// Heartbeats do not wait for the disk, so nobody else would notice that it hangs. Short stalls do
+// not matter; after persist_stall_max a node with a working disk should lead. True if leadership
+// was handed over.
 bool Core::HandOverIfDiskStalls() {
   const bool alone = membership()->IsVoter(options_.id) && membership()->voters().size() == 1 &&
                      !membership()->joint();
@@ -109,7 +111,7 @@ bool Core::HandOverIfDiskStalls() {
   return true;
 }
 
-// A member that is meant to lead rather than this one, and could (leader priority).
+// Hands over to a member that has a higher leader priority than this one, if one is able to lead.
 void Core::HandOverToPriority() {
   if (now_ < next_priority_check_) return;
   next_priority_check_ = now_ + options_.priority_delay;

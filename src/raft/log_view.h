@@ -47,7 +47,7 @@ class LogView {
   // not follow the last one, if it is a configuration that does not parse, or if it is entry 1 and
   // no configuration.
   absl::Status Recover(const Entry& entry);
-  // Drops entries from memory while they hold more than `bytes_max`, none after `through`.
+  // Drops entries from memory while they hold more than `bytes_max`, but none after `through`.
   void Trim(Index through, uint64_t bytes_max);
 
   Position base() const { return terms_.base(); }

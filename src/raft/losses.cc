@@ -2,13 +2,15 @@
 // is a fault of its disk, or the node runs on an older copy of it. Whatever was committed by its
 // acknowledgement may now be on too few nodes, and its vote could elect one that lacks it.
 //
-// Found with proof only. The leader's heartbeats say what the follower has acknowledged in this
-// term, and such an entry never leaves a follower's log in the same term; so who lacks it has lost
-// it, however late that heartbeat comes. Its answer is believed if its round began after the last
-// acknowledgement came: then it was not written before that.
+// A loss is found only with proof. The leader's heartbeats say what the follower has acknowledged
+// in this term, and such an entry never leaves a follower's log in the same term; so a follower
+// that lacks it has lost it, however late that heartbeat comes. The leader believes the answer to a
+// heartbeat only if the heartbeat's round began after the follower's last acknowledgement came:
+// then the answer is newer than the acknowledgement.
 //
-// The leader counts nothing more of the peer and feeds it again; the follower votes as the log
-// would that it had, and stands for nothing, until it has a log that is as good.
+// The leader counts nothing more of the peer and sends it the entries again. Until the follower has
+// a log that is as good as the one that it lost, it votes as it would with the lost log and does
+// not stand for election.
 #include <algorithm>
 #include <tuple>
 
@@ -46,7 +48,7 @@ void Core::NoteLossOf(NodeId peer, Progress& progress, const HeartbeatReply& rep
       {.node = peer, .ends_at = *reply.ends_at, .acknowledged = progress.lost_through()});
 }
 
-// Of a follower, by its leader's word. What is told back to the leader, if anything.
+// A follower learns from its leader what it has lost. Returns what to tell the leader, if anything.
 std::optional<Index> Core::NoteOwnLoss(Position acknowledged) {
   MOKV_CHECK(role_ == Role::kFollower);
   // What is committed here is the leader's as well, and perhaps compacted.
@@ -54,8 +56,8 @@ std::optional<Index> Core::NoteOwnLoss(Position acknowledged) {
   const Index ends_at = std::min(log_.last().index, acknowledged.index - 1);
   MOKV_CHECK_LE(commit_, ends_at);  // What is committed here is never said to be lost.
   VISITED(kOwnLossFound);
-  // Its vote in this term may be gone as well, and a late request of a rival find it free. Whoever
-  // it was for, this term has its leader.
+  // The vote of this term may be lost as well, and a rival's late request would find it free.
+  // Whoever the vote was for, this term has its leader.
   if (vote_ == NodeId()) SetTermAndVote(term_, leader_);
   if (IsBehind(lost_through_, acknowledged)) {
     if (lost_through_ == Position()) {
@@ -67,8 +69,8 @@ std::optional<Index> Core::NoteOwnLoss(Position acknowledged) {
   return ends_at;
 }
 
-// Once a turn: whether what is durable here is as good as what was lost. It may be another leader's
-// log, which had not got it.
+// Once a turn: whether what is durable here is as good as what was lost. It may be the log of
+// another leader, which never had the lost entries.
 void Core::EndOwnLoss() {
   const Index stable = durability_.stable();
   if (lost_through_ == Position() || stable < log_.base().index) return;
@@ -80,7 +82,7 @@ void Core::EndOwnLoss() {
   lost_through_ = Position();
 }
 
-// Whether a log that ends at `last` would not have got this node's vote before its loss.
+// Whether this node, before its loss, would have refused its vote to a log that ends at `last`.
 bool Core::Contradicts(Position last) const { return IsBehind(last, lost_through_); }
 
 }  // namespace mokv::raft

@@ -52,7 +52,7 @@ struct MemberChange {
 
 class Membership {
  public:
-  // Far more than come back by mistake; each costs 8 bytes of every configuration.
+  // Far more nodes than ever come back by mistake; each costs 8 bytes of every configuration.
   static constexpr size_t kRemovedMax = 256;
 
   using Ids = std::vector<NodeId>;  // Sorted.
@@ -62,7 +62,7 @@ class Membership {
   // A first configuration. CHECKs that there is a voter and that ids differ.
   Membership(std::string cluster_id, std::vector<Member> voters, std::vector<Member> learners = {});
 
-  // From an entry's payload. INVALID_ARGUMENT when it is none, or breaks the invariant.
+  // From an entry's payload. INVALID_ARGUMENT if it is no configuration or breaks the invariant.
   static absl::StatusOr<Membership> Decode(std::string_view bytes);
   // The same bytes for the same configuration on every node.
   std::string Encode() const;
@@ -75,8 +75,8 @@ class Membership {
   const Ids& outgoing() const { return outgoing_; }  // Empty unless joint.
   const Ids& learners() const { return learners_; }
   const Ids& learners_next() const { return learners_next_; }
-  // Nodes that were removed for good, the latest last, at most kRemovedMax. What adds members by
-  // itself (gossip) must leave them out. Adding one by hand takes it from this list.
+  // Nodes that were removed for good, the latest last, at most kRemovedMax. Code that adds members
+  // by itself (gossip) must leave them out. Adding one by hand takes it off this list.
   const Ids& removed() const { return removed_; }
   bool WasRemoved(NodeId id) const;
 

@@ -85,7 +85,7 @@ void Core::OnMembershipCommitted() {
   MOKV_CHECK_LE(log_.membership_index(), commit_);
   if (membership()->joint()) {
     // §4.3: "once C_old,new has been committed ... it is now safe for the leader to create a log
-    // entry describing C_new". Not while the one who is to lead must not fall behind.
+    // entry describing C_new". During a transfer that waits: its target must not fall behind.
     if (transfer_.has_value()) {
       VISITED(kJointWaitsForTransfer);
       return;
@@ -102,8 +102,8 @@ void Core::OnMembershipCommitted() {
   }
 }
 
-// Who has been removed is served, though not counted, until that is committed and it had the time
-// to hear of it: then it knows for good, and does not go on asking for votes.
+// A removed peer is still sent entries, though not counted, until its removal is committed and it
+// has had time to hear of it. Then it knows for certain, and does not go on asking for votes.
 void Core::DropRemovedPeers() {
   if (log_.membership_index() > commit_) return;
   std::erase_if(progress_,

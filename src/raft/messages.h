@@ -17,8 +17,8 @@
 
 namespace mokv::raft {
 
-// Made once and shared by all peers that are sent the same entries: the pointer tells that what was
-// encoded for one can be sent to the next.
+// Made once and shared by all peers that are sent the same entries. By the pointer, the peer layer
+// sees that what it encoded for one peer can be sent to the next.
 using EntryBatch = std::shared_ptr<const std::vector<Entry>>;
 
 // What a snapshot stands for: everything up to `last`, and the configuration there (§5.1).
@@ -43,7 +43,7 @@ struct PreVoteReply {
   bool granted = false;
 };
 
-// Figure 2, RequestVote. `transfer`: the leader asked for it (§3.10), so it goes past stickiness.
+// Figure 2, RequestVote. `transfer`: the leader asked for it (§3.10), so stickiness does not apply.
 struct VoteRequest {
   Position last;
   bool transfer = false;
@@ -78,8 +78,8 @@ struct Heartbeat {
 };
 struct HeartbeatReply {
   Round round;
-  // Only of a follower that lacks what it has acknowledged: its log can equal the leader's up to
-  // here at most.
+  // Set only by a follower that lacks what it has acknowledged: its log can equal the leader's up
+  // to here at most.
   std::optional<Index> ends_at = std::nullopt;
 };
 

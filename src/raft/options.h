@@ -29,9 +29,9 @@ struct Options {
   // How much faster the fastest clock of the cluster may run than the slowest.
   uint32_t clock_drift_percent_max = 10;
 
-  // A leader whose disk has answered nothing for so long while entries wait hands over.
+  // A leader hands over if writes wait for its disk, which has answered nothing for this long.
   Duration persist_stall_max = std::chrono::seconds(5);
-  // A transfer that has not come about by then is given up. 0: election_timeout.
+  // A transfer of leadership that takes longer is given up. 0: election_timeout.
   Duration transfer_timeout{0};
 
   // To one peer, in EntryBytes. One append holds at least one entry, whatever its size.

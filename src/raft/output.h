@@ -35,14 +35,14 @@ enum class Refusal : uint8_t {
   kTransferring,        // Leadership is being handed over; try again soon.
   kTooMuchUncommitted,  // Options::uncommitted_bytes_max.
   kTooManyReads,        // Options::reads_max.
-  kNoLeader,            // A read: nobody is known to ask.
+  kNoLeader,            // A read: no leader is known that could be asked.
   kLeaderChanged,       // A read: ask again.
 };
 std::string_view RefusalName(Refusal refusal);
 
-// The first `accepted` payloads became entries from `first` on, in `term`. They are done when such
-// an entry is among the committed ones, and certainly not done when another term's is there
-// instead; until then their fate is unknown. The rest was refused and will never be done.
+// The first `accepted` payloads became entries from `first` on, in `term`. One is done when its
+// entry is among the committed ones, and certainly not done when an entry of another term is there
+// instead; until then its fate is unknown. The rest was refused and will never be done.
 struct ProposalResult {
   RequestId request;
   size_t accepted = 0;
@@ -57,7 +57,7 @@ struct ReadResult {
   Refusal refusal = Refusal::kNone;
 };
 
-// Ok: done and committed. UNAVAILABLE: not done, or, if `fate_unknown`, perhaps still to be.
+// Ok: done and committed. UNAVAILABLE: not done; if `fate_unknown`, it may still be done.
 struct ChangeResult {
   RequestId request;
   absl::Status status;
@@ -70,8 +70,8 @@ struct TransferResult {
   absl::Status status;
 };
 
-// `peer` needs entries that memory has no more. To be answered with EntriesFetched; one request a
-// peer at a time.
+// `peer` needs entries that are no longer in memory. To be answered with EntriesFetched; one
+// request a peer at a time.
 struct EntriesWanted {
   NodeId peer;
   Index from;
@@ -90,12 +90,12 @@ struct Standing {
 };
 
 // `node`, this one or a peer of this leader, lacks entries that it had acknowledged as durable: a
-// fault of its disk, or an older copy of it. It is sent them again, and until it has them gives no
-// vote that contradicts them. Told when it is found, and once more when it is `healed`.
+// fault of its disk, or an older copy of it. It is sent them again, and until it has them it gives
+// no vote that contradicts them. Told when the loss is found, and once more when it is `healed`.
 struct EntriesLost {
   NodeId node;
-  Index ends_at;       // Where its log ended when it was found.
-  Index acknowledged;  // Up to where it had.
+  Index ends_at;       // Where its log ended when the loss was found.
+  Index acknowledged;  // Up to where it had acknowledged.
   bool healed = false;
 };
 

@@ -53,7 +53,7 @@ class Progress {
   };
 
   // A new leader assumes nothing is shared: matching starts at zero and is proved by probing. The
-  // peer is given the benefit of the doubt as to being alive.
+  // peer counts as alive at first.
   Progress(Index next, MonotonicTime now);
 
   State state() const { return state_; }

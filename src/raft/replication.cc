@@ -71,8 +71,8 @@ void Core::AdvanceCommit() {
 void Core::Replicate(NodeId peer, Progress& progress) {
   while (progress.CanSend(limits_) && SendNextAppend(peer, progress)) {
   }
-  // While appends are under way another one will soon follow and say it by the way; behind the last
-  // one it is said on its own.
+  // While appends are under way, another will soon follow and carry the commit index. After the
+  // last one, a message of its own carries it.
   if (progress.inflight().count() == 0) TellCommit(peer, progress);
 }
 
@@ -138,7 +138,7 @@ void Core::TellCommit(NodeId peer, Progress& progress) {
   const Index commit = std::min(commit_, progress.match());
   if (progress.state() != Progress::State::kReplicate || progress.sent_commit >= commit) return;
   VISITED(kCommitTold);
-  MOKV_CHECK_LE(commit, progress.match());  // Behind that its log may differ.
+  MOKV_CHECK_LE(commit, progress.match());  // After that its log may differ.
   progress.sent_commit = commit;
   Send(peer, Heartbeat{.commit = commit, .acknowledged = AcknowledgedBy(progress)});
 }
@@ -154,7 +154,7 @@ void Core::On(const Message& message, const AppendReply& reply) {
       VISITED(kRejectionOutdated);
       return;
     }
-    // The follower's hint, and where this log can agree with a log that has that term there.
+    // The follower's hint, moved back to where this log can agree with one that has its term there.
     const Position agreed = log_.ConflictHint(std::max(next, log_.base().index), reply.hint.term);
     if (next < log_.base().index) VISITED(kHintBelowBase);
     const Index hint = next < log_.base().index ? next : agreed.index;

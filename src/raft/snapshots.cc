@@ -1,4 +1,4 @@
-// Core: snapshots (§5). Taking, keeping and streaming them is the owner's; here is when one is
+// Core: snapshots (§5). The owner takes, keeps and streams them; this file decides when one is
 // sent, and what one that arrives changes.
 #include "base/check.h"
 #include "raft/core.h"
@@ -24,7 +24,7 @@ Index Core::CompactionLimit() const {
   Index limit = applied_;
   for (const auto& [peer, progress] : progress_) {
     const bool alive = now_ - progress.last_response < 10 * options_.election_timeout;
-    // The log after a snapshot that is under way is needed when it has arrived.
+    // A peer that is being sent a snapshot will need the entries after it.
     const Index needed =
         progress.state() == Progress::State::kSnapshot ? progress.snapshot() : progress.match();
     if (alive && needed >= log_.base().index) limit = std::min(limit, needed);

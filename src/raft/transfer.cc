@@ -46,7 +46,7 @@ absl::Status Core::WhyNotTransferTo(NodeId target) const {
   return absl::OkStatus();
 }
 
-// Writes wait while a transfer is under way: not for one who will not answer.
+// Writes wait while a transfer is under way, so none begins to a node that will not answer.
 absl::Status Core::WhySilent(NodeId target) const {
   const Duration silence = now_ - progress_.at(target).last_response;
   if (silence < options_.election_timeout) return absl::OkStatus();
@@ -55,8 +55,8 @@ absl::Status Core::WhySilent(NodeId target) const {
                      std::chrono::duration_cast<std::chrono::milliseconds>(silence).count());
 }
 
-// Of the voters that are alive and may lead: one that has what is committed, then the one of the
-// highest priority, then with the longest log. 0 if there is none.
+// The best of the voters that are alive and may lead: what counts most is to have all that is
+// committed, then the priority, then the length of the log. 0 if there is none.
 NodeId Core::BestTransferTarget() const {
   NodeId best;
   std::tuple<bool, uint32_t, Index> best_rank{false, 0, Index()};
@@ -81,7 +81,7 @@ void Core::StartTransfer(RequestId request, NodeId target) {
   const Duration timeout = options_.transfer_timeout == Duration(0) ? options_.election_timeout
                                                                     : options_.transfer_timeout;
   transfer_ = {.request = request, .target = target, .deadline = now_ + timeout};
-  // §6.4.1: its successor need not wait for the lease to end.
+  // §6.4.1: the successor does not wait for the lease to end, so this node gives it up first.
   lease_.GiveUpForTerm();
   MaybeSendTimeoutNow(target, progress_.at(target));
 }
@@ -105,8 +105,8 @@ void Core::FinishTransfer(absl::Status status) {
   output_.transfers.push_back({.request = request, .status = std::move(status)});
 }
 
-// This node must not lead any longer. The followers are told what is committed, and the best of
-// them to stand at once rather than after a timeout.
+// This node must not lead any longer. It tells the followers what is committed, and tells the best
+// of them to stand at once rather than after a timeout.
 void Core::HandOverAndStepDown() {
   MOKV_CHECK(role_ == Role::kLeader);
   for (auto& [peer, progress] : progress_) TellCommit(peer, progress);
@@ -120,7 +120,7 @@ void Core::HandOverAndStepDown() {
 }
 
 // The target of a transfer: "equivalent to the target server's election timer firing" (§3.10), and
-// without a pre-vote, since the leader wishes it. Whoever cannot stand lets the leader go on.
+// without a pre-vote, since the leader wishes it. A node that cannot stand lets the leader go on.
 void Core::On(const Message& message, const TimeoutNow&) {
   if (role_ != Role::kFollower || leader_ != message.from || !CanCampaign()) {
     VISITED(kTimeoutNowIgnored);

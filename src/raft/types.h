@@ -12,10 +12,10 @@
 namespace mokv::raft {
 
 // Who a node is: a fingerprint of its name *and* of the instance id of its data directory. A node
-// that comes back with its old name and an empty disk is therefore somebody else, of whom no
+// that comes back with its old name and an empty disk is therefore somebody else, whom no
 // configuration knows: its votes and acknowledgements count for nothing until it has been added.
-// 64 bits, so that ids are compared and copied for nothing; a collision is refused when a member is
-// added. 0 means none.
+// 64 bits, so that ids cost next to nothing to compare and copy; a collision is refused when a
+// member is added. 0 means none.
 using NodeId = StrongInt<struct NodeIdTag>;
 NodeId NodeIdOf(std::string_view name, std::string_view instance_id);
 
@@ -24,7 +24,7 @@ NodeId NodeIdOf(std::string_view name, std::string_view instance_id);
 std::string VoteText(NodeId vote);
 NodeId ParseVote(std::string_view text);
 
-// Given by the owner to a read, a batch of proposals or a membership change, and told again with
+// Given by the owner to a read, a batch of proposals or a membership change, and returned with
 // the answer. Within one life of the core each kind's ids must grow.
 using RequestId = StrongInt<struct RequestIdTag>;
 
