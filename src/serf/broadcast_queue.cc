@@ -7,7 +7,7 @@ namespace mokv::serf {
 
 BroadcastQueue::Id BroadcastQueue::Push(std::string message, std::string_view subject) {
   MOKV_CHECK(!message.empty());
-  // It would never fit a packet, and wait for ever.
+  // It would never fit into a packet, and so it would wait for ever.
   if (message.size() > kGossipMessageBytesMax) {
     ++dropped_;
     return 0;

@@ -104,7 +104,7 @@ std::optional<std::string> AnswerInternalQuery(Environment& env, const Members& 
   if (query.name.ends_with("-key") || query.name.ends_with("-keys")) {
     return AnswerKeyQuery(env, query);
   }
-  // `_serf_ping` wants nothing but the ack, which it has; unknown ones are left alone.
+  // `_serf_ping` wants only the ack, which has been sent; unknown queries are left alone.
   return std::nullopt;
 }
 

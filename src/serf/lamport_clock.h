@@ -30,7 +30,7 @@ class LamportClock {
   }
 
  private:
-  // The highest time that a file may restore: it leaves numbers enough for what is to come.
+  // The highest time that a file may restore, so that enough numbers are left for later.
   static constexpr LamportTime kRestoreMax = LamportTime{1} << 62;
 
   LamportTime now_ = 1;

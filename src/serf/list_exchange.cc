@@ -11,8 +11,8 @@
 namespace mokv::serf {
 namespace {
 
-// Up to here exchanges keep their interval; each doubling adds one more, so that the load of whole
-// lists stays bearable.
+// Up to this many nodes, exchanges keep their interval. Each doubling beyond it adds one interval,
+// so that the load of whole lists stays bearable.
 constexpr size_t kPeriodScaleFrom = 32;
 // After a failed member has answered: when to exchange lists with it again, in gossip intervals.
 constexpr std::array<int, 2> kFollowUps = {5, 20};
@@ -28,7 +28,7 @@ ListExchange::ListExchange(Environment& env, NodeTable& nodes, Members& members,
       members_(members),
       events_(events),
       queries_(queries),
-      // At another moment on each node: after a partition that all saw heal, one is the first.
+      // Each node tries at a moment of its own: when a partition heals, one of them is the first.
       next_reconnect_(env.now +
                       env.options.timing.reconnect_interval * (env.random.Next() % 1024) / 1024) {}
 
@@ -73,9 +73,9 @@ void ListExchange::ReconnectIfDue() {
     next_reconnect_ = env_.now + env_.options.timing.reconnect_interval;
     ReconnectWithAnybody();
   }
-  // Two nodes that take each other for dead do not gossip with each other, and one exchange brings
-  // no more than that both refute, each among its own. The next one brings these refutations
-  // across; without it they would wait for somebody's next reconnection.
+  // Two nodes that take each other for dead do not gossip with each other. After one exchange both
+  // refute, but each only on its own side. The next exchange brings these refutations across;
+  // without it they would wait for somebody's next reconnection.
   while (!follow_ups_.empty() && follow_ups_.begin()->first <= env_.now) {
     Pending next = follow_ups_.extract(follow_ups_.begin()).mapped();
     if (!members_.leaving()) Begin(std::move(next), /*join=*/false);
@@ -95,7 +95,7 @@ void ListExchange::ReconnectWithAnybody() {
   for (const auto& [name, info] : members_.all()) {
     if (info.status == MemberStatus::kFailed) failed.push_back(info.node.get());
   }
-  // Together the cluster tries each failed member about once an interval, however large it is.
+  // All nodes together try each failed member about once an interval, however many they are.
   const size_t alive = std::max<size_t>(1, members_.all().size() - failed.size());
   if (env_.random.Next() % alive >= failed.size()) return;
   const ListedNode* chosen = failed[env_.random.Next() % failed.size()];
@@ -103,7 +103,7 @@ void ListExchange::ReconnectWithAnybody() {
 }
 
 void ListExchange::OnReturn() {
-  // Once it is calm again: by then gossip has told what it would tell.
+  // Not before it is calm again: by then gossip has told all that it will.
   next_catch_up_ = env_.now + env_.options.timing.gossip_interval *
                                   (kCatchUpAfter + env_.random.Next() % kCatchUpAfter);
 }

@@ -42,7 +42,7 @@ class ListExchange {
   // Begins the schedule of exchanges with anybody.
   void Start();
   void RefreshIfDue();
-  // Tries failed members again. A node that two sides take for dead is found only so.
+  // Tries failed members again. Nodes that take each other for dead meet again only in this way.
   void ReconnectIfDue();
   // A failed member is back, and others may be too.
   void OnReturn();

@@ -76,7 +76,8 @@ bool Members::RememberIntent(std::string_view name, bool leave, LamportTime ltim
     found->second = {leave, ltime, env_.now};
     return true;
   }
-  // Anybody can invent names: as many as there may be members, and only for minutes.
+  // Anybody can invent names, so this node keeps no more of them than there may be members, and
+  // only for minutes.
   if (recent_intents_.size() >= env_.options.members_max) {
     env_.Dropped(Drop::kTableFull);
     return false;
@@ -92,7 +93,7 @@ bool Members::OnJoinIntent(const JoinIntent& intent) {
   Info& info = found->second;
   if (intent.ltime <= info.status_ltime) return false;
   info.status_ltime = intent.ltime;
-  // It had meant to leave, and thought better of it: it joined again under the same name.
+  // It meant to leave, but has joined again under the same name.
   if (info.status == MemberStatus::kLeaving) SetStatus(info, MemberStatus::kAlive);
   return true;
 }
@@ -158,7 +159,7 @@ Members::Info& Members::Insert(std::string_view name) {
 
 void Members::MakeRoom() {
   if (members_.size() < env_.options.members_max) return;
-  // Those that are gone may be forgotten early; the alive are as many as the table of nodes takes.
+  // Members that are gone may be forgotten early. The table of nodes limits how many are alive.
   auto oldest = members_.end();
   for (auto it = members_.begin(); it != members_.end(); ++it) {
     const MemberStatus status = it->second.status;

@@ -1,5 +1,5 @@
-// Members: the list that `serf members` shows. It knows of each node what Serf adds to the table of
-// nodes: intents, which tell a node that left from one that failed, and what became of it.
+// Members: the list that `serf members` shows. For each node it knows what Serf adds to NodeTable:
+// intents, which tell a node that left from one that failed, and what became of the node.
 //
 // Threads: confined to the owner's.
 // Owner:   Protocol. Borrows all that it is given.
@@ -72,7 +72,7 @@ class Members {
     MonotonicTime at;
   };
 
-  // Whether an intent can be taken at all: counts it if not.
+  // Whether an intent can be taken at all. If not, it is counted as dropped.
   bool Witness(std::string_view name, LamportTime ltime);
   bool RememberIntent(std::string_view name, bool leave, LamportTime ltime);
   Info& Insert(std::string_view name);

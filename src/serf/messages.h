@@ -34,7 +34,7 @@ enum class MessageType : uint8_t {
   kLabel = 244,
 };
 
-// Longer than any host name. Agents know no limit, but each name costs every node memory.
+// Longer than any host name. Agents have no limit, but each name costs every node memory.
 inline constexpr size_t kNameBytesMax = 255;
 // A node sends up to 512 bytes of meta, and reads more, as agents do.
 inline constexpr size_t kMetaBytesMax = 2048;

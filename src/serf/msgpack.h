@@ -102,7 +102,7 @@ class MsgpackScanner {
     remaining_ = values;
   }
   // `buffer` is what has arrived so far, from the same beginning each time. kDone: `offset()` is
-  // behind the last value.
+  // just after the last value.
   Result Scan(std::string_view buffer);
   size_t offset() const { return offset_; }
 

@@ -123,7 +123,7 @@ bool NodeTable::IsAcceptable(const Alive& alive) {
 bool NodeTable::IsPlausible(uint32_t incarnation, const ListedNode* known) {
   const uint64_t highest =
       known == nullptr ? kFirstIncarnationMax : uint64_t{known->incarnation} + kIncarnationJumpMax;
-  // A name heard of with a clock-made incarnation may come back with a counted one and the reverse.
+  // A name may come back with a counted incarnation after one made from a clock, and the reverse.
   if (incarnation <= std::max<uint64_t>(highest, known != nullptr && !known->IsMember()
                                                      ? kFirstIncarnationMax
                                                      : 0)) {
@@ -246,7 +246,7 @@ void NodeTable::AnnounceSelf() { queue_.Push(Encode(AliveOf(*self_)), self_->nam
 
 void NodeTable::Refute(uint32_t accused) {
   const uint32_t highest = std::max(self_->incarnation, accused);
-  // The number space is 2^32 and its end cannot be refuted; IsPlausible keeps forgers from it.
+  // There are 2^32 numbers, and the last one cannot be refuted; IsPlausible keeps forgers from it.
   if (highest == std::numeric_limits<uint32_t>::max()) return;
   self_->incarnation = highest + 1;
   ++env_.stats.refutations;
@@ -290,8 +290,8 @@ void NodeTable::TakeSuspect(const serf::Suspect& suspect) {
   ++env_.stats.suspicions;
   node.incarnation = suspect.incarnation;
   SetState(node, NodeState::kSuspect);
-  // Agents count the entries of their table. Ours keeps the dead for longer, and those will neither
-  // confirm anything nor have to be told.
+  // Agents count all entries of their table. This table keeps the dead for longer; they confirm
+  // nothing and need not be told, so only members are counted.
   const auto members = static_cast<size_t>(std::count_if(
       nodes_.begin(), nodes_.end(), [](const auto& entry) { return entry->IsMember(); }));
   suspicions_.emplace(node.name, Suspicion(suspect.from, members, env_.options.timing, env_.now));
@@ -394,7 +394,7 @@ std::shared_ptr<const ListedNode> NodeTable::NextToProbe() {
     if (probe_index_ >= nodes_.size()) {
       probe_index_ = 0;
       ForgetTheGone();
-      // A new order keeps the time until somebody probes a given node evenly distributed.
+      // With a new order, the time until somebody probes a given node stays evenly distributed.
       Shuffle();
     }
     const NodePtr& node = nodes_[probe_index_++];

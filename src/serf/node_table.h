@@ -76,7 +76,7 @@ class NodeTable {
   bool leave_announced() const { return leaving_ && !queue_.Contains(leave_broadcast_); }
   // A probe of `node` has failed.
   void Suspect(const ListedNode& node);
-  // Declares dead whose time to refute is up. Returns those suspects that are to be asked now.
+  // Declares dead the suspects whose time to refute is up. Returns those that are to be asked now.
   std::vector<const ListedNode*> ExpireSuspicions();
   MonotonicTime NextSuspicion() const;
 
@@ -110,7 +110,7 @@ class NodeTable {
  private:
   using NodePtr = std::shared_ptr<ListedNode>;
 
-  // Whether an entry may be taken at all; counts it if not.
+  // Whether an entry may be taken at all. If not, it is counted as dropped.
   bool IsAcceptable(const Alive& alive);
   bool IsPlausible(uint32_t incarnation, const ListedNode* known);
   void TakeAlive(const Alive& alive);
@@ -129,14 +129,14 @@ class NodeTable {
   Environment& env_;
   BroadcastQueue& queue_;
   NodePtr self_;
-  // All nodes, in the order in which they are probed. `by_name_` is only looked up in, never gone
-  // through, so that a run can be repeated.
+  // All nodes, in the order in which they are probed. `by_name_` is for look-ups only; no loop
+  // goes through it, so that a run can be repeated.
   std::vector<NodePtr> nodes_;
   absl::flat_hash_map<std::string, NodePtr> by_name_;
   size_t probe_index_ = 0;
   std::map<std::string, Suspicion, std::less<>> suspicions_;
-  // When the first of them needs attention, once that was asked for: it is asked for all the time,
-  // and there may be hundreds.
+  // When the first suspicion needs attention; empty: to be computed. Kept, because it is asked for
+  // all the time and there may be hundreds of suspicions.
   mutable std::optional<MonotonicTime> next_suspicion_;
   int awareness_ = 0;
   bool leaving_ = false;

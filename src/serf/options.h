@@ -53,7 +53,7 @@ struct Options {
   // More members are not taken in: without a key anybody can invent some, and each costs every
   // node memory and its turn in the probe order.
   size_t members_max = 4096;
-  // The clocks as this node's last run left them (peers_file.h). Events and queries of before are
+  // The clocks as this node's last run left them (peers_file.h). Earlier events and queries are
   // not delivered again.
   LamportTime clock = 0;
   LamportTime event_clock = 0;

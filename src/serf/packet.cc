@@ -94,7 +94,7 @@ std::optional<std::string> DecompressMessage(std::string_view body, size_t plain
     case LzwError::kNone:
       break;
   }
-  // Nothing at all is no message; it crashes other agents.
+  // Empty text is no message, and it crashes other agents.
   if (plain.empty()) return std::nullopt;
   return plain;
 }

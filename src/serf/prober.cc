@@ -10,8 +10,8 @@ namespace {
 // Versions of the memberlist protocol that a receiver must understand for...
 constexpr uint8_t kStreamPingSince = 3;
 constexpr uint8_t kNackSince = 4;
-// The number of pings that ask a suspect to speak up. Nobody waits for an ack with this number: who
-// answers is known by its refutation.
+// The number of pings that ask a suspect to speak up. Nobody waits for an ack with this number: a
+// suspect that is alive answers with a refutation.
 constexpr uint32_t kSeqOfChecks = 0;
 
 }  // namespace
@@ -156,7 +156,7 @@ void Prober::SendPingAndSuspicion(const ListedNode& node, uint32_t seq) {
                   node.TakesChecksums());
 }
 
-// One packet lost is no sign of trouble; a second one costs less than what a suspicion sets off.
+// One lost packet is no sign of trouble. A second ping costs less than what a suspicion sets off.
 void Prober::PingAgain() {
   probe_->again_at = MonotonicTime::Max();
   const ListedNode& target = *probe_->target;
@@ -200,7 +200,7 @@ std::optional<Pong> Prober::OnAck(std::string_view body) {
   if (probe_.has_value() && probe_->seq == ack.seq) {
     const Pong pong{probe_->target, env_.now - probe_->started, ack.payload};
     FinishProbe(/*success=*/true);
-    // Only the target itself adds a payload, not one who asked it for us.
+    // Only the target itself adds a payload; a helper that passes its ack on does not.
     return pong.payload.empty() ? std::nullopt : std::optional(pong);
   }
   if (ack.seq == kSeqOfChecks) return std::nullopt;
@@ -219,7 +219,7 @@ void Prober::OnNack(std::string_view body) {
   if (!Decode(body, &nack)) return env_.Dropped(Drop::kMalformed);
   if (!probe_.has_value() || probe_->seq != nack.seq) return env_.Dropped(Drop::kStale);
   if (probe_->nacks < probe_->nacks_expected) ++probe_->nacks;
-  // Everybody who was asked has said no, and its port has not answered all the while.
+  // All helpers have said no, and the target itself has not answered all the while.
   const bool is_hopeless = probe_->helpers > 0 && probe_->nacks == probe_->helpers;
   if (is_hopeless) FinishProbe(/*success=*/false);
 }
@@ -236,8 +236,8 @@ bool Prober::OnStreamReply(StreamId id, const absl::StatusOr<std::string>& messa
     ++env_.stats.probes_saved_by_stream;
     FinishProbe(/*success=*/true);
   } else if (plain.status().code() == absl::StatusCode::kFailedPrecondition) {
-    // Its machine says that nobody listens there. Helpers that hear from it nevertheless do so at
-    // once; there is no use in waiting for the others.
+    // Its machine says that nobody listens there. If helpers hear from it nevertheless, they do so
+    // at once; it is of no use to wait longer for the others.
     probe_->refused = true;
     probe_->deadline = std::min(probe_->deadline, env_.now + env_.options.timing.probe_timeout / 2);
   }
@@ -249,7 +249,8 @@ void Prober::FinishProbe(bool success) {
   probe_.reset();
   if (success) return nodes_.AddAwareness(-1);
   ++env_.stats.probes_failed;
-  // Helpers that do not even say no: perhaps it is we who do not hear. A refusal was heard well.
+  // If helpers do not even say no, perhaps it is this node that does not hear. But if the target's
+  // machine has refused the connection, this node has heard that.
   if (!probe.refused) {
     nodes_.AddAwareness(probe.nacks_expected > 0 ? probe.nacks_expected - probe.nacks : 1);
   }

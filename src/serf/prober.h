@@ -35,7 +35,7 @@ class Prober {
 
   // Begins the schedule.
   void Start();
-  // Also lets suspicions run out, and asks the suspects before.
+  // Also lets suspicions run out, and asks the suspects before they do.
   void Tick();
   MonotonicTime NextDeadline() const;
 
@@ -44,7 +44,7 @@ class Prober {
   void OnIndirectPing(const Endpoint& from, std::string_view body);
   std::optional<Pong> OnAck(std::string_view body);
   void OnNack(std::string_view body);
-  // The answer to a stream. False: the stream was none of a probe.
+  // The answer to a stream. False: the stream did not belong to a probe.
   bool OnStreamReply(StreamId id, const absl::StatusOr<std::string>& message);
 
  private:

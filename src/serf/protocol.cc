@@ -191,7 +191,7 @@ std::optional<std::string> Protocol::OnStreamMessage(MessageType type, std::stri
     env_.Dropped(Drop::kMisaddressed);
     return std::nullopt;
   }
-  // Its length comes first, which the reader of the stream went by.
+  // The message's length comes first. The reader of the stream has used it already.
   if (type == MessageType::kUser && reader.Skip()) {
     OnUserMessage(reader.rest());
     return std::nullopt;

@@ -50,7 +50,7 @@ bool Queries::Record(const QueryMessage& query) {
 bool Queries::OnQuery(const QueryMessage& query) {
   const bool has_empty_filter =
       std::any_of(query.filters.begin(), query.filters.end(), [](auto f) { return f.empty(); });
-  // Either crashes agents that we would pass it on to.
+  // Each of these crashes agents that we would pass the query on to.
   if (has_empty_filter || LacksKey(query) || query.name.empty()) {
     env_.Dropped(Drop::kMalformed);
     return false;
@@ -233,7 +233,7 @@ void Queries::OnResponse(std::string_view body) {
   auto& [key, query] = *found;
   const bool is_ack = (response.flags & kResponseFlagAck) != 0;
   auto& heard = is_ack ? query.acked : query.answered;
-  // One each; more come by relays. Strangers are bounded like members.
+  // One from each node counts; relays bring more copies. Strangers are bounded like members.
   if (heard.contains(response.from)) return;
   if (heard.size() >= env_.options.members_max) return env_.Dropped(Drop::kTableFull);
   heard.emplace(response.from);
@@ -288,8 +288,8 @@ void Queries::FinishConflict(const Own& query) {
   const Endpoint other = conflict_with_.value_or(Endpoint{});
   conflict_with_.reset();
   const size_t votes = query.answered.size();
-  // Nobody to ask is no verdict: a stray record must not stop a node that is alone. (Agents give
-  // up in that case.)
+  // Without an answer there is no verdict: a stray record must not stop a node that is alone.
+  // (Agents give up in that case.)
   if (votes == 0 || query.votes_for_us >= votes / 2 + 1) return;
   env_.output.events.push_back(NameConflictLost{other});
 }

@@ -3,7 +3,7 @@
 //
 // Decoded text and bytes are views into the packet; decoding checks form only.
 //
-// Units: `ltime` is Lamport time, each of the three clocks its own; Timeout is nanoseconds.
+// Units: `ltime` is Lamport time, of one of three separate clocks; Timeout is nanoseconds.
 #pragma once
 
 #include <absl/status/status.h>
@@ -168,7 +168,7 @@ bool Decode(std::string_view body, TagFilter* filter);
 std::string EncodeTags(const Tags& tags);
 // INVALID_ARGUMENT: they take more bytes than a packet has room for.
 absl::Status CheckTags(const Tags& tags);
-// Never fails: meta of old nodes is a bare role, and of a broken map what was readable is kept.
+// Never fails: the meta of old nodes is a bare role, and what is readable of a broken map is kept.
 Tags DecodeTags(std::string_view meta);
 
 }  // namespace mokv::serf

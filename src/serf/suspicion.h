@@ -25,7 +25,7 @@ class Suspicion {
   MonotonicTime deadline() const { return deadline_; }
 
   // When to ask the suspect itself. That is done kChecks times before the deadline, because its
-  // refutation may have got lost on the way to this node alone. Max() once all are done.
+  // refutation may have reached all but this node. Max() once all are done.
   MonotonicTime next_check() const;
   void Checked(MonotonicTime now);
 

@@ -1,5 +1,5 @@
-// The readers of bytes from outside, each by itself: whole input to each of them. A stream must end
-// at the same byte however it arrives, and what LZW expands must come out of compressing it again.
+// The readers of bytes from outside: each of them gets the whole input. A stream must end at the
+// same byte however it arrives, and what LZW expands must survive compressing and expanding again.
 #include <cstdint>
 #include <string>
 

@@ -1,5 +1,5 @@
-// Agent: waits until the name that others are told resolves. A machine may get its name only once
-// its process is ready, as pods do, so only the gossip waits, and the process starts.
+// Agent: waits until the name that it tells to others can be resolved. A machine may get its name
+// only when its process is ready, as pods do; so the process starts, and only the gossip waits.
 #include <utility>
 
 #include "base/check.h"
@@ -11,7 +11,7 @@ namespace mokv::serf {
 namespace {
 
 constexpr Duration kResolveInterval = std::chrono::seconds(1);
-// One warning for so many look-ups in vain.
+// One warning for this many look-ups that have failed.
 constexpr uint64_t kWarnEvery = 60;
 
 }  // namespace
@@ -43,9 +43,9 @@ void Agent::Impl::AdvertiseAt(const Endpoint& endpoint) {
             {{"address", options_.advertise_address.ToString()}, {"is", ToText(endpoint)}});
   }
   protocol_options_.advertise = endpoint;
-  // In the place of the one with the placeholder, which has not sent anything.
+  // It replaces the protocol with the placeholder address, which has not sent anything.
   auto protocol = Protocol::Create(protocol_options_, random_, Now());
-  MOKV_CHECK(protocol.ok());  // Only its address is another one, and valid.
+  MOKV_CHECK(protocol.ok());  // Only its address differs, and that is valid.
   protocol_ = *std::move(protocol);
   advertised_ = true;
   Start();

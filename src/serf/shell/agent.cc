@@ -87,7 +87,7 @@ void Agent::Respond(QueryKey query, std::string payload) {
   impl_->Post([query, payload = std::move(payload)](Impl& impl) {
     impl.protocol()
         .Respond(impl.Now(), query, payload)
-        .IgnoreError();  // Too late is nobody's error.
+        .IgnoreError();  // To answer too late is no error.
     impl.Flush();
   });
 }

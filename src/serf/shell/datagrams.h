@@ -1,7 +1,7 @@
 // Datagrams: the UDP socket of an agent.
 //
 // Threads: confined to its I/O thread. Only Open is for another one, before that thread uses it.
-// Owner:   whoever opened it, and must Close it; the callbacks are not called after that.
+// Owner:   whoever opened it must Close it; the callbacks are not called after that.
 // Bounds:  reads kPacketsPerTurnMax packets in one turn, so that a flood does not starve timers.
 //          The kernel's buffer holds the rest, and drops what does not fit.
 #pragma once

@@ -1,7 +1,7 @@
 // Streams: the TCP side of an agent: one message each way, then the connection is closed.
 //
 // Threads: confined to its I/O thread. Only Open is for another one, before that thread uses it.
-// Owner:   whoever opened it, and must Close it; the callbacks are not called after that.
+// Owner:   whoever opened it must Close it; the callbacks are not called after that.
 // Bounds:  Limits. Connections beyond them are closed unread, and counted.
 #pragma once
 
