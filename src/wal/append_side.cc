@@ -34,8 +34,8 @@ void AppendSide::Append(Ticket ticket, AppendRequest request) {
   AppendPieces(std::move(request));
 }
 
-// One item, or several when there is much. The hard state goes with the first one too: entries of a
-// term must not be there without it.
+// Makes one item of the request, or several if it is large. The hard state goes with the first one,
+// too: entries of a term must not be there without it.
 void AppendSide::AppendPieces(AppendRequest request) {
   const auto entries = std::make_shared<const std::vector<Entry>>(std::move(request.entries));
   bool first = true;
@@ -58,7 +58,7 @@ void AppendSide::AppendPieces(AppendRequest request) {
   }
 }
 
-// As many entries from `end` on, which is moved, as belong into one item; their bytes in the log.
+// Moves `end` past as many entries as belong into one item. Returns their bytes in the log.
 uint64_t AppendSide::FillPiece(const std::vector<Entry>& entries, size_t& end) {
   const uint64_t bytes_max = space_.piece_bytes_max();
   uint64_t bytes = 0;
@@ -109,7 +109,7 @@ void AppendSide::Enqueue(QueuedWrite item, uint64_t record_bytes) {
   item.since = clock_.Now();
   item.bytes_max = kBatchHeaderBytes + record_bytes;
   if (queue_.failed()) return;
-  // Before the log thread may take it off again.
+  // Counted before the log thread can get the item, which takes it off again.
   space_.OnQueued(item.bytes_max);
   queue_.Push(std::move(item));
 }
@@ -133,7 +133,8 @@ absl::StatusOr<ReadPlan> AppendSide::PlanRead(Index first, uint64_t payload_byte
   return plan;
 }
 
-// What is to be read from files, which hold all entries below `end`; the first that is not.
+// Plans what to read from files, which hold all entries below `end`. Returns the first entry
+// that is not in the plan.
 Index AppendSide::PlanFiles(ReadPlan& plan, Index end) const {
   uint64_t bytes = 0;
   Index next = plan.first;

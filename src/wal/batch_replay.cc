@@ -8,8 +8,8 @@
 namespace mokv::wal {
 namespace {
 
-// Of other groups only a later version knows; skipped, their entries would be lost with the first
-// segment that is used again.
+// Only a later version knows other groups. If their records were skipped, their entries would be
+// lost as soon as a segment is used again.
 absl::Status CheckGroup(const SegmentInfo& segment, const Batch& batch, uint32_t number,
                         const Record& record) {
   if (record.group == kGroup) return absl::OkStatus();
@@ -95,8 +95,8 @@ absl::Status BatchReplay::Add(const SegmentInfo& segment, const Batch& batch) {
   return TellCommitted();
 }
 
-// Only between batches: within one the commit index may already speak of entries that take the
-// place of those that were told.
+// Called only between batches: within a batch the commit index may already cover entries that will
+// replace those that were told.
 absl::Status BatchReplay::TellCommitted() {
   const Index committed = std::min(hard_state_.commit, terms_.last_index());
   if (on_committed_ == nullptr || committed <= committed_) return absl::OkStatus();
@@ -104,9 +104,9 @@ absl::Status BatchReplay::TellCommitted() {
   return on_committed_(committed);
 }
 
-// The entries at `cursor`, of which `first` is the first, as long as they follow on each other in
-// one term; how many. A restart spends its time here, hence a function of its own, small enough for
-// the compiler to keep what it needs for each entry at hand.
+// Adds the entries at `cursor`, beginning with `first`, as long as they follow each other in one
+// term. Returns how many. A restart spends its time here, hence a function of its own, small enough
+// for the compiler to keep what it needs for each entry at hand.
 [[gnu::noinline]] absl::StatusOr<uint32_t> BatchReplay::AddRun(RecordCursor& cursor,
                                                                EntryId first) {
   const uint64_t term = first.term.value();
@@ -196,8 +196,8 @@ absl::Status BatchReplay::AddTruncation(Index from) {
     index_.TruncateFrom(from);
     return absl::OkStatus();
   }
-  // What it leaves was in segments before the first. Those may be gone because all entries up to
-  // some later one have been cut off since: LogScan::CheckHead.
+  // The entries that the truncation leaves were in segments before the first. Those may be gone
+  // because all entries up to some later one have been cut off since: LogScan::CheckHead.
   if (!first_is_cut_ && from > known_head_.next()) {
     return DataLoss("truncation from {} of a log of {} to {}", from, terms_.first_index(),
                     terms_.last_index());

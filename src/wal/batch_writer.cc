@@ -77,8 +77,8 @@ absl::Status BatchWriter::WriteQueued() {
   return absl::OkStatus();
 }
 
-// Fills builder_ with as many items as fit, up to the goal; how many. Of several hard states only
-// the last one matters: the batch is there as a whole or not at all.
+// Fills builder_ with as many items as fit, up to the goal, and returns how many. Of several hard
+// states only the last one matters: the batch is there as a whole or not at all.
 size_t BatchWriter::EncodeBatch() {
   const uint64_t room = writer_.room_bytes();
   const HardState* hard_state = nullptr;
@@ -108,7 +108,7 @@ absl::Status BatchWriter::NextSegment(uint64_t bytes) {
     if (!segment.has_value()) return ResourceExhausted("no segment is ready");
     writer_.Use(std::move(*segment), state_.last, state_.head, state_.hard_state);
   }
-  // The log holds an item that no segment of the usual size has room for.
+  // An item may be too large for a segment of the usual size.
   if (writer_.room_bytes() < bytes) MOKV_RETURN_IF_ERROR(writer_.Extend(bytes));
   UpdateRoom();
   return absl::OkStatus();
@@ -137,7 +137,7 @@ void BatchWriter::Publish(const Batch& batch) {
   callbacks_.on_durable(durable);
 }
 
-// Brings state_ behind the batch; what it changed.
+// Brings state_ to where the log is after the batch. Returns what the batch changed.
 SyncedBatch BatchWriter::Settle(const Batch& batch) {
   SyncedBatch synced{.truncate_from = taken_.front().truncate_from,
                      .reset = taken_.front().reset.has_value(),
@@ -158,7 +158,8 @@ SyncedBatch BatchWriter::Settle(const Batch& batch) {
   return synced;
 }
 
-// First in line, since it is as durable as what has just been written: the ticket is that one's.
+// Puts the seal first in line. It changes nothing, so it has the ticket of what has just been
+// written.
 void BatchWriter::QueueSeal(Ticket ticket) {
   QueuedWrite seal = HeadSealer::Seal(ticket, state_.hard_state, state_.last, context_.clock.Now());
   context_.space.OnQueuedInside(seal.bytes_max);

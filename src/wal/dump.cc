@@ -67,7 +67,7 @@ std::string TextOf(const Record& record) {
   return "unknown record";
 }
 
-// The group is worth a word only when it is not the one that everything is of.
+// The group is shown only if it is not the usual one.
 std::string Text(const Record& record) {
   if (record.group == kGroup) return TextOf(record);
   return fmt::format("group {}: {}", record.group, TextOf(record));

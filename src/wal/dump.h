@@ -18,8 +18,8 @@ struct DumpSummary {
   uint64_t segments = 0;  // Files with a segment's name.
   uint64_t batches = 0;
   uint64_t entries = 0;
-  // Places where bytes do not verify though something that does comes behind them, and headers that
-  // do not verify.
+  // Places where bytes do not verify although something after them does, and headers that do not
+  // verify.
   uint64_t damages = 0;
 };
 

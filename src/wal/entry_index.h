@@ -14,7 +14,7 @@
 namespace mokv::wal {
 
 // A run of batches in one segment. Reading from `start` on meets the entries `first` to `last` in
-// order, each for the first time there; behind `last` may be some that were truncated.
+// order, each for the first time there; after `last` there may be some that were truncated.
 struct Extent {
   Index first;
   Index last;

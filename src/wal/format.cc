@@ -132,7 +132,7 @@ void BatchBuilder::AddRecord(uint8_t type, uint8_t subtype, uint64_t first, uint
   Put(place + 8, first);
   Put(place + 16, second);
   if (!body.empty()) {
-    // The padding, and bytes that the body takes at once.
+    // Zero for the padding; the body overwrites the rest of these bytes.
     Put(place + kRecordHeaderBytes + padded - kAlignment, uint64_t{0});
     std::memcpy(place + kRecordHeaderBytes, body.data(), body.size());
   }
@@ -193,9 +193,8 @@ std::string_view BatchBuilder::Finish(Position start, Position durable,
 
 std::optional<BatchHeader> DecodeBatchHeader(std::string_view bytes, Position at) {
   if (bytes.size() < kBatchHeaderBytes) return std::nullopt;
-  // A batch says where it stands: the reason why bytes of an earlier use of the
-  // file, or a copy of a batch inside of somebody's value, are not taken for
-  // one.
+  // A batch says where it stands. So bytes of an earlier use of the file, or a copy of a batch
+  // inside somebody's value, are not taken for one.
   if (Get<uint64_t>(bytes, 24) != at.offset || Get<uint64_t>(bytes, 16) != at.generation) {
     return std::nullopt;
   }

@@ -22,7 +22,7 @@
 
 namespace mokv::wal {
 
-// That we write. Of older ones, back to 1, all is read.
+// The version that we write. All older ones, back to 1, can be read.
 inline constexpr uint32_t kFormatVersion = 2;
 // Several Raft groups are to share a log one day. Until then a record of another group than this
 // one is refused. Records of version 1 are all of this group.
@@ -83,8 +83,8 @@ std::string SpareName(uint64_t generation);
 std::optional<uint64_t> ParseSegmentName(std::string_view name);
 std::optional<uint64_t> ParseSpareName(std::string_view name);
 
-// Header, and zero bytes where the first batch will start: what is behind them in a reused file is
-// then not taken for the beginning of one.
+// The header, and zero bytes where the first batch will start, so that old bytes of a reused file
+// are not taken for the beginning of one.
 std::string EncodeSegmentHeader(uint64_t generation);
 struct SegmentHeader {
   uint64_t generation = 0;
@@ -195,7 +195,7 @@ class RecordCursor {
   [[gnu::always_inline]] inline bool Next(Record& record) {
     MOKV_DCHECK(!done());
     if (rest_.size() < kRecordHeaderBytes) return false;
-    // Number by number: one copy of it all, read again at once, would wait for itself.
+    // Number by number: reads from a copy of the whole header would wait until the copy is stored.
     const char* const bytes = rest_.data();
     uint64_t word = 0;
     std::memcpy(&word, bytes, sizeof(word));

@@ -1,9 +1,10 @@
-// HeadSealer: which segments the log consists of, and when those go that a cut of the head, or a
-// reset, has made superfluous.
+// HeadSealer: which segments the log consists of, and when the segments go that a cut of the head,
+// or a reset, has made superfluous.
 //
-// The very last batch of a log may be damaged and is then taken for a torn one, which leaves the
-// log as it was before. What that consisted of must be there. So segments go only once one more
-// batch, the seal, is in the same segment as, or behind, the one that made them superfluous.
+// The very last batch of a log may be damaged. It is then taken for a torn one, and the log is as
+// it was before that batch; the segments of that log must still be there. So segments go only once
+// one more batch, the seal, follows the one that made them superfluous, in the same segment or a
+// later one.
 //
 // Threads: confined to the log thread. Owner: borrows the pool, which gets what goes.
 #pragma once
@@ -35,7 +36,7 @@ class HeadSealer {
 
   // A batch that is durable.
   struct Batch {
-    EntryId head_before;  // What had been cut off before it: a cut in it is not sealed by it.
+    EntryId head_before;  // What had been cut off before it: a batch does not seal its own cut.
     bool starts_segment = false;  // It is the first of its segment, besides the start.
     bool moves_head = false;
     bool is_seal = false;

@@ -96,7 +96,7 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
                         ScanLog(files, options.directory, on_entry, on_committed));
   auto parts = std::make_unique<Parts>(files, clock, log_thread, background, std::move(options),
                                        std::move(callbacks), std::move(lock), std::move(scanned));
-  // All on this thread until here: of a log that does not open nothing may have been posted.
+  // Until here all is done on this thread: a log that does not open must not have posted anything.
   MOKV_RETURN_IF_ERROR(parts->batch_writer.Start());
   parts->queue.Open();
   parts->pool.Start();

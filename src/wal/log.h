@@ -58,7 +58,7 @@ struct Options {
 struct AppendRequest {
   // Entries from here on are dropped (a conflict with a leader's log).
   std::optional<Index> truncate_from;
-  // Follow on each other and on what is left.
+  // They follow each other and what is left of the log.
   std::vector<Entry> entries;
   std::optional<HardState> hard_state;
 };
@@ -133,8 +133,8 @@ class Log final {
   // it, as it did in the log; those outside of found().first_index to last_index do not count.
   // An error ends the start. The view is valid during the call.
   using OnEntry = absl::AnyInvocable<absl::Status(const EntryView&)>;
-  // Now and then between them: no entry up to `index` will be replaced any more, since it was known
-  // to be committed. An error ends the start.
+  // Called now and then between entries: none up to `index` will be replaced any more, since they
+  // were known to be committed. An error ends the start.
   using OnCommitted = absl::AnyInvocable<absl::Status(Index index)>;
 
   // Opens or creates the log in `options.directory` and reads it; all that it reports is durable.
@@ -172,7 +172,7 @@ class Log final {
 
   Index first_index() const;
   Index last_index() const;
-  // Of an entry that is held, or the one before the first; nothing for others.
+  // The term of an entry that is held, or of the one before the first; nothing for others.
   std::optional<Term> TermAt(Index index) const;
 
   // Entries from `first` on, at least one if there is one and otherwise as many as have at most

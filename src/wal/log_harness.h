@@ -120,7 +120,7 @@ class LogHarness {
   ManualExecutor executor;
   std::unique_ptr<Log> log;
   std::vector<Entry> entries;  // That the last Open found.
-  Index committed;             // What it was told last to be so.
+  Index committed;             // The last one that Open told to be so.
   std::vector<std::pair<uint64_t, uint64_t>> durable;
   std::vector<Durable> batches;
   std::vector<absl::Status> failures;

@@ -67,9 +67,9 @@ class LogScan {
   std::unique_ptr<File> scanned_file_;
   std::string cut_text_;  // What was cut off last, for messages.
   ScannedLog result_;
-  // What of the tail may never have reached the disk: all from here on.
+  // From here on, the tail's bytes may never have reached the disk.
   uint64_t tail_unsure_from_ = 0;
-  // What must become zero behind the end of the tail.
+  // So many bytes after the end of the tail must become zero.
   uint64_t tail_dirty_bytes_ = 0;
 };
 
@@ -84,7 +84,7 @@ absl::Status LogScan::FindSegments() {
     }
     const std::optional<uint64_t> generation = ParseSegmentName(name);
     if (!generation.has_value()) continue;
-    // None would be left for what comes; we never made this file.
+    // No generation would be left for new segments; we never made this file.
     if (*generation == UINT64_MAX) return DataLoss("{}: {} is no segment", directory_, name);
     next_generation = std::max(next_generation, *generation + 1);
     SegmentFile& segment = segments_[*generation];
@@ -112,7 +112,7 @@ absl::Status LogScan::LookAt(SegmentFile& segment) {
   const std::string_view first = std::string_view(bytes).substr(kSegmentHeaderBytes);
   const std::optional<Batch> batch = DecodeBatch(first, {segment.generation, kSegmentHeaderBytes});
   if (batch.has_value()) {
-    // Before anything that a start of another group says is believed.
+    // Checked first, since the start of another group must not be believed.
     if (segment.header.ok()) MOKV_RETURN_IF_ERROR(CheckGroups(segment, *batch));
     segment.start = StartOf(*batch);
   }
@@ -121,7 +121,8 @@ absl::Status LogScan::LookAt(SegmentFile& segment) {
   return absl::OkStatus();
 }
 
-// The newest segment with a start is the tail; from it back as far as its entries are needed.
+// The newest segment with a start is the tail. The chain goes back from it as far as entries are
+// needed.
 absl::Status LogScan::ChooseChain() {
   for (auto& [generation, segment] : segments_) {
     if (segment.start.has_value()) chain_ = {&segment};
@@ -132,7 +133,7 @@ absl::Status LogScan::ChooseChain() {
   while (chain_.front()->start->previous.index > known_head.index) {
     const uint64_t previous = chain_.front()->start->previous_end.generation;
     const auto found = segments_.find(previous);
-    // Cuts of the head that the tail tells of later may have made it unnecessary: see CheckHead.
+    // It may be missing: a later cut of the head may have made it unnecessary (CheckHead).
     first_is_cut = found == segments_.end() || !found->second.start.has_value() ||
                    previous >= chain_.front()->generation;
     if (first_is_cut) break;
@@ -252,9 +253,9 @@ absl::Status LogScan::CheckBehindTail() {
   return absl::OkStatus();
 }
 
-// From here on all that was found counts as durable, so it has to be: a killed process leaves its
-// last batch in the page cache only, and a failed fdatasync leaves it there marked clean, so that
-// another one alone would not write it. Hence the write of the same bytes.
+// From here on all that was found counts as durable, so it has to be. A killed process leaves its
+// last batch in the page cache only, and a failed fdatasync leaves the batch there marked clean, so
+// that another fdatasync alone would not write it. Hence the same bytes are written again.
 absl::Status LogScan::FinishTail() {
   if (chain_.empty()) return absl::OkStatus();
   const std::string& path = chain_.back()->path;
@@ -262,7 +263,7 @@ absl::Status LogScan::FinishTail() {
   scanned_file_.reset();
   MOKV_ASSIGN_OR_RETURN(result_.tail, files_.Open(path, FileSystem::OpenMode::kReadWrite));
   if (tail_dirty_bytes_ > 0) {
-    // Told once, and of no more use to anyone: the log goes on here.
+    // These bytes have been reported and are of no more use: the log goes on here.
     MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(end, std::string(tail_dirty_bytes_, '\0')));
   }
   const uint64_t unsure_from = std::clamp(tail_unsure_from_, kSegmentHeaderBytes, end);
@@ -284,10 +285,10 @@ absl::Status LogScan::SortTheRest() {
       result_.superfluous.push_back(generation);
       continue;
     }
-    // A generation that may have been written to, even if nothing of it is there, is never written
-    // to again: what arrives on the disk late must not be taken for what comes. That is the first
-    // one behind the tail.
-    // Nor is one that an older version has prepared: what begins from now on is of ours.
+    // A generation that may have been written to is never written to again, even if nothing of it
+    // is there: what arrives on the disk late must not be taken for what comes. The first one
+    // behind the tail is such a generation. A segment that an older version has prepared is not
+    // used either: new segments are of our version.
     if (!segment.untouched || std::exchange(first_behind, false) ||
         segment.version != kFormatVersion) {
       pool.retired.push_back(generation);

@@ -1,6 +1,6 @@
 // Reads a log back when it is opened: which of the files the log consists of, where the next batch
 // goes, and whether what is damaged may be cut off (a last batch that nobody was told of) or means
-// that data was lost. What the batches say is batch_replay.h.
+// that data was lost. batch_replay.h reads what the batches say.
 //
 // Each file is read once, from its start, through a window of bounded size.
 //

@@ -14,8 +14,8 @@
 namespace mokv::wal {
 
 // Appends to `entries` those of `extent` from `first` to `last`, as long as `payload_bytes_left`
-// lasts, which is lowered; always the first one when `entries` is empty. DATA_LOSS, naming file and
-// offset, for bytes that do not verify.
+// lasts, and lowers that. If `entries` is empty, the first one is always appended. DATA_LOSS,
+// naming file and offset, for bytes that do not verify.
 absl::Status ReadExtent(FileSystem& files, const std::string& directory, const Extent& extent,
                         Index first, Index last, uint64_t& payload_bytes_left,
                         std::vector<Entry>& entries);

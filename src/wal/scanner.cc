@@ -13,7 +13,7 @@ namespace {
 constexpr uint64_t kWindowBytes = uint64_t{512} << 10;
 constexpr uint64_t kPageBytes = 4096;
 
-// As nearly all is that was never written to. The C library compares much faster than a loop.
+// Nearly all that was never written to is zero. The C library compares much faster than a loop.
 bool AllZero(std::string_view bytes) {
   return bytes[0] == '\0' && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }

@@ -23,7 +23,7 @@ constexpr std::string_view kSeparator = "####";
 constexpr size_t kFilesMax = 8;
 constexpr std::string_view kDirectory = "/log";
 
-// A batch at `offset` gets its place, and its checksum; where the next one would be.
+// Gives the batch at `offset` its place and its checksum. Returns where the next one would be.
 size_t MendBatch(std::string& bytes, size_t offset, uint64_t generation) {
   const uint64_t place = offset;
   std::memcpy(&bytes[offset + 16], &generation, sizeof(generation));
@@ -81,7 +81,7 @@ void Use(CrashFileSystem& files) {
   if (found.last_index >= found.first_index) {
     MOKV_CHECK((*log)->Read(found.first_index, UINT64_MAX).ok());
   }
-  // The end of what an index can be is no place to go on from.
+  // Close to the greatest possible index, the log cannot go on.
   if (found.last_index < Index(UINT64_MAX / 2)) {
     AppendRequest request;
     request.entries.push_back(
@@ -104,7 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   wal::WriteFiles(files, input, data[0] % 2 == 0);
   (void)wal::DumpLog(files, "/log", [](std::string_view) {});
   wal::Use(files);
-  // What it has mended it can read.
+  // The log can read what it has mended.
   files.Restart();
   wal::Use(files);
   return 0;

@@ -155,7 +155,7 @@ void SegmentPool::Settle(const absl::Status& status) {
   if (on_change_) on_change_();
 }
 
-// Out of the log's names first, and durably: only then may the contents change.
+// Takes the files out of the log's names, durably: only after that may their contents change.
 absl::Status SegmentPool::MoveRetired(const std::vector<uint64_t>& generations) {
   std::vector<uint64_t> kept;
   for (const uint64_t generation : generations) {
@@ -203,7 +203,7 @@ absl::Status SegmentPool::PrepareNew(uint64_t generation) {
   if (status.ok()) status = FillWithZeros(*file);
   if (status.ok()) status = Finish(std::move(file), path, generation);
   if (absl::IsResourceExhausted(status)) {
-    // Not a byte of the little that is left is to be wasted.
+    // The little space that is left must not be wasted.
     MOKV_RETURN_IF_ERROR(files_.Remove(path));
   }
   MOKV_RETURN_IF_ERROR(status);

@@ -1,6 +1,6 @@
-// SegmentPool: keeps segment files ready before the log needs them, so that starting one costs the
-// log thread nothing, and so that it is known before a write is accepted that there is space for
-// it. Files cut off at the head of the log are used again.
+// SegmentPool: keeps segment files ready before the log needs them. So starting one costs the log
+// thread nothing, and the log knows before it accepts a write that there is space for it. Files cut
+// off at the head of the log are used again.
 //
 // A ready segment has its name and header, all its space, and contents that were written before
 // (zero bytes, or an old segment's): overwriting them is what makes fdatasync cheap
@@ -29,8 +29,8 @@
 
 namespace mokv::wal {
 
-// Of an operation that may not be tried again whatever it says, which is every kind of fsync: no
-// space, which elsewhere passes, becomes an ordinary error.
+// For an operation that may not be tried again, whatever its status (every kind of fsync): a lack
+// of space, which elsewhere passes, becomes an ordinary error.
 absl::Status FinalError(absl::Status status);
 
 class SegmentPool {

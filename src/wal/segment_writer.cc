@@ -37,8 +37,7 @@ absl::Status SegmentWriter::Write(BatchBuilder& batch, const Clock& clock, Durat
   const Position at = next_batch();
   const uint64_t size = batch.size_bytes();
   MOKV_CHECK_LE(size, room_bytes());
-  // The two need no sync between them: a batch counts only behind those before
-  // it.
+  // The two writes need no sync between them: a batch counts only if those before it are there.
   if (!start_.empty()) MOKV_RETURN_IF_ERROR(file_->WriteAt(write_at_.offset, start_));
   MOKV_RETURN_IF_ERROR(file_->WriteAt(at.offset, batch.Finish(at, durable_, room_bytes() - size)));
   const MonotonicTime before = clock.Now();

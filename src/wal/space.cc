@@ -19,7 +19,7 @@ constexpr uint64_t kSegmentOverheadBytes =
     kSegmentHeaderBytes + kBatchHeaderBytes + RecordBytes(kStartBodyBytes) + RecordBytes(128);
 constexpr Duration kRetryInterval = std::chrono::milliseconds(200);
 
-// A room that is larger, in bytes or in segments, counts as this large, which nothing ever needs.
+// A larger room, in bytes or in segments, counts as this large: nothing ever needs more.
 constexpr int kRoomBytesBits = 48;
 constexpr uint64_t kRoomBytesMax = (uint64_t{1} << kRoomBytesBits) - 1;
 constexpr uint64_t kRoomSegmentsMax = UINT64_MAX >> kRoomBytesBits;
@@ -56,7 +56,7 @@ absl::Status Space::Admit(const Demand& demand) const {
   const bool is_huge = largest > segment_bytes_ / 2;
   const Room room = Unpacked(room_.load());
   const uint64_t needed = queued + bytes + reserve_bytes_ + room.segments * largest;
-  // What is huge gets space of its own only when it comes.
+  // A huge item gets space of its own only when it comes.
   if (!waiting_.load() && (is_huge ? !out_of_space_.load() : needed <= room.bytes)) {
     return absl::OkStatus();
   }

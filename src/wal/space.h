@@ -30,12 +30,12 @@ class Space {
 
   // From the caller: an item of `bytes` goes to the queue.
   void OnQueued(uint64_t bytes);
-  // From the log thread: one of its own does.
+  // From the log thread: an item of its own goes to the queue.
   void OnQueuedInside(uint64_t bytes) { queued_bytes_.fetch_add(bytes); }
   // From the log thread: items of `bytes` are durable. After SetRoom, see below.
   void OnDurable(uint64_t bytes) { queued_bytes_.fetch_sub(bytes); }
-  // From the log thread: the current segment has room for `bytes` more, and these are ready.
-  // `out_of_space`: there is none to prepare as many as there should be.
+  // From the log thread: the current segment has room for `bytes` more, and these segments are
+  // `ready`. `out_of_space`: there is no space to prepare as many as there should be.
   void SetRoom(uint64_t bytes, const SegmentPool::Stats& ready, bool out_of_space);
   // From the log thread: whether items wait for space.
   void SetWaiting(bool waiting) { waiting_.store(waiting); }

@@ -15,7 +15,7 @@
 
 namespace mokv::wal {
 
-// A part of the entries of one Append, which all that hold a part share.
+// A part of the entries of one Append. All its parts share the entries.
 struct EntryBlock {
   std::shared_ptr<const std::vector<Entry>> entries;
   size_t begin = 0;

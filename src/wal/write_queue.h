@@ -1,7 +1,7 @@
 // WriteQueue: the way from the log's caller to the log thread. Whenever something is to be done
 // there, one task, and not more, is posted to the log thread.
 //
-// Threads: thread-safe; who calls what is said below. Bounds: Space::Admit, which is asked before.
+// Threads: thread-safe; each method says who calls it. Bounds: Space::Admit, which is asked before.
 #pragma once
 
 #include <atomic>
@@ -57,7 +57,8 @@ class WriteQueue {
     items_.clear();
   }
 
-  // From the log thread: a batch is durable; of what was taken, the oldest that is left came then.
+  // From the log thread: a batch is durable. Of the items that were taken and are left, the oldest
+  // came at `oldest_taken`.
   void OnDurable(std::optional<MonotonicTime> oldest_taken) {
     const MutexLock lock(mutex_);
     oldest_unsynced_ = oldest_taken;
