@@ -8,8 +8,8 @@
 // Threads: Call and CallStream are thread-safe; `done` and `on_message` run on the I/O thread.
 // Owner:   the I/O thread's pool must outlive the channel; the channel may go at any time, calls
 //          that are open then end with CANCELLED.
-// Bounds:  calls in progress: what the server allows (HTTP/2); beyond calls_waiting_max further
-//          ones are RESOURCE_EXHAUSTED.
+// Bounds:  calls in progress: what the server allows (HTTP/2). At most calls_waiting_max others
+//          wait; any further one ends with RESOURCE_EXHAUSTED.
 #pragma once
 
 #include <memory>

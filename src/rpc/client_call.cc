@@ -91,7 +91,7 @@ absl::Status ClientCall::EndStatus(uint32_t http2_error) const {
 }
 
 void ClientCall::End(uint32_t http2_error) {
-  // RFC 9113, 8.7: a stream that is refused so was not looked at.
+  // RFC 9113, 8.7: the server has not looked at a stream that it refuses in this way.
   if (http2_error == NGHTTP2_REFUSED_STREAM && !grpc_status.has_value()) sent = false;
   CallEnd end{EndStatus(http2_error), {}, reached()};
   if (failure.ok() && grpc_status.has_value()) end.trailers = std::move(trailers);

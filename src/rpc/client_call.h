@@ -31,7 +31,7 @@ struct ChannelOptions {
   uint64_t message_bytes_max = uint64_t{64} << 20;
   // Beyond those that the server allows at a time.
   size_t calls_waiting_max = 10'000;
-  // What the time is: of deadlines. Outlives the channel's I/O thread.
+  // The clock of deadlines. It must outlive the channel's I/O thread.
   const Clock* clock = &SystemClock();
 };
 
@@ -84,7 +84,7 @@ struct ClientCall {
   absl::Status TakeData(std::string_view bytes, uint64_t message_bytes_max);
   // Its stream was closed, with this error code of HTTP/2: tells what has become of the call.
   void End(uint32_t http2_error);
-  // It has come to nothing more, for a reason on our side.
+  // Ends the call for a reason on our side.
   void Finish(const absl::Status& status) { Tell({status, {}, reached()}); }
 
  private:

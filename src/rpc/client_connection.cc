@@ -166,13 +166,13 @@ void ClientConnection::FailCall(ClientCall& call, absl::Status status) {
 }
 
 // The caller is told at once. The server is told by the reset, which may have to wait for a long
-// time: for a server that does not read.
+// time if the server does not read.
 void ClientConnection::ExpireCall(int32_t stream) {
   const auto found = calls_->by_stream.find(stream);
   if (found == calls_->by_stream.end()) return;
   ClientCall& call = *found->second;
   FailCall(call, absl::DeadlineExceededError("deadline exceeded"));
-  thread_.DeleteSoon(std::move(call.timer));  // It is what runs this.
+  thread_.DeleteSoon(std::move(call.timer));  // The timer is what runs this function.
   const absl::Status failure = call.failure;
   call.Finish(failure);  // The last thing: whoever is told may end the channel.
 }

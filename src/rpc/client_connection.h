@@ -24,7 +24,7 @@ class ClientConnection final : private net::Transport::Handler {
    public:
     virtual ~Owner() = default;
     virtual void OnConnected() = 0;
-    // The last call; every call of the connection has ended.
+    // Called last, when every call of the connection has ended.
     virtual void OnDisconnected(ClientConnection& connection, const absl::Status& reason) = 0;
   };
 

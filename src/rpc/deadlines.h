@@ -23,7 +23,7 @@ class Deadlines {
   Deadlines(net::IoThread& io, const Clock& clock, std::function<void(CallId call)> expired)
       : clock_(clock), timer_(io), expired_(std::move(expired)) {}
 
-  // What to remove it by; never 0.
+  // Returns the number to remove it by; never 0.
   uint64_t Add(MonotonicTime deadline, CallId call);
   void Remove(MonotonicTime deadline, uint64_t id) { calls_.erase({deadline, id}); }
 

@@ -1,5 +1,5 @@
-// FloodGuard: how much of what costs the server and gives it nothing a connection may send: at
-// once, and per second from then on.
+// FloodGuard: how much a connection may send of something that costs the server and gives it
+// nothing: at once, and per second from then on.
 //
 // Threads: confined to its connection's. Pure: time comes in.
 #pragma once

@@ -1,5 +1,5 @@
 // FloodWatch: what a client sends that costs the server much and gives it nothing: DATA frames
-// without data, header blocks over the limit. A mistake is answered some times, a flood ends the
+// without data, header blocks over the limit. A few mistakes are answered, a flood ends the
 // connection.
 //
 // Owner:   the connection.
@@ -20,8 +20,8 @@ class FloodWatch {
 
   // A header block begins: of a request, or its trailers.
   void OnHeaders() { block_bytes_ = 0; }
-  // One more header of the block. False: blocks have passed the limit so often, or this one so far,
-  // that the connection is to end.
+  // One more header of the block. False: so many blocks have passed the limit, or this one by so
+  // much, that the connection must end.
   bool OnHeader(size_t name_and_value_bytes, MonotonicTime now);
   // A DATA frame without data that does not end its stream. False as above.
   bool OnEmptyData(MonotonicTime now);

@@ -33,7 +33,7 @@ bool IsTransportHeader(std::string_view name);
 
 // "10S", "100m": at most eight digits and a unit of H M S m u n. Nothing when malformed.
 std::optional<Duration> ParseTimeout(std::string_view text);
-// The shortest exact-or-shorter form; at least "1n".
+// In the finest unit that needs at most eight digits, rounded down; at least "1n".
 std::string FormatTimeout(Duration timeout);
 
 // The value of `grpc-status`: UNKNOWN when it is not the number of a code.

@@ -2,7 +2,7 @@
 // (RFC 9113, 5.1.1). Internal to the engine.
 //
 // Threads: confined to the connection's.
-// Bounds:  kGapsMax. A client that obeys skips none; of one that skips often the newest count.
+// Bounds:  kGapsMax. A client that obeys skips none; if it skips often, only the newest gaps count.
 #pragma once
 
 #include <array>

@@ -51,7 +51,7 @@ void RequestHead::Reset() {
 
 std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOptions& options) {
   if (head.bytes > options.header_bytes_max) {
-    // First: which headers were looked at depends on their order.
+    // Checked first, since which headers were looked at depends on their order.
     return HeadRefusal{.status =
                            ResourceExhausted("request headers of {} bytes are over the limit of {}",
                                              head.bytes, options.header_bytes_max)};

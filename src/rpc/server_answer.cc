@@ -123,7 +123,7 @@ void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
   call.response = fmt::format("{}\n", MessageOf(call.status));
   const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText, kAllow};
   const nghttp2_data_provider provider = ResponseOf(call);
-  // RFC 9110, 15.5.6: a refused method has the allowed one beside it.
+  // RFC 9110, 15.5.6: the refusal of a method names the allowed one.
   const size_t count = std::size(headers) - (call.head.is_post ? 1 : 0);
   nghttp2_submit_response(session, call.stream, headers, count,
                           call.head.is_head ? nullptr : &provider);

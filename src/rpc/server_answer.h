@@ -11,8 +11,8 @@ struct nghttp2_session;
 namespace mokv::rpc {
 
 // Gives `call`'s answer to the session, which from then on pulls its bytes out of the call: the
-// call must stay until its stream is closed. What it is stands in `http_status`, `status`, `source`
-// and `response`, looked at in this order.
+// call must stay until its stream is closed. The answer is in `http_status`, `status`, `source` and
+// `response`, looked at in this order.
 void SubmitAnswer(nghttp2_session* session, ServerCall& call);
 
 }  // namespace mokv::rpc

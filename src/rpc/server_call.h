@@ -21,8 +21,8 @@
 
 namespace mokv::rpc {
 
-// What the calls of one connection have in common, for their handlers. The connection's own, and
-// valid as long as it.
+// What the calls of one connection have in common, for their handlers. The connection owns it, and
+// it is valid as long as the connection is.
 struct CallOrigin {
   const Clock& clock;
   CompletionSink& sink;

@@ -1,5 +1,5 @@
-// nghttp2's callbacks of a server's session: which of them there are, and what of a frame means
-// which event for the connection.
+// nghttp2's callbacks of a server's session: which ones there are, and which part of a frame
+// becomes which event of the connection.
 #include <nghttp2/nghttp2.h>
 
 #include <cstring>
@@ -36,8 +36,8 @@ struct ServerConnection::Callbacks {
     return static_cast<ServerCall*>(nghttp2_session_get_stream_user_data(session, stream));
   }
 
-  // nghttp2 ignores a stream that is opened behind one with a greater number; RFC 9113, 5.1.1 has a
-  // connection error for it. Numbers of streams that it has forgotten must not be taken for these.
+  // nghttp2 ignores a stream that is opened after one with a greater number; RFC 9113, 5.1.1 calls
+  // for a connection error. Streams that nghttp2 has forgotten must not be taken for such streams.
   static int OnBeginFrame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
     if (head->type != NGHTTP2_HEADERS || head->stream_id % 2 == 0) return 0;
     if (!Self(user).opened_.Take(head->stream_id)) {

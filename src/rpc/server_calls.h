@@ -28,7 +28,7 @@ class ServerCalls {
   ServerCall& Open(int32_t stream, MonotonicTime now);
   void Close(ServerCall& call);
 
-  // The others are behind it by `next`; null when none is open.
+  // The others follow by `next`; null when none is open.
   ServerCall* first() const { return open_; }
   bool empty() const { return open_ == nullptr; }
 

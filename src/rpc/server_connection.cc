@@ -14,7 +14,7 @@
 namespace mokv::rpc {
 namespace {
 
-// Uploads may be this far ahead of us, a call and a connection.
+// How far uploads may be ahead of us: for each call, and for the whole connection.
 constexpr uint32_t kCallWindowBytes = uint32_t{1} << 20;
 constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 // Frames that wait for a client to read. A client that obeys the rules causes a few for each of its

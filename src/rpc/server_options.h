@@ -27,7 +27,7 @@ struct ServerOptions {
   Duration keepalive_timeout = std::chrono::seconds(20);
   // How long a client has to notice that the server is going away, in Drain.
   Duration goaway_notice = std::chrono::seconds(1);
-  // What the time is: of deadlines, of stalled calls and silent clients. Outlives the server.
+  // The clock of deadlines, stalled calls and silent clients. It must outlive the server.
   const Clock* clock = &SystemClock();
 };
 

@@ -39,7 +39,7 @@ absl::Status CheckSize(std::string_view received, uint64_t message_bytes_max) {
 // OK when `request` is exactly one message that is not compressed.
 absl::Status CheckMessage(std::string_view request) {
   // gRPC's own table of status codes has UNIMPLEMENTED for a number of messages that the method
-  // does not take: most likely the client believes it to be of another kind.
+  // does not take: most likely the client believes that the method is of another kind.
   if (request.empty()) return absl::UnimplementedError("the request holds no message");
   if (request.size() < kMessagePrefixBytes) {
     return absl::InternalError("the request's message is cut off");

@@ -37,7 +37,7 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   net::IoThread& io() { return io_; }
 
  private:
-  // Often enough that what has run out of time outlives it by a tenth at most.
+  // Often enough that nothing outlives its timeout by more than a tenth.
   static constexpr int kChecksPerTimeout = 10;
 
   void FlushAtTurnEnd(ServerConnection& connection) override { dirty_.push_back(&connection); }

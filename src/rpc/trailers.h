@@ -2,7 +2,7 @@
 // What they are called and mean is the application's: rpc only carries them.
 //
 // Threads: values.
-// Bounds:  kTrailersMax to a failure that we send; kTrailerBytesMax of an answer that we get.
+// Bounds:  kTrailersMax for a failure that we send; kTrailerBytesMax for an answer that we get.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ inline constexpr size_t kTrailersMax = 4;
 // As RFC 9113, 6.5.2 counts. Trailers of an answer that pass it are dropped.
 inline constexpr size_t kTrailerBytesMax = size_t{8} << 10;
 
-// CHECKs the above of trailers that we are to send. Another is our own bug: they are not made of
-// what came from outside.
+// CHECKs the above of trailers that we are to send. Any other is our own bug: these trailers are
+// not made of what came from outside.
 void CheckTrailers(const Trailers& trailers);
 
 }  // namespace mokv::rpc
