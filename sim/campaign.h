@@ -26,7 +26,7 @@ struct CampaignOptions {
 struct CampaignResult {
   uint64_t seeds = 0;
   std::vector<Outcome> failed;
-  // Counters that no seed has moved, but for those that must not be; and those moved that must not.
+  // Counters that should have moved and did not in any seed; and counters that moved and must not.
   std::vector<std::string> unvisited;
   std::vector<std::string> forbidden;
 };
@@ -37,11 +37,11 @@ CampaignResult RunSeeds(const CampaignOptions& options);
 struct Caught {
   Mutation mutation;
   uint64_t tried = 0;  // Seeds, in order, until the first that failed.
-  Outcome first;       // Of it; no violation: not caught.
+  Outcome first;       // Of that seed; no violation: not caught.
 };
 
-// What only shows when a disk is put back to an older copy, which happens to none here: the scripts
-// of src/raft/testdata do that.
+// True for a bug that shows only when a disk is put back to an older copy. That happens to no disk
+// here; the scripts of src/raft/testdata do it.
 bool IsNeverMet(const Mutation& mutation);
 // For each mutation of these nodes the first failing seed of 1 to `seeds_max`.
 std::vector<Caught> CatchMutations(NodeKind nodes, uint64_t seeds_max, size_t processes,

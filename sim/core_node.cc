@@ -17,8 +17,8 @@ constexpr size_t kSnapshotsKept = 3;
 
 }  // namespace
 
-// Draws election timeouts from a part of their range only: all of them short is when leases, votes
-// and stickiness are at their edges. The numbers differ all the same.
+// Draws election timeouts from a part of their range only: if all are short, leases, votes and
+// stickiness are at their limits. The numbers differ all the same.
 class CoreNode::TimeoutRandom final : public Random {
  public:
   TimeoutRandom(uint64_t seed, Duration timeout, uint64_t spread_permille)
@@ -395,7 +395,7 @@ void CoreNode::WriteOne() {
 
 void CoreNode::TakeSnapshot(uint64_t trailing) {
   const Index index = machine_.applied();
-  // It must not cover more than the log on disk; and something must be new.
+  // A snapshot must not cover more than the log on disk, and it must hold something new.
   if (index > core_->durability().stable() || index > core_->applied()) return;
   if (index <= core_->log().base().index) return;
   if (disk_.snapshot.has_value() && index <= disk_.snapshot->last.index) return;

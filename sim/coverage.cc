@@ -26,13 +26,13 @@ void ForEachStat(StatsType& stats, const Visit& visit) {
   visit("messages to a former life", stats.misaddressed);
 }
 
-// Disks keep here what they have synced, whatever else happens: whoever finds a loss is wrong.
+// Disks here keep what they have synced, whatever else happens: a node that finds a loss is wrong.
 bool IsOfLosses(raft::Point point) {
   return point == raft::Point::kLossFound || point == raft::Point::kOwnLossFound ||
          point == raft::Point::kCampaignLacks;
 }
 
-// What says how much was left unjudged, or what nodes of this kind do not have.
+// Whether `counter` says how much was left unjudged, or counts what nodes of this kind do not have.
 bool IsNotOf(std::string_view counter, NodeKind nodes) {
   static const std::set<std::string_view> kNobodys = {
       "histories too hard to judge", "runs whose end had no quorum that could lead"};

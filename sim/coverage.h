@@ -133,7 +133,7 @@ struct Counter {
   uint64_t value = 0;
   // Nothing may ever count here: it would be a bug.
   bool must_be_zero = false;
-  // Nothing need count here: it says what was left unjudged, or nodes of this kind have none.
+  // Nothing needs to count here: it says what was left unjudged, or nodes of this kind have none.
   bool may_be_zero = false;
 };
 std::vector<Counter> CountersOf(const Coverage& coverage, NodeKind nodes);

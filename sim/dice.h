@@ -1,6 +1,6 @@
 // Dice: everything that is drawn in a run comes from here, and so from the seed. Parts that draw on
-// their own (each fault, each client, each life of a node) get dice of their own, so that taking
-// one of them away leaves what the others draw as it was.
+// their own (each fault, each client, each life of a node) get dice of their own, so that the
+// others draw the same when one of them is taken away.
 //
 // Threads: confined to the run's.
 #pragma once
@@ -17,7 +17,7 @@ namespace mokv::sim {
 class Dice {
  public:
   explicit Dice(uint64_t seed) : random_(seed) {}
-  // Others for the same seed and another `stream`.
+  // Different dice for the same seed and another `stream`.
   Dice(uint64_t seed, uint64_t stream) : random_(SeededRandom(seed ^ (stream << 40)).Next()) {}
 
   uint64_t Next() { return random_.Next(); }

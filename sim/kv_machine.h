@@ -24,7 +24,7 @@ struct Command {
   uint64_t expected = 0;  // Of a cas.
 
   std::string Encode() const;
-  // CHECKs that it is one: the log holds nothing else.
+  // CHECKs that `bytes` are a command: the log holds nothing else.
   static Command Decode(std::string_view bytes);
 };
 

@@ -7,7 +7,7 @@
 //
 // Nodes are consensus cores; with --replicas whole replicas with their logs and stores.
 //
-// Exit status 0: all is well; 1: something failed (of --mutations: was not caught); 2: bad usage.
+// Exit status 0: all is well; 1: something failed (with --mutations: was not caught); 2: bad usage.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -109,7 +109,7 @@ int ShowMutations(const Arguments& arguments) {
 
 int ShowSeeds(const Arguments& arguments) {
   const CampaignResult result = RunSeeds(arguments.campaign);
-  // Fewer seeds need not meet what one in some thousands does.
+  // Fewer seeds need not meet what only one seed in some thousands meets.
   const bool complete = result.seeds < 20'000 || result.unvisited.empty();
   return result.failed.empty() && result.forbidden.empty() && complete ? 0 : 1;
 }

@@ -372,8 +372,8 @@ void Nemesis::AskForSnapshot(Place place, uint64_t trailing) {
   world_.Input(place, [this, place, trailing] { world_.node(place).TakeSnapshot(trailing); });
 }
 
-// What it lacks is in a snapshot only, and while that arrives, perhaps twice and late, more
-// happens.
+// Cuts a place off until what it lacks is in a snapshot only. While the snapshot arrives, perhaps
+// twice and late, more happens.
 void Nemesis::LeaveBehind(Place place, const Fault& fault, Dice& dice) {
   const Duration length = std::max(fault.length, plan_.election_timeout());
   Disturb(LinksOf(place, dice.OneIn(2), true), {.cut = true}, length);
@@ -398,9 +398,9 @@ void Nemesis::LeaveBehind(Place place, const Fault& fault, Dice& dice) {
   });
 }
 
-// The classical way to a stale read: a leader that nobody follows any more, but that does not know
-// it yet, because answers from before are still under way, or its lease, or its sleep. It is asked
-// all the time, while the others are written to.
+// The classical way to a stale read: a leader that nobody follows any more does not know it yet,
+// because earlier answers are still under way, or because it has a lease, or because it sleeps.
+// Clients ask this leader all the time, and write to the others.
 void Nemesis::ProbeLeader(Place leader, const Fault& fault, Dice& dice) {
   const Duration timeout = plan_.election_timeout();
   const Duration length = timeout * dice.Between(2, 5);
@@ -437,9 +437,9 @@ void Nemesis::ProbeLeader(Place leader, const Fault& fault, Dice& dice) {
                        });
 }
 
-// What a leader appends while it has a minority only is overruled by the others' leader. Then the
-// old one is heard again and made leader once more, its companion is not; but what that companion
-// had acknowledged long ago arrives now.
+// A leader is left with one companion, and what it appends is overruled by the others' leader. Then
+// the old leader is heard again and made leader once more. Its companion is cut off, but what that
+// companion acknowledged long ago arrives now.
 void Nemesis::Overrule(Place leader, const Fault& fault, Dice& dice) {
   const Duration timeout = plan_.election_timeout();
   const Duration alone = timeout * dice.Between(2, 4);

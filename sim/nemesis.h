@@ -31,8 +31,8 @@ class Nemesis {
   // Faults stop: links, disks and clocks are as they should be, and everybody is up.
   void Repair();
   size_t begun() const { return begun_; }
-  // Whether some majority can still be had that is alive and may lead, in every configuration in
-  // effect. Wiped disks and members that are never to lead may leave none.
+  // Whether, in every configuration in effect, there can still be a majority that is alive and may
+  // lead. Wiped disks and members that are never to lead may leave none.
   bool QuorumIsPossible(Place without = kPlacesMax) const;
 
  private:
@@ -52,7 +52,7 @@ class Nemesis {
   struct Armed {
     size_t moment = 0;
     uint64_t left = 0;   // Occurrences until it fires.
-    uint64_t times = 1;  // So often.
+    uint64_t times = 1;  // How often it fires.
     bool sender = false;
     Action action = Action::kCrash;
     Duration length{0};

@@ -24,7 +24,7 @@ bool Nemesis::DoToMembers(const Fault& fault, Dice& dice) {
   switch (fault.kind) {
     case FaultKind::kChange:
       RandomChange(dice);
-      // Often one on the heels of another.
+      // Often a second change follows at once.
       if (dice.OneIn(3)) RandomChange(dice);
       return true;
     case FaultKind::kReplace: {

@@ -35,7 +35,7 @@ struct Packet {
   // --- Of replicas.
   // Instead of a message, of which then only `to` counts.
   std::shared_ptr<const Passed> passed;
-  // By which connection it goes, and as which of all that go this way (wires.h); 0: by none.
+  // The connection that it goes by, and its number among all that go this way (wires.h); 0: none.
   replica::ConnectionId connection;
   uint64_t number = 0;
 };
@@ -74,14 +74,14 @@ class Host {
   virtual ~Host() = default;
   // The node's own clock.
   virtual MonotonicTime Now(Place place) const = 0;
-  // True time passes, then `action` is part of one of the node's turns; not if it has crashed
-  // since.
+  // After `delay` of true time, `action` is part of one of the node's turns, unless the node has
+  // crashed since.
   virtual void After(Place place, Duration delay, std::function<void()> action) = 0;
   // The same for what another thread of the node does: it need not wait for the end of a turn that
   // is interrupted.
   virtual void Beside(Place place, Duration delay, std::function<void()> action) = 0;
-  // The node is in the middle of a turn, and others may go on before that does: whatever may happen
-  // happens here, also its own crash.
+  // The node is in the middle of a turn, and others may go on before that turn does. Anything may
+  // happen here, also the node's own crash.
   virtual void Interrupt(Place place) = 0;
   virtual void Send(Place from, Packet packet) = 0;
   virtual void Reply(Place place, ClientReply reply) = 0;
@@ -102,7 +102,7 @@ class Node {
   virtual const raft::Core* core() const = 0;
   // What the state has.
   virtual Index applied() const = 0;
-  // Whether the entry is on its disk, or was on the one it had under that id.
+  // Whether the entry is on the node's disk, or was on the disk that it had under that id.
   virtual bool Holds(raft::NodeId id, raft::Position position) const = 0;
   // The revision that a linearizable read would be answered from at once; nothing: it would wait,
   // or the node has no revisions.
@@ -129,12 +129,12 @@ class Node {
   // A packet from this node was lost with its connection.
   virtual void OnLost(const Packet& packet) = 0;
   virtual void ConnectionClosed(raft::NodeId peer) = 0;
-  // By a replica also between turns, and in the middle of one: clients have threads of their own.
+  // A replica gets it also between turns, and in the middle of one: clients have their own threads.
   virtual void Submit(const ClientRequest& request) = 0;
   virtual void ChangeMembers(std::vector<raft::MemberChange> changes) = 0;
   virtual void Transfer(raft::NodeId target) = 0;
-  // The log behind it is cut but for `trailing` entries; UINT64_MAX: not at all. Replicas take no
-  // snapshots yet: their plans have no fault that is about them, and this does nothing.
+  // The log that it covers is cut except for `trailing` entries; UINT64_MAX: not at all. Replicas
+  // take no snapshots yet: their plans have no fault that is about them, and this does nothing.
   virtual void TakeSnapshot(uint64_t trailing) { static_cast<void>(trailing); }
   virtual MonotonicTime NextDeadline() const = 0;
   virtual void Tick() = 0;

@@ -20,7 +20,7 @@ struct NodeSettings {
   Duration disk_max{0};
 
   // --- Of cores.
-  // Election timeouts are drawn from the first so many permille of their range.
+  // Election timeouts are drawn from this part of their range, which begins where the range does.
   uint64_t timeout_spread_permille = 1000;
 
   // --- Of replicas.

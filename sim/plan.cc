@@ -30,7 +30,7 @@ raft::Options DrawOptions(Dice& dice) {
   return options;
 }
 
-// At the edges of the drift bound leases are at theirs.
+// Clocks at the edges of the drift bound bring leases to their limits.
 int64_t DrawRate(Dice& dice, const raft::Options& options) {
   const int64_t fastest = 1000 + 10 * options.clock_drift_percent_max;
   if (!options.lease_reads) return dice.Between(850, 1200);
@@ -82,7 +82,7 @@ void DrawFaults(Dice& dice, Plan& plan) {
   for (size_t i = 0; i < count; ++i) plan.faults[i].number = i + 1;
 }
 
-// Logs of few kilobytes a segment, so that many are begun and prepared.
+// Log segments of a few kilobytes, so that many are begun and prepared.
 void DrawReplicas(Dice& dice, Plan& plan) {
   const Duration timeout = plan.election_timeout();
   plan.node.segment_bytes = uint64_t{2048} << dice.Below(5);
@@ -116,7 +116,7 @@ Plan DrawPlan(uint64_t seed, NodeKind nodes) {
   plan.voters =
       std::min<size_t>(plan.places, dice.OneIn(4) ? 1 + dice.Below(7) : 3 + dice.Below(3));
   plan.node.options = DrawOptions(dice);
-  // With dice of its own: it came later, and the seeds that are kept go on meaning what they meant.
+  // This option came later. It has dice of its own, so that kept seeds still mean what they meant.
   if (Dice(seed, /*stream=*/2).OneIn(4)) plan.node.options.apply_entries_max = 1;
   const bool priorities = dice.OneIn(4);
   for (size_t i = 0; i < plan.places; ++i) {

@@ -214,7 +214,7 @@ void ReplicaNode::Crash(uint64_t kept_permille) {
   shared_.wires.CloseAll(place_);
   writing_ = false;
   reading_ = false;
-  // Its turn goes on, but nothing of that is heard of.
+  // Its turn goes on, but nobody hears of that.
   if (in_turn_) dead_ = std::move(life_);
   life_.reset();
 }
@@ -252,7 +252,7 @@ void ReplicaNode::Pass(ConnectionId connection, const Passed& passed) {
 void ReplicaNode::Receive(const Packet& packet) {
   Wires& wires = shared_.wires;
   if (!wires.IsOpen(place_, packet.connection)) {
-    // Of a former life, or given up here: the sender hears of it.
+    // The connection is of a former life, or was given up here: the sender hears of it.
     const Place sender = node_.host.PlaceOf(packet.message.from);
     if (sender == kPlacesMax || !wires.IsOpen(sender, packet.connection)) return;
     ReplicaNode* other = shared_.nodes[sender];
@@ -310,7 +310,7 @@ void ReplicaNode::Submit(const ClientRequest& request) {
   Write(request);
 }
 
-// As a service does: at once where that is allowed, otherwise when it is.
+// As a service does, the node answers at once if that is allowed, and otherwise as soon as it is.
 void ReplicaNode::Read(const ClientRequest& request) {
   replica::ReadRequirement requirement;
   uint64_t floor = shared_.told.newest();
@@ -354,8 +354,8 @@ void ReplicaNode::Look(const ClientRequest& request, uint64_t floor) {
   Reply({.id = request.id, .value = value, .revision = revision});
 }
 
-// A cas is by the revision of what the client saw: values are unique, so that comparing revisions
-// is comparing values.
+// A cas compares the revision of what the client saw: values are unique, so comparing revisions is
+// comparing values.
 void ReplicaNode::Write(const ClientRequest& request) {
   shared_.told.OnAsked(request);
   const Command& command = request.command;
@@ -404,7 +404,8 @@ void ReplicaNode::Request(replica::AdminRequest request) {
                           });
 }
 
-// Operators add and remove, and gossip does; a learner that has caught up is promoted by itself.
+// Operators and gossip add and remove members. A learner that has caught up needs no request to be
+// promoted.
 void ReplicaNode::ChangeMembers(std::vector<raft::MemberChange> changes) {
   using Kind = raft::MemberChange::Kind;
   for (const raft::MemberChange& change : changes) {

@@ -41,7 +41,7 @@ void Rules::OnReceive(const Core& core, const Message& message, MonotonicTime lo
     seen.contact_term = message.term;
     seen.closed = false;
   } else if (const auto* request = std::get_if<raft::VoteRequest>(&message.body)) {
-    // Of several copies one that came when the node was free is enough.
+    // It is enough if one of several copies came when the node was free.
     seen.votes[{message.from, message.term}] |=
         request->transfer || !IsBound(core, seen, message.term, local);
   } else if (std::holds_alternative<raft::PreVoteRequest>(message.body)) {
@@ -141,7 +141,7 @@ void Rules::OnAcknowledged(const Core& core, raft::Position position) {
 void Rules::CheckNewLeader(const Core& core) {
   for (auto it = acknowledged_.rbegin(); it != acknowledged_.rend(); ++it) {
     const auto& [index, entry] = *it;
-    // By a later leader, of whom this one does not know yet.
+    // It was acknowledged under a later leader, of which this one does not know yet.
     if (entry.in >= core.term()) continue;
     const Term term = entry.term;
     if (index <= core.log().base().index || core.log().Holds({index, term})) return;

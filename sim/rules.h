@@ -1,9 +1,10 @@
 // Rules: what the protocol demands of a node beyond safety (raft/testing/invariants.h), seen from
 // outside: from what it was sent, what it sends and what is on its disk.
 //
-//   stickiness     no vote or pre-vote within an election timeout of hearing from a leader (§4.2.3),
-//                  unless that leader hands over; with leases also not after a restart (§6.4.1)
-//   check-quorum   a leader that a quorum has not answered for an election timeout steps down (§6.2)
+//   stickiness     no vote or pre-vote within an election timeout of hearing from a leader
+//                  (§4.2.3), unless that leader hands over; with leases also not after a restart
+//                  (§6.4.1)
+//   check-quorum   a leader steps down if no quorum has answered it for an election timeout (§6.2)
 //   transfer       TimeoutNow goes to a peer that has the whole log (§3.10)
 //   match          what a leader takes for durable on a peer is on that peer's disk (§3.5)
 //   configuration  the one in effect is the newest in the log (§4.1)
@@ -103,7 +104,7 @@ class Rules {
   std::map<raft::NodeId, Seen> seen_;
   struct Acknowledged {
     Term term;
-    Term in;  // Of who told so: of the commit, or later.
+    Term in;  // Of the node that told so: of the commit, or later.
   };
   std::map<Index, Acknowledged> acknowledged_;
   std::vector<uint64_t> digests_;  // By applied index.

@@ -50,8 +50,8 @@ class Runner {
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
 
-  // Runs `next()`s until it gives none, and tells `done` of each, as they end; until that says
-  // stop.
+  // Runs the jobs that `next` gives until it gives none, and tells `done` of each as it ends. Stops
+  // when `done` returns false.
   void RunAll(const std::function<std::optional<Job>()>& next,
               const std::function<bool(const Outcome&)>& done);
   Outcome RunOne(const Job& job);

@@ -86,7 +86,7 @@ class Simulation {
       raft::Member member{.name = fmt::format("n{}", place),
                           .instance_id = fmt::format("disk-{}", place),
                           .priority = plan_.priorities[place]};
-      // Cores have none, and what they say is as long as it was when their seeds were kept.
+      // Cores have none, so that their messages are as long as they were when seeds were kept.
       if (IsOfReplicas()) member.rpc_address = member.name + ":8400";
       member.id = raft::NodeIdOf(member.name, member.instance_id);
       members_.push_back(member);
@@ -144,13 +144,13 @@ class Simulation {
       ++result_.coverage.excused;
       return GoOn(repaired + timeout);
     }
-    // Who writes, if clients are held to fewer operations.
+    // Somebody must still write, even if clients are held to fewer operations.
     workload_.set_operations_max(std::max(options_.operations_max, workload_.operations() + 1000));
     workload_.AskTheLeader();
     const Duration bound = ProgressBound();
     while (!IsWell(repaired)) {
       if (world_.now() > repaired + bound) {
-        // What is stuck may turn out to be no quorum at all.
+        // The cluster may be stuck because there can be no quorum.
         if (!nemesis_.QuorumIsPossible()) {
           ++result_.coverage.excused;
           return true;
@@ -166,8 +166,8 @@ class Simulation {
     return !Violated();
   }
 
-  // Who is left far behind may need a round trip and a write for each entry: appends may be that
-  // small, and so may the window.
+  // A node that is left far behind may need a round trip and a write for each entry: appends may be
+  // that small, and so may the window.
   Duration ProgressBound() const {
     const Duration per_entry = plan_.node.disk_max + 2 * (plan_.network_max + plan_.turn_delay_max);
     return plan_.election_timeout() * kProgressTimeouts +

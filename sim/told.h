@@ -3,9 +3,9 @@
 // more to say, and more ways to be wrong.
 //
 //   log        a write that is told as done is committed, one that is told as not done never is,
-//              none is committed twice, and nothing is that nobody has asked for
+//              none is committed twice, and nothing is committed that nobody has asked for
 //   answered   no write has two answers
-//   lease      whoever would answer a read at once has all that anybody has been told of by then
+//   lease      a node that would answer a read at once has all that anybody was told of by then
 //   revision   one revision is one value everywhere, and an answer is no older than its request
 //              allows
 //
@@ -48,7 +48,7 @@ class Told {
   void OnLook(Place place, uint64_t revision, uint64_t floor, uint64_t value, uint64_t modified);
   // `place` would answer from `revision` at once.
   void CheckLease(Place place, uint64_t revision);
-  // That was seen with the value; 0 for "missing".
+  // The revision that was seen with the value; 0 for "missing".
   uint64_t RevisionOf(uint64_t value) const;
 
   template <typename... Args>
