@@ -158,24 +158,32 @@ void SegmentPool::Settle(const absl::Status& status) {
 // Takes the files out of the log's names, durably: only after that may their contents change.
 absl::Status SegmentPool::MoveRetired(const std::vector<uint64_t>& generations) {
   std::vector<uint64_t> kept;
-  for (const uint64_t generation : generations) {
-    const std::string path = PathOf(SegmentName(generation));
-    bool keep = false;
-    {
-      const MutexLock lock(mutex_);
-      const size_t missing = options_.ready_goal - std::min(options_.ready_goal, ready_.size());
-      keep = spares_.size() + kept.size() < missing + kSparesMax;
-    }
-    if (!keep) {
-      MOKV_RETURN_IF_ERROR(files_.Remove(path));
-      continue;
-    }
-    MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(generation))));
-    kept.push_back(generation);
+  absl::Status status;
+  auto next = generations.begin();
+  for (; next != generations.end(); ++next) {
+    status = MoveOne(*next, kept);
+    if (!status.ok()) break;
   }
   MOKV_RETURN_IF_ERROR(FinalError(files_.SyncDirectory(options_.directory)));
   const MutexLock lock(mutex_);
   spares_.insert(spares_.end(), kept.begin(), kept.end());
+  // After a lack of space, which passes, the others are tried again.
+  retired_.insert(retired_.begin(), next, generations.end());
+  return status;
+}
+
+// The file becomes a spare and one of `kept`, unless there are enough of them.
+absl::Status SegmentPool::MoveOne(uint64_t generation, std::vector<uint64_t>& kept) {
+  const std::string path = PathOf(SegmentName(generation));
+  bool keep = false;
+  {
+    const MutexLock lock(mutex_);
+    const size_t missing = options_.ready_goal - std::min(options_.ready_goal, ready_.size());
+    keep = spares_.size() + kept.size() < missing + kSparesMax;
+  }
+  if (!keep) return files_.Remove(path);
+  MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(generation))));
+  kept.push_back(generation);
   return absl::OkStatus();
 }
 

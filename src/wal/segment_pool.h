@@ -89,6 +89,7 @@ class SegmentPool {
   bool WorkOnce();
   void Settle(const absl::Status& status);
   absl::Status MoveRetired(const std::vector<uint64_t>& generations);
+  absl::Status MoveOne(uint64_t generation, std::vector<uint64_t>& kept);
   absl::Status PrepareSpare(uint64_t spare, uint64_t generation);
   absl::Status PrepareNew(uint64_t generation);
   absl::Status FillWithZeros(File& file);

@@ -96,6 +96,28 @@ TEST_F(LogSpace, OpensOnAFullDiskAndVotes) {
   EXPECT_EQ(harness.log->found().hard_state.term, Term(5));
 }
 
+// Goal:   segments that were cut off are used again also if the directory had no room for a moment.
+// Method: all that is ready and spare is used up; then one of several renames fails.
+TEST_F(LogSpace, ForgetsNoSegmentThatItCouldNotMoveAtOnce) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t i = 1; i <= 40; ++i) harness.Write(i, 1, std::string(400, 'x'));
+  harness.executor.RunAll();
+  harness.files.SetCapacity(harness.files.used_bytes());
+  Fill(harness, 400);
+  int renames = 0;
+  harness.files.SetFault([&](Operation operation, const std::string&) {
+    if (operation != Operation::kRename || ++renames != 2) return absl::OkStatus();
+    return absl::ResourceExhaustedError("no room for the name");
+  });
+  harness.CutHead(40);
+  harness.executor.RunAll();
+  ASSERT_GE(renames, 2);
+  TimePasses(harness);
+  EXPECT_GT(Fill(harness, 400), 10u);
+  EXPECT_THAT(harness.failures, IsEmpty());
+}
+
 TEST_F(LogSpace, CuttingTheHeadMakesRoomOnAFullDisk) {
   LogHarness harness;
   ASSERT_TRUE(harness.Open().ok());
