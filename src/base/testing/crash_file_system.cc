@@ -381,10 +381,11 @@ absl::Status CrashFileSystem::SyncDirectory(const std::string& directory) {
     return ErrnoStatus(ENOENT, fmt::format("open directory {}", directory));
   }
   MOKV_RETURN_IF_ERROR(Begin(Operation::kSyncDirectory, directory));
-  std::erase_if(unsynced_names_, [&](const NameChange& change) {
+  for (const NameChange& change : unsynced_names_) {
     if (change.directory == directory) change.apply(disk_);
-    return change.directory == directory;
-  });
+  }
+  std::erase_if(unsynced_names_,
+                [&](const NameChange& change) { return change.directory == directory; });
   return absl::OkStatus();
 }
 
