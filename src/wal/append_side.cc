@@ -10,13 +10,19 @@
 
 namespace mokv::wal {
 
-void AppendSide::Take(Ticket ticket) {
+void AppendSide::TakeOwn(Ticket ticket) {
   MOKV_CHECK_GT(ticket, last_ticket_);
   before_ticket_ = std::exchange(last_ticket_, ticket);
 }
 
+void AppendSide::TakeOwnOrLast(Ticket ticket) {
+  if (ticket == Ticket(0)) return;
+  MOKV_CHECK_GE(ticket, last_ticket_);
+  last_ticket_ = ticket;
+}
+
 void AppendSide::Append(Ticket ticket, AppendRequest request) {
-  Take(ticket);
+  TakeOwn(ticket);
   if (request.truncate_from == terms_.last_index().next()) request.truncate_from.reset();
   if (request.truncate_from.has_value()) {
     // A committed entry is never taken back.
@@ -81,10 +87,10 @@ uint64_t AppendSide::FillPiece(const std::vector<Entry>& entries, size_t& end) {
 }
 
 void AppendSide::CutHead(Ticket ticket, Index up_to) {
-  Take(ticket);
+  TakeOwnOrLast(ticket);
   MOKV_CHECK_LE(up_to, terms_.last_index());
   QueuedWrite item;
-  item.ticket = ticket;
+  item.ticket = last_ticket_;
   if (up_to >= terms_.first_index()) {
     item.head = EntryId{up_to, *terms_.TermAt(up_to)};
     terms_.CutThrough(*item.head);
@@ -94,12 +100,12 @@ void AppendSide::CutHead(Ticket ticket, Index up_to) {
 }
 
 void AppendSide::ResetTo(Ticket ticket, Index last, Term last_term) {
-  Take(ticket);
+  TakeOwnOrLast(ticket);
   MOKV_CHECK_LT(last, Index(UINT64_MAX));
   terms_ = TermRuns({last, last_term});
   unsynced_.Clear();
   QueuedWrite item;
-  item.ticket = ticket;
+  item.ticket = last_ticket_;
   item.reset = EntryId{last, last_term};
   Enqueue(std::move(item), RecordBytes(0));
 }

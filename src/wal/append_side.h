@@ -4,7 +4,7 @@
 // Threads: confined to the caller's.
 // Bounds:  what is in the queue, and terms as TermRuns.
 // Checks:  what it is given must be what a correct Raft gives: no gaps, terms that do not fall,
-//          nothing committed taken back, tickets that grow.
+//          nothing committed taken back, tickets that grow as Log says.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -53,7 +53,8 @@ class AppendSide {
   absl::StatusOr<ReadPlan> PlanRead(Index first, uint64_t payload_bytes_max);
 
  private:
-  void Take(Ticket ticket);
+  void TakeOwn(Ticket ticket);
+  void TakeOwnOrLast(Ticket ticket);
   void AppendPieces(AppendRequest request);
   uint64_t FillPiece(const std::vector<Entry>& entries, size_t& end);
   void Enqueue(QueuedWrite item, uint64_t record_bytes);
@@ -68,7 +69,7 @@ class AppendSide {
   Index commit_;
   Term term_;             // Of the last hard state.
   Ticket last_ticket_;    // Taken.
-  Ticket before_ticket_;  // The one before that.
+  Ticket before_ticket_;  // Taken before that of the last Append.
   UnsyncedEntries unsynced_;
 };
 

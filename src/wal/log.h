@@ -41,7 +41,7 @@
 namespace mokv::wal {
 
 // The caller's number for what it gives to the log. Each is greater than the one before, since the
-// log was opened; 0 is none.
+// log was opened, but see CutHead; 0 is none.
 using Ticket = StrongInt<struct TicketTag>;
 
 struct Options {
@@ -76,9 +76,10 @@ struct Demand {
   }
 };
 
-// All that was given up to and including `ticket` is on disk (0: nothing yet); the log there ends
-// with `last`. Later requests may have dropped `last` since: only the term tells whether it is
-// still the entry that the caller means.
+// All that was given up to and including `ticket` is on disk (0: nothing yet), except cuts and
+// resets that were given it after something else; the log there ends with `last`. Later requests
+// may have dropped `last` since: only the term tells whether it is still the entry that the caller
+// means.
 struct Durable {
   Ticket ticket;
   Index last;
@@ -165,6 +166,10 @@ class Log final {
   void Append(Ticket ticket, AppendRequest request);
   // Entries up to `up_to` are not needed any more: they are in a snapshot that is durable. Files
   // that hold nothing else are removed or used again.
+  //
+  // This and ResetTo need no ticket of their own: `ticket` may be that of what was given last, and 0
+  // stands for it. Nobody is then told when they are durable, since that ticket may be told as soon
+  // as what it was first given for is; but whatever is given after them is durable after them.
   void CutHead(Ticket ticket, Index up_to);
   // A snapshot that ends with entry `last` has been installed: all entries go, the next one is last
   // + 1; the hard state stays.

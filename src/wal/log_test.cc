@@ -152,6 +152,72 @@ TEST(Log, GivesBackTheTicketsOfItsCaller) {
   EXPECT_DEATH(harness.log->Append(Ticket(100), {.truncate_from = Index(1)}), "ticket");
 }
 
+// Goal: who has no ticket for a cut or a reset gives the last one, and still no ticket is told before
+//       all that was given under smaller ones, those cuts and resets among it, is durable.
+TEST(Log, CutOrResetNeedsNoTicketOfItsOwn) {
+  for (const Ticket same : {Ticket(0), Ticket(7)}) {
+    LogHarness harness;
+    ASSERT_TRUE(harness.Open().ok());
+    const HardState vote{.term = Term(3), .vote = "n3", .commit = Index(0)};
+    harness.log->Append(Ticket(7), {.entries = {MakeEntry(1, 1, "a"), MakeEntry(2, 1, "b")}});
+    harness.log->CutHead(same, Index(1));
+    harness.log->ResetTo(same, Index(90), Term(2));
+    harness.log->Append(Ticket(9), {.entries = {MakeEntry(91, 3, "c")}, .hard_state = vote});
+    EXPECT_EQ(harness.log->Read(Index(91), 100)->size(), 1u);
+    harness.executor.RunAll();
+    std::vector<std::pair<uint64_t, uint64_t>> told;
+    for (const Durable& durable : harness.batches) {
+      if (told.empty() || told.back().first != durable.ticket.value()) {
+        told.emplace_back(durable.ticket.value(), durable.last.value());
+      }
+    }
+    EXPECT_THAT(told, ElementsAre(Pair(7, 2), Pair(9, 91)));
+    EXPECT_EQ(harness.log->Read(Index(91), 100)->size(), 1u);
+    // Also when nothing else waits.
+    harness.log->CutHead(harness.last_ticket = Ticket(9), Index(91));
+    harness.executor.RunAll();
+    EXPECT_EQ(harness.durable_ticket, Ticket(9));
+    ASSERT_TRUE((harness.Kill(), harness.Open().ok()));
+    EXPECT_EQ(harness.log->first_index(), Index(92));
+    EXPECT_EQ(harness.log->found().hard_state, vote);
+  }
+}
+
+TEST(Log, CutOrResetMayBeTheFirstThatIsGiven) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.log->CutHead(Ticket(0), Index(0));
+  harness.log->ResetTo(Ticket(0), Index(5), Term(1));
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, Ticket(0));
+  harness.log->Append(Ticket(2), {.entries = {MakeEntry(6, 1, "a")}});
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, Ticket(2));
+  EXPECT_DEATH(harness.log->CutHead(Ticket(1), Index(6)), "ticket");
+}
+
+// Goal: a crash anywhere between a reset and what follows it never leaves the latter alone.
+TEST(Log, TicketAfterAResetIsToldOnlyWithTheReset) {
+  for (uint64_t operations = 0; operations < 8; ++operations) {
+    LogHarness harness;
+    ASSERT_TRUE(harness.Open().ok());
+    harness.Write(1, 1, "a");
+    harness.log->ResetTo(harness.last_ticket, Index(50), Term(2));
+    const Ticket next = harness.Append({.hard_state = HardState{.term = Term(9), .vote = "n"}});
+    harness.files.StopAfter(operations);
+    harness.executor.RunAll();
+    const bool told = harness.durable_ticket == next;
+    SeededRandom random(operations);
+    harness.Kill();
+    harness.files.PowerLoss(random);
+    ASSERT_TRUE(harness.Open().ok());
+    const bool reset = harness.log->first_index() == Index(51);
+    const bool voted = harness.log->found().hard_state.term == Term(9);
+    EXPECT_TRUE(!told || (reset && voted)) << operations;
+    EXPECT_TRUE(!voted || reset) << operations;
+  }
+}
+
 // Goal: of a large Append, which is written in pieces, nobody hears before the last one is durable.
 TEST(Log, PartOfALargeAppendDoesNotGiveItsTicketBack) {
   LogHarness harness(4096);
