@@ -37,6 +37,7 @@ absl::Status BatchWriter::Start() {
     MOKV_RETURN_IF_ERROR(pool.stats().ready_segments > 0 ? absl::OkStatus() : pool.status());
   }
   UpdateRoom();
+  UpdateFiles();
   if (sealer_.has_superfluous()) QueueSeal(Ticket(0));
   return absl::OkStatus();
 }
@@ -70,7 +71,8 @@ absl::Status BatchWriter::WriteQueued() {
   MOKV_RETURN_IF_ERROR(writer_.Write(builder_, context_.clock, sync_time));
   batch.end_offset = writer_.end().offset;
   if (batch.starts_segment) {
-    sealer_.OnSegmentStarted({batch.start.generation, state_.last.index.next()});
+    sealer_.OnSegmentStarted(
+        {batch.start.generation, state_.last.index.next(), writer_.capacity_bytes()});
   }
   Publish(batch);
   if (callbacks_.on_sync) callbacks_.on_sync(sync_time);
@@ -109,9 +111,11 @@ absl::Status BatchWriter::NextSegment(uint64_t bytes) {
     writer_.Use(std::move(*segment), state_.last, state_.head, state_.hard_state);
   }
   // An item may be too large for a segment of the usual size.
-  if (writer_.room_bytes() < bytes) MOKV_RETURN_IF_ERROR(writer_.Extend(bytes));
+  absl::Status status;
+  if (writer_.room_bytes() < bytes) status = writer_.Extend(bytes);
   UpdateRoom();
-  return absl::OkStatus();
+  UpdateFiles();
+  return status;
 }
 
 void BatchWriter::Publish(const Batch& batch) {
@@ -133,7 +137,7 @@ void BatchWriter::Publish(const Batch& batch) {
   context_.space.OnDurable(bytes);
   context_.synced.SetDurable(durable.ticket);
   if (sealer_.OnBatch(sealed)) QueueSeal(durable.ticket);
-  context_.synced.SetSegments(sealer_.segment_count());
+  UpdateFiles();
   callbacks_.on_durable(durable);
 }
 
@@ -169,6 +173,12 @@ void BatchWriter::QueueSeal(Ticket ticket) {
 void BatchWriter::UpdateRoom() {
   context_.space.SetRoom(writer_.room_bytes(), context_.pool.stats(),
                          absl::IsResourceExhausted(context_.pool.status()));
+}
+
+void BatchWriter::UpdateFiles() {
+  // A segment that is not started is neither the pool's any more nor the log's yet.
+  const uint64_t between = writer_.started() ? 0 : writer_.capacity_bytes();
+  context_.synced.SetFiles(sealer_.segment_count(), sealer_.disk_bytes() + between);
 }
 
 void BatchWriter::Fail(const absl::Status& status) {

@@ -63,6 +63,7 @@ class BatchWriter {
   SyncedBatch Settle(const Batch& batch);
   void QueueSeal(Ticket ticket);
   void UpdateRoom();
+  void UpdateFiles();
   void Fail(const absl::Status& status);
 
   const Context context_;

@@ -382,6 +382,7 @@ class Life {
     ASSERT_EQ(harness_.log->stats().queued_bytes, 0u);
     ASSERT_TRUE(harness_.failures.empty());
     ASSERT_FALSE(harness_.log->stats().out_of_space);
+    ASSERT_EQ(harness_.log->stats().disk_bytes, harness_.files.used_bytes());
     CheckReads();
     if (Chance(50)) FlipABit();
   }

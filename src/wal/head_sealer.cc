@@ -16,12 +16,19 @@ void HeadSealer::Retire(EntryId sealed_head) {
   MOKV_CHECK(!segments_.empty());
   size_t needed = segments_.size() - 1;
   while (needed > 0 && segments_[needed].first_index > sealed_head.index.next()) --needed;
-  std::vector<uint64_t> retired = std::exchange(superfluous_, {});
+  std::vector<SegmentPool::UnusedFile> retired = std::exchange(superfluous_, {});
   for (; needed > 0; --needed) {
-    retired.push_back(segments_.front().generation);
+    retired.push_back({segments_.front().generation, segments_.front().size_bytes});
     segments_.pop_front();
   }
   pool_.Retire(retired);
+}
+
+uint64_t HeadSealer::disk_bytes() const {
+  uint64_t bytes = 0;
+  for (const LiveSegment& segment : segments_) bytes += segment.size_bytes;
+  for (const SegmentPool::UnusedFile& file : superfluous_) bytes += file.size_bytes;
+  return bytes;
 }
 
 QueuedWrite HeadSealer::Seal(Ticket ticket, const HardState& hard_state, EntryId last,

@@ -25,12 +25,14 @@ class HeadSealer {
  public:
   // `superfluous`: segments that the start had no use for.
   HeadSealer(SegmentPool& pool, const std::vector<LiveSegment>& segments,
-             std::vector<uint64_t> superfluous)
+             std::vector<SegmentPool::UnusedFile> superfluous)
       : pool_(pool),
         segments_(segments.begin(), segments.end()),
         superfluous_(std::move(superfluous)) {}
 
   uint64_t segment_count() const { return segments_.size(); }
+  // Of those and of what is superfluous.
+  uint64_t disk_bytes() const;
   // Whether a seal is to be written as the log opens.
   bool has_superfluous() const { return !superfluous_.empty(); }
 
@@ -54,7 +56,7 @@ class HeadSealer {
 
   SegmentPool& pool_;
   std::deque<LiveSegment> segments_;  // In order; the last one is written to.
-  std::vector<uint64_t> superfluous_;
+  std::vector<SegmentPool::UnusedFile> superfluous_;
 };
 
 }  // namespace mokv::wal

@@ -48,7 +48,7 @@ struct Log::Parts {
         lock(std::move(directory_lock)),
         space(options),
         queue(log_thread, [this] { batch_writer.Drain(); }),
-        synced(std::move(scanned.index), found.segments),
+        synced(std::move(scanned.index)),
         pool(files, background, {options.directory, options.segment_bytes, options.ready_segments},
              std::move(scanned.pool), [this] { queue.PostDrain(); }),
         append_side(clock, space, queue, synced, scanned.terms, found.hard_state),
@@ -157,6 +157,7 @@ Stats Log::stats() const {
               .segments = parts_->synced.segments(),
               .segments_ready = pool.ready_segments,
               .segments_reused = pool.reused,
+              .disk_bytes = parts_->synced.disk_bytes() + pool.disk_bytes,
               .cut_bytes = parts_->found.cut_bytes,
               .queued_bytes = parts_->space.queued_bytes(),
               .out_of_space = parts_->space.is_missing()};

@@ -114,10 +114,13 @@ struct Stats {
   uint64_t segments = 0;         // That the log consists of now.
   uint64_t segments_ready = 0;   // Prepared for what comes.
   uint64_t segments_reused = 0;  // Prepared from files that were cut off at the head.
-  uint64_t cut_bytes = 0;        // See FoundLog.
-  uint64_t queued_bytes = 0;     // Given and not yet durable.
-  bool out_of_space = false;     // Ends by itself.
-  Duration oldest_unsynced{0};   // How long the oldest write has been waiting to be durable.
+  // Of all the log's files: those that it consists of, ready ones, and spare ones, which hold what
+  // was cut off and are used again.
+  uint64_t disk_bytes = 0;
+  uint64_t cut_bytes = 0;       // See FoundLog.
+  uint64_t queued_bytes = 0;    // Given and not yet durable.
+  bool out_of_space = false;    // Ends by itself.
+  Duration oldest_unsynced{0};  // How long the oldest write has been waiting to be durable.
 };
 
 class Log final {

@@ -19,6 +19,7 @@ bool AllZero(std::string_view bytes) {
 
 // A file with a segment's name.
 struct SegmentFile : SegmentInfo {
+  uint64_t size_bytes = 0;
   absl::Status header;                // Whether it verifies.
   std::optional<SegmentStart> start;  // Of a segment that has been written to.
   bool untouched = false;             // Prepared, and certainly never written to.
@@ -57,6 +58,9 @@ class LogScan {
   absl::Status FinishTail();
   absl::Status SortTheRest();
   void FillSummary();
+  std::string PathOf(const std::string& name) const {
+    return fmt::format("{}/{}", directory_, name);
+  }
 
   FileSystem& files_;
   const std::string& directory_;
@@ -79,7 +83,10 @@ absl::Status LogScan::FindSegments() {
   for (const std::string& name : names) {
     const std::optional<uint64_t> spare = ParseSpareName(name);
     if (spare.has_value() && *spare != UINT64_MAX) {
-      result_.pool.spares.push_back(*spare);
+      MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                            files_.Open(PathOf(name), FileSystem::OpenMode::kRead));
+      MOKV_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+      result_.pool.spares.push_back({*spare, size});
       next_generation = std::max(next_generation, *spare + 1);
     }
     const std::optional<uint64_t> generation = ParseSegmentName(name);
@@ -88,7 +95,7 @@ absl::Status LogScan::FindSegments() {
     if (*generation == UINT64_MAX) return DataLoss("{}: {} is no segment", directory_, name);
     next_generation = std::max(next_generation, *generation + 1);
     SegmentFile& segment = segments_[*generation];
-    segment.path = fmt::format("{}/{}", directory_, name);
+    segment.path = PathOf(name);
     segment.generation = *generation;
     MOKV_RETURN_IF_ERROR(LookAt(segment));
   }
@@ -98,6 +105,7 @@ absl::Status LogScan::FindSegments() {
 absl::Status LogScan::LookAt(SegmentFile& segment) {
   MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                         files_.Open(segment.path, FileSystem::OpenMode::kRead));
+  MOKV_ASSIGN_OR_RETURN(segment.size_bytes, file->Size());
   MOKV_ASSIGN_OR_RETURN(const std::string bytes, file->ReadAt(0, kSegmentStartBytesMax));
   const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(bytes, segment.path);
   if (absl::IsFailedPrecondition(header.status())) return header.status();
@@ -152,7 +160,8 @@ absl::Status LogScan::Scan(size_t i) {
   MOKV_ASSIGN_OR_RETURN(scanned_file_, files_.Open(segment.path, FileSystem::OpenMode::kRead));
   MOKV_RETURN_IF_ERROR(
       scanner_.Open(*scanned_file_, {segment.generation, kSegmentHeaderBytes}, known_end));
-  result_.segments.push_back({segment.generation, segment.start->previous.index.next()});
+  result_.segments.push_back(
+      {segment.generation, segment.start->previous.index.next(), segment.size_bytes});
   while (scanner_.offset() < known_end) {
     MOKV_ASSIGN_OR_RETURN(const std::optional<Batch> batch, scanner_.Next());
     if (!batch.has_value()) break;
@@ -188,8 +197,8 @@ absl::Status LogScan::CheckHead() const {
         found->second.path, kSegmentHeaderBytes, first.path);
   }
   // A cut of the head may have been in the batch that was cut off.
-  return DataLoss("{}/{} is missing: {} follows it{}", directory_, SegmentName(previous),
-                  first.path, cut_text_);
+  return DataLoss("{} is missing: {} follows it{}", PathOf(SegmentName(previous)), first.path,
+                  cut_text_);
 }
 
 // Nothing that verifies starts at the end of the tail. Either the log ends there, or its last batch
@@ -282,7 +291,7 @@ absl::Status LogScan::SortTheRest() {
   for (auto& [generation, segment] : segments_) {
     if (std::find(chain_.begin(), chain_.end(), &segment) != chain_.end()) continue;
     if (generation < result_.end.generation) {
-      result_.superfluous.push_back(generation);
+      result_.superfluous.push_back({generation, segment.size_bytes});
       continue;
     }
     // A generation that may have been written to is never written to again, even if nothing of it
@@ -291,13 +300,12 @@ absl::Status LogScan::SortTheRest() {
     // used either: new segments are of our version.
     if (!segment.untouched || std::exchange(first_behind, false) ||
         segment.version != kFormatVersion) {
-      pool.retired.push_back(generation);
+      pool.retired.push_back({generation, segment.size_bytes});
       continue;
     }
     MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                           files_.Open(segment.path, FileSystem::OpenMode::kReadWrite));
-    MOKV_ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
-    pool.ready.push_back({generation, std::move(file), capacity});
+    pool.ready.push_back({generation, std::move(file), segment.size_bytes});
   }
   return absl::OkStatus();
 }

@@ -27,6 +27,7 @@ namespace mokv::wal {
 struct LiveSegment {
   uint64_t generation = 0;
   Index first_index;  // The log went on from here when it was started.
+  uint64_t size_bytes = 0;
 };
 
 struct ScannedLog {
@@ -35,7 +36,7 @@ struct ScannedLog {
   EntryIndex index;
   std::vector<LiveSegment> segments;  // In order; the last is `tail`.
   // Segments before those; some cut of the head made them superfluous.
-  std::vector<uint64_t> superfluous;
+  std::vector<SegmentPool::UnusedFile> superfluous;
   // The segment to go on with; null in a new log.
   std::unique_ptr<File> tail;
   Position end;  // Of the log; all before it is durable.

@@ -17,6 +17,12 @@ constexpr uint64_t kFillSyncBytes = uint64_t{4} << 20;
 // Files kept for later beyond the ready ones; more are removed.
 constexpr size_t kSparesMax = 2;
 
+uint64_t BytesOf(const std::vector<SegmentPool::UnusedFile>& files) {
+  uint64_t bytes = 0;
+  for (const SegmentPool::UnusedFile& file : files) bytes += file.size_bytes;
+  return bytes;
+}
+
 }  // namespace
 
 absl::Status FinalError(absl::Status status) {
@@ -69,11 +75,11 @@ void SegmentPool::PrepareOne() {
   }
 }
 
-void SegmentPool::Retire(const std::vector<uint64_t>& generations) {
-  if (generations.empty()) return;
+void SegmentPool::Retire(const std::vector<UnusedFile>& files) {
+  if (files.empty()) return;
   {
     const MutexLock lock(mutex_);
-    retired_.insert(retired_.end(), generations.begin(), generations.end());
+    retired_.insert(retired_.end(), files.begin(), files.end());
     // What was cut off may be the space that was missing.
     if (absl::IsResourceExhausted(status_)) status_ = absl::OkStatus();
   }
@@ -111,18 +117,20 @@ void SegmentPool::Work() {
 }
 
 bool SegmentPool::WorkOnce() {
-  std::vector<uint64_t> retired;
-  std::optional<uint64_t> spare;
+  std::vector<UnusedFile> retired;
+  std::optional<UnusedFile> spare;
   uint64_t generation = 0;
   {
     const MutexLock lock(mutex_);
     if (!status_.ok()) return false;
     retired = std::exchange(retired_, {});
+    work_bytes_ = BytesOf(retired);
     if (retired.empty()) {
       if (ready_.size() >= options_.ready_goal) return false;
       if (!spares_.empty()) {
         spare = spares_.back();
         spares_.pop_back();
+        work_bytes_ = spare->size_bytes;
       }
       generation = next_generation_++;
     }
@@ -142,6 +150,7 @@ void SegmentPool::Settle(const absl::Status& status) {
   bool told = false;
   {
     const MutexLock lock(mutex_);
+    work_bytes_ = 0;
     if (status_.ok()) status_ = status;
     told = std::exchange(told_no_space_, no_space);
   }
@@ -156,11 +165,11 @@ void SegmentPool::Settle(const absl::Status& status) {
 }
 
 // Takes the files out of the log's names, durably: only after that may their contents change.
-absl::Status SegmentPool::MoveRetired(const std::vector<uint64_t>& generations) {
-  std::vector<uint64_t> kept;
+absl::Status SegmentPool::MoveRetired(const std::vector<UnusedFile>& retired) {
+  std::vector<UnusedFile> kept;
   absl::Status status;
-  auto next = generations.begin();
-  for (; next != generations.end(); ++next) {
+  auto next = retired.begin();
+  for (; next != retired.end(); ++next) {
     status = MoveOne(*next, kept);
     if (!status.ok()) break;
   }
@@ -168,13 +177,14 @@ absl::Status SegmentPool::MoveRetired(const std::vector<uint64_t>& generations) 
   const MutexLock lock(mutex_);
   spares_.insert(spares_.end(), kept.begin(), kept.end());
   // After a lack of space, which passes, the others are tried again.
-  retired_.insert(retired_.begin(), next, generations.end());
+  retired_.insert(retired_.begin(), next, retired.end());
+  work_bytes_ = 0;
   return status;
 }
 
 // The file becomes a spare and one of `kept`, unless there are enough of them.
-absl::Status SegmentPool::MoveOne(uint64_t generation, std::vector<uint64_t>& kept) {
-  const std::string path = PathOf(SegmentName(generation));
+absl::Status SegmentPool::MoveOne(const UnusedFile& retired, std::vector<UnusedFile>& kept) {
+  const std::string path = PathOf(SegmentName(retired.generation));
   bool keep = false;
   {
     const MutexLock lock(mutex_);
@@ -182,13 +192,13 @@ absl::Status SegmentPool::MoveOne(uint64_t generation, std::vector<uint64_t>& ke
     keep = spares_.size() + kept.size() < missing + kSparesMax;
   }
   if (!keep) return files_.Remove(path);
-  MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(generation))));
-  kept.push_back(generation);
+  MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(retired.generation))));
+  kept.push_back(retired);
   return absl::OkStatus();
 }
 
-absl::Status SegmentPool::PrepareSpare(uint64_t spare, uint64_t generation) {
-  const std::string path = PathOf(SpareName(spare));
+absl::Status SegmentPool::PrepareSpare(const UnusedFile& spare, uint64_t generation) {
+  const std::string path = PathOf(SpareName(spare.generation));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                         files_.Open(path, FileSystem::OpenMode::kReadWrite));
   MOKV_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
@@ -208,6 +218,10 @@ absl::Status SegmentPool::PrepareNew(uint64_t generation) {
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                         files_.Open(path, FileSystem::OpenMode::kCreateNew));
   absl::Status status = file->Preallocate(options_.segment_bytes);
+  if (status.ok()) {
+    const MutexLock lock(mutex_);
+    work_bytes_ = options_.segment_bytes;
+  }
   if (status.ok()) status = FillWithZeros(*file);
   if (status.ok()) status = Finish(std::move(file), path, generation);
   if (absl::IsResourceExhausted(status)) {
@@ -254,6 +268,7 @@ absl::Status SegmentPool::Finish(std::unique_ptr<File> file, const std::string& 
   MOKV_ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
   const MutexLock lock(mutex_);
   ready_.push_back({generation, std::move(file), capacity});
+  work_bytes_ = 0;
   return absl::OkStatus();
 }
 
@@ -267,6 +282,7 @@ SegmentPool::Stats SegmentPool::stats() const {
   Stats stats = stats_;
   stats.ready_segments = ready_.size();
   for (const Segment& segment : ready_) stats.ready_bytes += segment.capacity_bytes;
+  stats.disk_bytes = stats.ready_bytes + BytesOf(retired_) + BytesOf(spares_) + work_bytes_;
   return stats;
 }
 

@@ -40,6 +40,11 @@ class SegmentPool {
     std::unique_ptr<File> file;
     uint64_t capacity_bytes = 0;
   };
+  // A segment file that is no part of the log any more, or not yet.
+  struct UnusedFile {
+    uint64_t generation = 0;
+    uint64_t size_bytes = 0;
+  };
   struct Options {
     std::string directory;
     uint64_t segment_bytes = 0;
@@ -47,15 +52,15 @@ class SegmentPool {
   };
   // What a start found in the directory.
   struct Contents {
-    std::vector<Segment> ready;  // By generation.
-    // Segment files that are no part of the log any more, or not yet.
-    std::vector<uint64_t> retired;
-    std::vector<uint64_t> spares;
+    std::vector<Segment> ready;       // By generation.
+    std::vector<UnusedFile> retired;  // Under the names of segments.
+    std::vector<UnusedFile> spares;
     uint64_t next_generation = 1;
   };
   struct Stats {
     uint64_t ready_segments = 0;
     uint64_t ready_bytes = 0;
+    uint64_t disk_bytes = 0;    // Of all files that are the pool's.
     uint64_t made = 0;          // Files that were created.
     uint64_t reused = 0;        // Files that were used again.
     uint64_t filled_bytes = 0;  // Zero bytes written into new files.
@@ -71,7 +76,7 @@ class SegmentPool {
   // The ready segment of the lowest generation.
   std::optional<Segment> Take();
   // Segment files that the log does not need any more; from now on they are the pool's.
-  void Retire(const std::vector<uint64_t>& generations);
+  void Retire(const std::vector<UnusedFile>& files);
   // After a lack of space: tries again.
   void Retry();
   // On the calling thread, does what it takes to have one segment ready.
@@ -88,9 +93,9 @@ class SegmentPool {
   // One thing to do; false when there is none.
   bool WorkOnce();
   void Settle(const absl::Status& status);
-  absl::Status MoveRetired(const std::vector<uint64_t>& generations);
-  absl::Status MoveOne(uint64_t generation, std::vector<uint64_t>& kept);
-  absl::Status PrepareSpare(uint64_t spare, uint64_t generation);
+  absl::Status MoveRetired(const std::vector<UnusedFile>& retired);
+  absl::Status MoveOne(const UnusedFile& retired, std::vector<UnusedFile>& kept);
+  absl::Status PrepareSpare(const UnusedFile& spare, uint64_t generation);
   absl::Status PrepareNew(uint64_t generation);
   absl::Status FillWithZeros(File& file);
   absl::Status Finish(std::unique_ptr<File> file, const std::string& path, uint64_t generation);
@@ -104,8 +109,9 @@ class SegmentPool {
 
   mutable Mutex mutex_;
   std::deque<Segment> ready_ ABSL_GUARDED_BY(mutex_);
-  std::vector<uint64_t> retired_ ABSL_GUARDED_BY(mutex_);  // Still under their names.
-  std::vector<uint64_t> spares_ ABSL_GUARDED_BY(mutex_);
+  std::vector<UnusedFile> retired_ ABSL_GUARDED_BY(mutex_);  // Still under their names.
+  std::vector<UnusedFile> spares_ ABSL_GUARDED_BY(mutex_);
+  uint64_t work_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // Of files in the hands of WorkOnce.
   uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   bool scheduled_ ABSL_GUARDED_BY(mutex_) = false;

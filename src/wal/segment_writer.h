@@ -26,6 +26,8 @@ class SegmentWriter {
   bool has_segment() const { return file_ != nullptr; }
   // Whether the segment is part of the log, which it is from its first batch on.
   bool started() const { return start_.empty(); }
+  // Size of the segment's file.
+  uint64_t capacity_bytes() const { return capacity_bytes_; }
   // For a batch with its header.
   uint64_t room_bytes() const;
   // The log is durable up to here.

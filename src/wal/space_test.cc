@@ -220,6 +220,35 @@ TEST_F(LogSpace, QueueIsBounded) {
   EXPECT_TRUE(harness.log->Admit(DemandFor(1)).ok());
 }
 
+TEST_F(LogSpace, SaysHowManyBytesItsFilesHave) {
+  LogHarness harness;
+  const auto expect_all = [&](uint64_t segments) {
+    EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
+    EXPECT_EQ(harness.log->stats().disk_bytes, segments * harness.options.segment_bytes);
+    harness.executor.RunAll();
+    EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
+  };
+  ASSERT_TRUE(harness.Open().ok());
+  expect_all(1);
+  for (uint64_t i = 1; i <= 40; ++i) harness.Write(i, 1, std::string(900, 'x'));
+  expect_all(12);
+  harness.CutHead(30);
+  harness.executor.RunAll();
+  // What is ready, two spare ones, and what holds the last entries.
+  expect_all(8);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  expect_all(8);
+  // An entry's own file is as large as it has to be.
+  harness.Write(41, 1, std::string(10000, 'x'));
+  EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
+  // A segment that has been taken and not been written to, for lack of space, counts too.
+  harness.files.SetCapacity(harness.files.used_bytes());
+  harness.Write(42, 1, std::string(10000, 'x'));
+  EXPECT_TRUE(harness.log->stats().out_of_space);
+  EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
+}
+
 TEST_F(LogSpace, SegmentsAreReadyBeforeTheyAreNeeded) {
   LogHarness harness;
   ASSERT_TRUE(harness.Open().ok());

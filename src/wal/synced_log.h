@@ -1,7 +1,7 @@
 // SyncedLog: what of the log is on disk, as the log thread tells the others: where its entries are,
 // up to which ticket it is durable, and counts of all that was written.
 //
-// Threads: thread-safe; Add, SetDurable and SetSegments come from the log thread.
+// Threads: thread-safe; Add, SetDurable and SetFiles come from the log thread.
 // Bounds:  as EntryIndex.
 #pragma once
 
@@ -38,7 +38,7 @@ class SyncedLog {
     uint64_t bytes = 0;
   };
 
-  SyncedLog(EntryIndex index, uint64_t segments) : segments_(segments), index_(std::move(index)) {}
+  explicit SyncedLog(EntryIndex index) : index_(std::move(index)) {}
 
   void Add(const SyncedBatch& batch) {
     const MutexLock lock(mutex_);
@@ -52,11 +52,15 @@ class SyncedLog {
   }
   // After Add: whoever knows that an entry is durable finds it.
   void SetDurable(Ticket ticket) { durable_.store(ticket.value(), std::memory_order_release); }
-  // How many the log consists of.
-  void SetSegments(uint64_t segments) { segments_.store(segments); }
+  // How many segments the log consists of, and the bytes of all files that are not the pool's.
+  void SetFiles(uint64_t segments, uint64_t bytes) {
+    segments_.store(segments);
+    disk_bytes_.store(bytes);
+  }
 
   Ticket durable() const { return Ticket(durable_.load(std::memory_order_acquire)); }
   uint64_t segments() const { return segments_.load(); }
+  uint64_t disk_bytes() const { return disk_bytes_.load(); }
   // Where to read the entry.
   std::optional<Extent> Find(Index index) const {
     const MutexLock lock(mutex_);
@@ -69,7 +73,8 @@ class SyncedLog {
 
  private:
   std::atomic<uint64_t> durable_{0};
-  std::atomic<uint64_t> segments_;
+  std::atomic<uint64_t> segments_{0};
+  std::atomic<uint64_t> disk_bytes_{0};
   mutable Mutex mutex_;
   EntryIndex index_ ABSL_GUARDED_BY(mutex_);
   Counts counts_ ABSL_GUARDED_BY(mutex_);
