@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/status.h"
 
@@ -13,7 +14,21 @@ std::string DirectoryOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+class NamedDirectory final : public Directory {
+ public:
+  NamedDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  absl::Status Sync() override { return files_.SyncDirectory(path_); }
+
+ private:
+  FileSystem& files_;
+  const std::string path_;
+};
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<Directory>> FileSystem::OpenDirectory(const std::string& directory) {
+  return std::make_unique<NamedDirectory>(*this, directory);
+}
 
 absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size_bytes) const {
   // At most what the file has: a caller may ask for everything with a huge size.

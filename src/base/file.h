@@ -37,6 +37,15 @@ class File {
   virtual absl::Status Preallocate(uint64_t size_bytes) = 0;
 };
 
+// A directory that is kept open. Thread-safe.
+class Directory {
+ public:
+  virtual ~Directory() = default;
+
+  // Makes creations, renames and removals in it last. A failure is final, as that of File::Sync.
+  virtual absl::Status Sync() = 0;
+};
+
 // The lock is held while this lives.
 class FileLock {
  public:
@@ -56,8 +65,12 @@ class FileSystem {
   virtual absl::Status CreateDirectories(const std::string& directory) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
-  // Makes creations, renames and removals in `directory` last.
+  // Makes creations, renames and removals in `directory` last. Like any open, this may fail only
+  // because there is no descriptor left, and then nothing tells that from a failure to sync.
   virtual absl::Status SyncDirectory(const std::string& directory) = 0;
+  // For who may not fail then. What this returns must not outlive the file system. By default its
+  // Sync calls SyncDirectory.
+  virtual absl::StatusOr<std::unique_ptr<Directory>> OpenDirectory(const std::string& directory);
   // An exclusive lock on `path` (created if missing) that ends with the process.
   // FAILED_PRECONDITION when another process holds it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;

@@ -81,6 +81,7 @@ TEST_F(PosixFileTest, ErrorsNamePathAndOperation) {
   EXPECT_TRUE(absl::IsNotFound(files_.Rename(PathOf("none"), PathOf("b"))));
   EXPECT_TRUE(absl::IsNotFound(files_.List(PathOf("none")).status()));
   EXPECT_TRUE(absl::IsNotFound(files_.SyncDirectory(PathOf("none"))));
+  EXPECT_TRUE(absl::IsNotFound(files_.OpenDirectory(PathOf("none")).status()));
   EXPECT_FALSE(files_.CreateDirectories(PathOf("a")).ok());
   EXPECT_FALSE(files_.CreateDirectories(PathOf("a/below")).ok());
 }
@@ -94,6 +95,7 @@ TEST_F(PosixFileTest, CreatesNestedDirectoriesAndListsSorted) {
   ASSERT_TRUE(files_.Rename(PathOf("x/b"), PathOf("x/c")).ok());
   ASSERT_TRUE(files_.Remove(PathOf("x/a")).ok());
   ASSERT_TRUE(files_.SyncDirectory(PathOf("x")).ok());
+  ASSERT_TRUE((*files_.OpenDirectory(PathOf("x")))->Sync().ok());
   EXPECT_THAT(*files_.List(PathOf("x")), ElementsAre("c", "y"));
 }
 

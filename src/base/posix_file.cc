@@ -123,6 +123,20 @@ class PosixFile final : public File {
   const std::string path_;
 };
 
+class PosixDirectory final : public Directory {
+ public:
+  PosixDirectory(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  absl::Status Sync() override {
+    if (fsync(fd_.get()) != 0) return OperationError("fsync directory", path_);
+    return absl::OkStatus();
+  }
+
+ private:
+  const Descriptor fd_;
+  const std::string path_;
+};
+
 class PosixFileLock final : public FileLock {
  public:
   explicit PosixFileLock(Descriptor fd) : fd_(std::move(fd)) {}
@@ -211,11 +225,15 @@ class RealFileSystem final : public FileSystem {
   }
 
   absl::Status SyncDirectory(const std::string& directory) override {
-    const Descriptor fd(RetryOnInterrupt(
+    MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> opened, OpenDirectory(directory));
+    return opened->Sync();
+  }
+
+  absl::StatusOr<std::unique_ptr<Directory>> OpenDirectory(const std::string& directory) override {
+    Descriptor fd(RetryOnInterrupt(
         [&] { return open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!fd.valid()) return OperationError("open directory", directory);
-    if (fsync(fd.get()) != 0) return OperationError("fsync directory", directory);
-    return absl::OkStatus();
+    return std::make_unique<PosixDirectory>(std::move(fd), directory);
   }
 
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override {

@@ -40,7 +40,7 @@ std::string ParentOf(const std::string& path) {
 struct Log::Parts {
   Parts(FileSystem& file_system, const Clock& the_clock, Executor& log_thread, Executor& background,
         Options log_options, Callbacks callbacks, std::unique_ptr<FileLock> directory_lock,
-        ScannedLog scanned)
+        std::unique_ptr<Directory> directory, ScannedLog scanned)
       : files(file_system),
         clock(the_clock),
         options(std::move(log_options)),
@@ -49,7 +49,8 @@ struct Log::Parts {
         space(options),
         queue(log_thread, [this] { batch_writer.Drain(); }),
         synced(std::move(scanned.index)),
-        pool(files, background, {options.directory, options.segment_bytes, options.ready_segments},
+        pool(files, std::move(directory), background,
+             {options.directory, options.segment_bytes, options.ready_segments},
              std::move(scanned.pool), [this] { queue.PostDrain(); }),
         append_side(clock, space, queue, synced, scanned.terms, found.hard_state),
         batch_writer(
@@ -92,10 +93,13 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
   MOKV_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(options.directory)));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
                         files.Lock(fmt::format("{}/{}", options.directory, kLockName)));
+  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<Directory> directory,
+                        files.OpenDirectory(options.directory));
   MOKV_ASSIGN_OR_RETURN(ScannedLog scanned,
                         ScanLog(files, options.directory, on_entry, on_committed));
   auto parts = std::make_unique<Parts>(files, clock, log_thread, background, std::move(options),
-                                       std::move(callbacks), std::move(lock), std::move(scanned));
+                                       std::move(callbacks), std::move(lock), std::move(directory),
+                                       std::move(scanned));
   // Until here all is done on this thread: a log that does not open must not have posted anything.
   MOKV_RETURN_IF_ERROR(parts->batch_writer.Start());
   parts->queue.Open();

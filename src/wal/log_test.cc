@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -607,6 +608,58 @@ TEST_F(RealLog, WorksOnRealFilesWithRealThreads) {
   ASSERT_GE(found_.size(), 200u);
   EXPECT_EQ(found_.back(), fmt::format("payload {}", kEntries));
   EXPECT_EQ(log->found().hard_state.commit, Index(kEntries));
+}
+
+// While this lives no file can be opened: all descriptors are taken.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+// Goal:   a lack of descriptors passes: it ends no log, and loses none of its files.
+// Method: take all of them away while segments are retired, then while spare ones are prepared.
+TEST_F(RealLog, OutlivesALackOfDescriptors) {
+  ManualExecutor executor;
+  const auto log = Open(PosixFileSystem(), executor, executor);
+  executor.RunAll();
+  uint64_t last = 0;
+  const auto write = [&](uint64_t entries) {
+    for (const uint64_t end = last + entries; last < end;) {
+      ++last;
+      log->Append(Ticket(last), {.entries = {MakeEntry(last, 1, std::string(3000, 'x'))}});
+      executor.RunAll();
+    }
+  };
+  write(30);
+  const uint64_t disk_bytes = log->stats().disk_bytes;
+  {
+    const NoDescriptors none;
+    ASSERT_TRUE(absl::IsResourceExhausted(
+        PosixFileSystem().Open(options_.directory, FileSystem::OpenMode::kRead).status()));
+    log->CutHead(Ticket(0), Index(last));
+    executor.RunAll();
+    EXPECT_LT(log->stats().segments, 3u);
+    EXPECT_LT(log->stats().disk_bytes, disk_bytes);
+    EXPECT_FALSE(log->stats().out_of_space);
+    write(10);
+    EXPECT_TRUE(log->stats().out_of_space);
+  }
+  log->Tick();
+  executor.RunAll();
+  EXPECT_FALSE(log->stats().out_of_space);
+  EXPECT_GE(log->stats().segments_reused, 2u);
+  write(10);
+  EXPECT_EQ(durable_, last);
+  log->Close();
 }
 
 // A leader that cannot persist has to notice: nothing of the log waits for the disk but the log

@@ -30,9 +30,11 @@ absl::Status FinalError(absl::Status status) {
   return absl::Status(absl::StatusCode::kUnavailable, status.message());
 }
 
-SegmentPool::SegmentPool(FileSystem& files, Executor& background, Options options,
-                         Contents contents, absl::AnyInvocable<void()> on_change)
+SegmentPool::SegmentPool(FileSystem& files, std::unique_ptr<Directory> directory,
+                         Executor& background, Options options, Contents contents,
+                         absl::AnyInvocable<void()> on_change)
     : files_(files),
+      directory_(std::move(directory)),
       background_(background),
       options_(std::move(options)),
       on_change_(std::move(on_change)),
@@ -173,7 +175,7 @@ absl::Status SegmentPool::MoveRetired(const std::vector<UnusedFile>& retired) {
     status = MoveOne(*next, kept);
     if (!status.ok()) break;
   }
-  MOKV_RETURN_IF_ERROR(FinalError(files_.SyncDirectory(options_.directory)));
+  MOKV_RETURN_IF_ERROR(FinalError(directory_->Sync()));
   const MutexLock lock(mutex_);
   spares_.insert(spares_.end(), kept.begin(), kept.end());
   // After a lack of space, which passes, the others are tried again.
@@ -198,6 +200,13 @@ absl::Status SegmentPool::MoveOne(const UnusedFile& retired, std::vector<UnusedF
 }
 
 absl::Status SegmentPool::PrepareSpare(const UnusedFile& spare, uint64_t generation) {
+  absl::Status status = UseSpare(spare, generation);
+  const MutexLock lock(mutex_);
+  if (absl::IsResourceExhausted(status)) spares_.push_back(spare);
+  return status;
+}
+
+absl::Status SegmentPool::UseSpare(const UnusedFile& spare, uint64_t generation) {
   const std::string path = PathOf(SpareName(spare.generation));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                         files_.Open(path, FileSystem::OpenMode::kReadWrite));
@@ -206,11 +215,10 @@ absl::Status SegmentPool::PrepareSpare(const UnusedFile& spare, uint64_t generat
   if (size < options_.segment_bytes || size / 2 > options_.segment_bytes) {
     return files_.Remove(path);
   }
-  absl::Status status = Finish(std::move(file), path, generation);
+  MOKV_RETURN_IF_ERROR(Finish(std::move(file), path, generation));
   const MutexLock lock(mutex_);
-  if (absl::IsResourceExhausted(status)) spares_.push_back(spare);
-  if (status.ok()) ++stats_.reused;
-  return status;
+  ++stats_.reused;
+  return absl::OkStatus();
 }
 
 absl::Status SegmentPool::PrepareNew(uint64_t generation) {
@@ -264,7 +272,7 @@ absl::Status SegmentPool::Finish(std::unique_ptr<File> file, const std::string& 
   // A file with a segment's name has a header that verifies.
   MOKV_RETURN_IF_ERROR(FinalError(file->Sync()));
   MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SegmentName(generation))));
-  MOKV_RETURN_IF_ERROR(FinalError(files_.SyncDirectory(options_.directory)));
+  MOKV_RETURN_IF_ERROR(FinalError(directory_->Sync()));
   MOKV_ASSIGN_OR_RETURN(const uint64_t capacity, file->Size());
   const MutexLock lock(mutex_);
   ready_.push_back({generation, std::move(file), capacity});

@@ -9,7 +9,7 @@
 // Threads: thread-safe. The work is done in tasks of the background executor, one at a time; the
 //          pool must outlive them. `on_change` is called from there after a segment has become
 //          ready, space has run out, or something has failed.
-// Errors:  no space is a state that ends by itself: see Retry. Any other error is final, since a
+// Errors:  no space, or no descriptor, is a state that ends by itself: see Retry. Any other error is final, since a
 //          disk that fails here will not spare the log.
 #pragma once
 
@@ -66,8 +66,10 @@ class SegmentPool {
     uint64_t filled_bytes = 0;  // Zero bytes written into new files.
   };
 
-  SegmentPool(FileSystem& files, Executor& background, Options options, Contents contents,
-              absl::AnyInvocable<void()> on_change);
+  // `directory` is that of the options. It stays open, since a sync that failed only because there
+  // was no descriptor for it would be as final as any.
+  SegmentPool(FileSystem& files, std::unique_ptr<Directory> directory, Executor& background,
+              Options options, Contents contents, absl::AnyInvocable<void()> on_change);
 
   // Begins to work; before it nothing is posted.
   void Start() { Schedule(); }
@@ -96,12 +98,14 @@ class SegmentPool {
   absl::Status MoveRetired(const std::vector<UnusedFile>& retired);
   absl::Status MoveOne(const UnusedFile& retired, std::vector<UnusedFile>& kept);
   absl::Status PrepareSpare(const UnusedFile& spare, uint64_t generation);
+  absl::Status UseSpare(const UnusedFile& spare, uint64_t generation);
   absl::Status PrepareNew(uint64_t generation);
   absl::Status FillWithZeros(File& file);
   absl::Status Finish(std::unique_ptr<File> file, const std::string& path, uint64_t generation);
   std::string PathOf(const std::string& name) const;
 
   FileSystem& files_;
+  const std::unique_ptr<Directory> directory_;
   Executor& background_;
   const Options options_;
   absl::AnyInvocable<void()> on_change_;
