@@ -148,7 +148,6 @@ void WritePeers(telemetry::MetricsWriter& writer, const NodeParts& parts) {
   dropped("unconnected", stats.dropped.unconnected);
   dropped("full", stats.dropped.full);
   dropped("too_large", stats.dropped.too_large);
-  dropped("unsupported", stats.dropped.unsupported);
   for (const peer::PeerStats& peer : stats.peers) {
     const telemetry::Labels labels = {{"peer", peer.name}};
     writer.Gauge("mokv_peer_connected", "Whether there is a connection with that node.",

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "peer/forward_codec.h"
 #include "peer/message_codec.h"
@@ -25,7 +26,7 @@ Proto Travel(const Proto& message) {
 
 absl::StatusOr<raft::Message> Travel(const raft::Message& message) {
   proto::Raft encoded;
-  EXPECT_TRUE(EncodeMessage(message, encoded));
+  EncodeMessage(message, encoded);
   Attachment attachment;
   const auto* append = std::get_if<raft::Append>(&message.body);
   if (append != nullptr && append->entries != nullptr && !append->entries->empty()) {
@@ -67,10 +68,41 @@ raft::EntryBatch AnyEntries() {
   return entries;
 }
 
+raft::Member AnyMember(const std::string& name) {
+  const std::string instance_id = std::to_string(Number());
+  return {.id = raft::NodeIdOf(name, instance_id),
+          .name = name,
+          .instance_id = instance_id,
+          .rpc_address = std::to_string(Number()),
+          .priority = *rc::gen::arbitrary<uint32_t>()};
+}
+
+// Simple, or in the middle of a change.
+raft::Membership AnyMembership() {
+  raft::Membership membership(std::to_string(Number()),
+                              {AnyMember("a"), AnyMember("b"), AnyMember("c")}, {AnyMember("d")});
+  if (AnyBool()) return membership;
+  using Change = raft::MemberChange;
+  const auto joint = membership.Begin(std::vector<Change>{
+      {.kind = Change::Kind::kDemote, .member = {.id = membership.voters()[0]}},
+      {.kind = Change::Kind::kRemove,
+       .member = {.id = membership.voters()[1]},
+       .for_good = AnyBool()},
+      {.kind = Change::Kind::kPromote, .member = {.id = membership.learners()[0]}}});
+  MOKV_CHECK(joint.ok());
+  return *joint;
+}
+
+raft::InstallSnapshot AnyInstallSnapshot() {
+  const auto above_zero = [] { return *rc::gen::inRange<uint64_t>(1, uint64_t{1} << 63); };
+  return {{.last = {Index(above_zero()), Term(above_zero())},
+           .membership = std::make_shared<const raft::Membership>(AnyMembership())}};
+}
+
 raft::Message AnyMessage() {
   raft::Message message{
       .from = raft::NodeId(Number()), .to = raft::NodeId(Number()), .term = Term(Number())};
-  switch (*rc::gen::inRange(0, 12)) {
+  switch (*rc::gen::inRange(0, 13)) {
     case 0:
       message.body = raft::PreVoteRequest{AnyPosition()};
       break;
@@ -103,6 +135,9 @@ raft::Message AnyMessage() {
       message.body = raft::ReadIndexReply{AnyContext(), Index(Number())};
       break;
     case 10:
+      message.body = AnyInstallSnapshot();
+      break;
+    case 11:
       message.body = raft::TimeoutNow{};
       break;
     default:
@@ -149,7 +184,10 @@ struct SameBody {
     const auto& b = Other<raft::HeartbeatReply>();
     return a.round == b.round && a.ends_at == b.ends_at;
   }
-  bool operator()(const raft::InstallSnapshot&) const { return false; }
+  bool operator()(const raft::InstallSnapshot& a) const {
+    const auto& b = Other<raft::InstallSnapshot>();
+    return a.snapshot.last == b.snapshot.last && *a.snapshot.membership == *b.snapshot.membership;
+  }
   bool operator()(const raft::ReadIndexRequest& a) const {
     return a.context == Other<raft::ReadIndexRequest>().context;
   }
@@ -234,8 +272,28 @@ TEST(MessageCodec, KnowsThatItDoesNotKnow) {
   proto::Forward forward;
   forward.mutable_admin()->set_kind(static_cast<proto::AdminRequest::Kind>(99));
   EXPECT_EQ(DecodeForward(forward, "").status().code(), absl::StatusCode::kUnimplemented);
-  raft::Message snapshot{.body = raft::InstallSnapshot{}};
-  EXPECT_FALSE(EncodeMessage(snapshot, message));
+}
+
+TEST(MessageCodec, RefusesSnapshotsThatCannotBe) {
+  const raft::Membership membership("cluster", {{.id = raft::NodeIdOf("a", "1"), .name = "a"}});
+  proto::Raft message;
+  message.mutable_install_snapshot();
+  const auto error = [&](uint64_t index, uint64_t term, const std::string& bytes) {
+    proto::InstallSnapshot& install = *message.mutable_install_snapshot();
+    install.mutable_last()->set_index(index);
+    install.mutable_last()->set_term(term);
+    install.set_membership(bytes);
+    return std::string(MessageOf(DecodeMessage(message, "").status()));
+  };
+  EXPECT_EQ(error(1, 1, membership.Encode()), "");
+  EXPECT_FALSE(DecodeMessage(message, "data").ok());
+  EXPECT_THAT(error(0, 1, membership.Encode()), HasSubstr("cannot end at 0/1"));
+  EXPECT_THAT(error(1, 0, membership.Encode()), HasSubstr("cannot end at 1/0"));
+  EXPECT_THAT(error(1, 1, ""), HasSubstr("no voter"));
+  EXPECT_THAT(error(1, 1, "\xff"), HasSubstr("does not parse"));
+  std::string many;
+  for (size_t i = 0; i <= kRecordsMax; ++i) many.append("\x0a\x00", 2);  // Members without a name.
+  EXPECT_THAT(error(1, 1, many), HasSubstr("records"));
 }
 
 // --- Forwards.

@@ -35,69 +35,57 @@ raft::ReadContext Get(const proto::ReadContext& context) {
 struct Encoder {
   proto::Raft& out;
 
-  bool operator()(const raft::PreVoteRequest& body) {
+  void operator()(const raft::PreVoteRequest& body) {
     Put(body.last, *out.mutable_pre_vote_request()->mutable_last());
-    return true;
   }
-  bool operator()(const raft::PreVoteReply& body) {
+  void operator()(const raft::PreVoteReply& body) {
     out.mutable_pre_vote_reply()->set_granted(body.granted);
-    return true;
   }
-  bool operator()(const raft::VoteRequest& body) {
+  void operator()(const raft::VoteRequest& body) {
     Put(body.last, *out.mutable_vote_request()->mutable_last());
     out.mutable_vote_request()->set_transfer(body.transfer);
-    return true;
   }
-  bool operator()(const raft::VoteReply& body) {
+  void operator()(const raft::VoteReply& body) {
     out.mutable_vote_reply()->set_granted(body.granted);
-    return true;
   }
-  bool operator()(const raft::Append& body) {
+  void operator()(const raft::Append& body) {
     Put(body.previous, *out.mutable_append()->mutable_previous());
     out.mutable_append()->set_commit(body.commit.value());
-    return true;
   }
-  bool operator()(const raft::AppendReply& body) {
+  void operator()(const raft::AppendReply& body) {
     proto::AppendReply& reply = *out.mutable_append_reply();
     reply.set_accepted(body.accepted);
     reply.set_match(body.match.value());
     reply.set_rejected(body.rejected.value());
     if (body.hint != raft::Position()) Put(body.hint, *reply.mutable_hint());
-    return true;
   }
-  bool operator()(const raft::Heartbeat& body) {
+  void operator()(const raft::Heartbeat& body) {
     out.mutable_heartbeat()->set_commit(body.commit.value());
     out.mutable_heartbeat()->set_round(body.round.value());
     if (body.acknowledged != raft::Position()) {
       Put(body.acknowledged, *out.mutable_heartbeat()->mutable_acknowledged());
     }
-    return true;
   }
-  bool operator()(const raft::HeartbeatReply& body) {
+  void operator()(const raft::HeartbeatReply& body) {
     out.mutable_heartbeat_reply()->set_round(body.round.value());
     if (body.ends_at.has_value()) {
       out.mutable_heartbeat_reply()->set_ends_at(body.ends_at->value());
     }
-    return true;
   }
-  bool operator()(const raft::InstallSnapshot&) { return false; }
-  bool operator()(const raft::ReadIndexRequest& body) {
+  void operator()(const raft::InstallSnapshot& body) {
+    MOKV_CHECK(body.snapshot.membership != nullptr);
+    Put(body.snapshot.last, *out.mutable_install_snapshot()->mutable_last());
+    out.mutable_install_snapshot()->set_membership(body.snapshot.membership->Encode());
+  }
+  void operator()(const raft::ReadIndexRequest& body) {
     Put(body.context, *out.mutable_read_index_request()->mutable_context());
-    return true;
   }
-  bool operator()(const raft::ReadIndexReply& body) {
+  void operator()(const raft::ReadIndexReply& body) {
     Put(body.context, *out.mutable_read_index_reply()->mutable_context());
     out.mutable_read_index_reply()->set_index(body.index.value());
-    return true;
   }
-  bool operator()(const raft::TimeoutNow&) {
-    out.mutable_timeout_now();
-    return true;
-  }
-  bool operator()(const raft::TermNotice&) {
-    out.mutable_term_notice();
-    return true;
-  }
+  void operator()(const raft::TimeoutNow&) { out.mutable_timeout_now(); }
+  void operator()(const raft::TermNotice&) { out.mutable_term_notice(); }
 };
 
 absl::StatusOr<EntryType> DecodeType(uint32_t type) {
@@ -148,6 +136,20 @@ absl::StatusOr<raft::Append> DecodeAppend(const proto::Append& append,
   return body;
 }
 
+// The core compares it with what it has; this only looks whether there can be such a snapshot.
+absl::StatusOr<raft::InstallSnapshot> DecodeInstallSnapshot(const proto::InstallSnapshot& install) {
+  const raft::Position last = Get(install.last());
+  if (last.index == Index(0) || last.term == Term(0)) {
+    return InvalidArgument("a snapshot cannot end at {}/{}", last.index, last.term);
+  }
+  MOKV_RETURN_IF_ERROR(CheckRecords(install.membership()));
+  MOKV_ASSIGN_OR_RETURN(raft::Membership membership,
+                        raft::Membership::Decode(install.membership()));
+  return raft::InstallSnapshot{
+      {.last = last,
+       .membership = std::make_shared<const raft::Membership>(std::move(membership))}};
+}
+
 }  // namespace
 
 absl::Status CheckRecords(std::string_view bytes) {
@@ -170,11 +172,11 @@ absl::Status CheckRecords(std::string_view bytes) {
   return absl::OkStatus();
 }
 
-bool EncodeMessage(const raft::Message& message, proto::Raft& out) {
+void EncodeMessage(const raft::Message& message, proto::Raft& out) {
   out.set_from(message.from.value());
   out.set_to(message.to.value());
   out.set_term(message.term.value());
-  return std::visit(Encoder{out}, message.body);
+  std::visit(Encoder{out}, message.body);
 }
 
 Attachment EncodeEntries(const std::vector<Entry>& entries) {
@@ -239,6 +241,10 @@ absl::StatusOr<raft::Message> DecodeMessage(const proto::Raft& message,
       raft::HeartbeatReply& body =
           out.body.emplace<raft::HeartbeatReply>(raft::Round(reply.round()));
       if (reply.has_ends_at()) body.ends_at = Index(reply.ends_at());
+      break;
+    }
+    case Body::kInstallSnapshot: {
+      MOKV_ASSIGN_OR_RETURN(out.body, DecodeInstallSnapshot(message.install_snapshot()));
       break;
     }
     case Body::kReadIndexRequest:

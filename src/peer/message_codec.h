@@ -27,8 +27,8 @@ inline constexpr size_t kRecordsMax = size_t{1} << 18;
 // each.
 absl::Status CheckRecords(std::string_view bytes);
 
-// False for what cannot be sent: InstallSnapshot. Entries do not become part of `out`.
-bool EncodeMessage(const raft::Message& message, proto::Raft& out);
+// Entries do not become part of `out`. CHECKs that a snapshot has a membership.
+void EncodeMessage(const raft::Message& message, proto::Raft& out);
 // The entries of an append, at least one, as an attachment.
 Attachment EncodeEntries(const std::vector<Entry>& entries);
 

@@ -38,10 +38,7 @@ void PeerNetwork::SendOne(const raft::Message& message) {
     return;
   }
   frame_.Clear();
-  if (!EncodeMessage(message, *frame_.mutable_raft())) {
-    Counters::Add(context_.counters.dropped_unsupported);
-    return;
-  }
+  EncodeMessage(message, *frame_.mutable_raft());
   const Options& options = context_.options;
   const auto* append = std::get_if<raft::Append>(&message.body);
   if (append == nullptr || append->entries == nullptr || append->entries->empty()) {

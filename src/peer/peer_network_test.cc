@@ -128,11 +128,6 @@ TEST_F(PeerNetworkTest, DropsAndCountsWhatHasNoConnection) {
   a_.Send({MessageTo(a_, b_, 1)});
   EXPECT_EQ(a_.stats().dropped.unconnected, 1u);
   EXPECT_EQ(a_.Forward(b_.id(), {.id = replica::ForwardId(1)}), replica::ConnectionId());
-  Connect({&a_, &b_});
-  raft::Message snapshot = MessageTo(a_, b_, 1);
-  snapshot.body = raft::InstallSnapshot{};
-  a_.Send({snapshot});
-  EXPECT_EQ(a_.stats().dropped.unsupported, 1u);
 }
 
 TEST_F(PeerNetworkTest, CarriesForwardsAndAnswers) {

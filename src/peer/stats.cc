@@ -41,8 +41,7 @@ Stats Counters::Read() const {
   stats.unknown = read(unknown);
   stats.dropped = {.unconnected = read(dropped_unconnected),
                    .full = read(dropped_full),
-                   .too_large = read(dropped_too_large),
-                   .unsupported = read(dropped_unsupported)};
+                   .too_large = read(dropped_too_large)};
   return stats;
 }
 

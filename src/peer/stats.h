@@ -51,9 +51,8 @@ struct PeerStats {
 // Why messages were not sent.
 struct Dropped {
   uint64_t unconnected = 0;
-  uint64_t full = 0;         // Too much waits for that peer already.
-  uint64_t too_large = 0;    // Over the bounds of a frame.
-  uint64_t unsupported = 0;  // No way to send this kind.
+  uint64_t full = 0;       // Too much waits for that peer already.
+  uint64_t too_large = 0;  // Over the bounds of a frame.
 };
 
 struct Stats {
@@ -102,7 +101,6 @@ struct Counters {
   Counter dropped_unconnected{0};
   Counter dropped_full{0};
   Counter dropped_too_large{0};
-  Counter dropped_unsupported{0};
 
   // One writer: no need for an atomic addition.
   static void Add(Counter& counter, uint64_t n = 1) {
