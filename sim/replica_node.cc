@@ -69,6 +69,8 @@ class ReplicaNode::NodePeers final : public replica::Peers {
     if (!node_.up() || !node_.shared_.wires.IsOpen(node_.place_, connection)) return;
     node_.Pass(connection, answer);
   }
+  bool SendSnapshotRead(raft::NodeId, const replica::SnapshotRead&) override { return false; }
+  void AnswerSnapshotRead(ConnectionId, replica::SnapshotChunk) override {}
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
     if (!node_.up()) return;
     const auto shared_done = std::make_shared<IdentifyDone>(std::move(done));

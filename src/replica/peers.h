@@ -73,6 +73,22 @@ struct ForwardAnswer {
   std::variant<std::vector<WriteResult>, Admin> body;
 };
 
+// A snapshot is a file (src/snapshot), which whoever needs it reads from its leader, part by part.
+struct SnapshotRead {
+  raft::Position last;  // It ends with this entry.
+  uint64_t offset = 0;
+  uint64_t bytes_max = 0;  // At most kSnapshotChunkBytesMax.
+};
+struct SnapshotChunk {
+  raft::Position last;
+  uint64_t offset = 0;
+  // The size of the whole file. 0: the sender does not have it (any more), or cannot read it.
+  uint64_t file_bytes = 0;
+  std::string bytes;  // From `offset` on; fewer than asked for only at the end of the file.
+};
+// Small enough that sending one delays no heartbeat: well under a millisecond with TLS.
+inline constexpr uint64_t kSnapshotChunkBytesMax = uint64_t{256} << 10;
+
 // Who answers at an address.
 struct PeerIdentity {
   std::string name;
@@ -97,6 +113,12 @@ class Peers {
   virtual ConnectionId SendForward(raft::NodeId to, const Forward& forward) = 0;
   // Over the connection that it came by; dropped if that has closed.
   virtual void Answer(ConnectionId connection, const ForwardAnswer& answer) = 0;
+  // Asks `to` for a part of a snapshot, over a connection of its own, so that neither waits for the
+  // other: Raft's messages, and what is large. It is dialed when it is needed, and ends when nothing
+  // has been asked for some time. False: there is none yet, or too much waits there; ask again.
+  virtual bool SendSnapshotRead(raft::NodeId to, const SnapshotRead& read) = 0;
+  // Over the connection by which the question came; dropped if that has closed.
+  virtual void AnswerSnapshotRead(ConnectionId connection, SnapshotChunk chunk) = 0;
   // Connects to `rpc_address`, asks who is there, and hangs up. UNAVAILABLE when nobody answers in
   // time; FAILED_PRECONDITION when it speaks another protocol or is refused.
   virtual void Identify(const std::string& rpc_address, IdentifyDone done) = 0;
@@ -109,7 +131,11 @@ class PeersHandler {
   virtual void OnMessage(raft::Message message) = 0;
   virtual void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) = 0;
   virtual void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) = 0;
-  // An established connection with `peer` is no more. `last`: there is no other one with it.
+  virtual void OnSnapshotRead(raft::NodeId from, ConnectionId connection,
+                              const SnapshotRead& read) = 0;
+  virtual void OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) = 0;
+  // An established connection with `peer` is no more; those for snapshots do not count. `last`:
+  // there is no other one with it.
   virtual void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) = 0;
 };
 

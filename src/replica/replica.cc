@@ -189,6 +189,8 @@ void Replica::StepAside(MonotonicTime give_up_at, AdminDone done) {
 
 void Replica::OnMessage(raft::Message message) {
   if (core_ == nullptr) return;
+  // Nothing has been read of what it announces.
+  if (std::holds_alternative<raft::InstallSnapshot>(message.body)) return;
   Step(raft::Receive{std::move(message)});
 }
 

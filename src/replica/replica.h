@@ -145,6 +145,8 @@ class Replica final : public PeersHandler {
   void OnMessage(raft::Message message) override;
   void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) override;
   void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) override;
+  void OnSnapshotRead(raft::NodeId, ConnectionId, const SnapshotRead&) override {}
+  void OnSnapshotChunk(raft::NodeId, SnapshotChunk) override {}
   void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) override;
 
   ClusterView View() const { return board_.View(gate_.applied(), gate_.commit()); }

@@ -43,6 +43,8 @@ class ReplicaCluster::NodePeers final : public Peers {
       cluster_.network_.push_back({name_, to, connection, answer});
     }
   }
+  bool SendSnapshotRead(raft::NodeId, const SnapshotRead&) override { return false; }
+  void AnswerSnapshotRead(ConnectionId, SnapshotChunk) override {}
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
     const std::string name = rpc_address.substr(0, rpc_address.find(':'));
     const auto place = cluster_.places_.find(name);

@@ -25,6 +25,8 @@ class NoPeers : public Peers {
   void SetMembership(std::shared_ptr<const raft::Membership>) override {}
   ConnectionId SendForward(raft::NodeId, const Forward&) override { return {}; }
   void Answer(ConnectionId, const ForwardAnswer&) override {}
+  bool SendSnapshotRead(raft::NodeId, const SnapshotRead&) override { return false; }
+  void AnswerSnapshotRead(ConnectionId, SnapshotChunk) override {}
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
     done(absl::UnavailableError("nobody is at " + rpc_address));
   }
