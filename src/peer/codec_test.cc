@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "peer/forward_codec.h"
 #include "peer/message_codec.h"
+#include "peer/snapshot_codec.h"
 
 namespace mokv::peer {
 namespace {
@@ -294,6 +295,96 @@ TEST(MessageCodec, RefusesSnapshotsThatCannotBe) {
   std::string many;
   for (size_t i = 0; i <= kRecordsMax; ++i) many.append("\x0a\x00", 2);  // Members without a name.
   EXPECT_THAT(error(1, 1, many), HasSubstr("records"));
+}
+
+// --- Parts of snapshots.
+
+using replica::kSnapshotChunkBytesMax;
+
+proto::SnapshotRead ReadOf(uint64_t offset, uint64_t bytes_max) {
+  proto::SnapshotRead read;
+  EncodeRead({.last = {Index(7), Term(2)}}, read);
+  read.set_offset(offset);
+  read.set_bytes_max(bytes_max);
+  return read;
+}
+
+proto::SnapshotChunk ChunkOf(uint64_t offset, uint64_t file_bytes) {
+  proto::SnapshotChunk chunk;
+  Attachment attachment;
+  EncodeChunk({.last = {Index(7), Term(2)}}, chunk, attachment);
+  chunk.set_offset(offset);
+  chunk.set_file_bytes(file_bytes);
+  return chunk;
+}
+
+TEST(SnapshotCodec, ReadsAndChunksSurvive) {
+  const replica::SnapshotRead read{.last = {Index(7), Term(2)},
+                                   .offset = uint64_t{5} << 40,
+                                   .bytes_max = kSnapshotChunkBytesMax};
+  proto::SnapshotRead encoded_read;
+  EncodeRead(read, encoded_read);
+  const auto got_read = DecodeRead(Travel(encoded_read), "");
+  ASSERT_TRUE(got_read.ok()) << got_read.status();
+  EXPECT_EQ(got_read->last, read.last);
+  EXPECT_EQ(got_read->offset, read.offset);
+  EXPECT_EQ(got_read->bytes_max, read.bytes_max);
+
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{kSnapshotChunkBytesMax}}) {
+    const replica::SnapshotChunk chunk{.last = {Index(7), Term(2)},
+                                       .offset = uint64_t{5} << 40,
+                                       .file_bytes = (uint64_t{5} << 40) + size,
+                                       .bytes = std::string(size, '\xff')};
+    proto::SnapshotChunk encoded;
+    Attachment attachment;
+    EncodeChunk(chunk, encoded, attachment);
+    const auto got = DecodeChunk(Travel(encoded), attachment.bytes);
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->last, chunk.last);
+    EXPECT_EQ(got->offset, chunk.offset);
+    EXPECT_EQ(got->file_bytes, chunk.file_bytes);
+    EXPECT_EQ(got->bytes, chunk.bytes);
+  }
+}
+
+// Goal:   the file that is asked for has been replaced by a shorter one; that is no malformed frame.
+TEST(SnapshotCodec, AnOffsetBehindTheEndIsAnsweredAsAMissingFile) {
+  for (const uint64_t file_bytes : {0, 10}) {
+    proto::SnapshotChunk encoded;
+    Attachment attachment;
+    EncodeChunk({.last = {Index(7), Term(2)}, .offset = 11, .file_bytes = file_bytes}, encoded,
+                attachment);
+    const auto got = DecodeChunk(Travel(encoded), attachment.bytes);
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->offset, 11u);
+    EXPECT_EQ(got->file_bytes, 0u);
+  }
+}
+
+TEST(SnapshotCodec, RefusesReadsThatCannotBe) {
+  const uint64_t most = std::numeric_limits<uint64_t>::max();
+  EXPECT_TRUE(DecodeRead(ReadOf(most - 9, 9), "").ok());
+  EXPECT_FALSE(DecodeRead(ReadOf(most - 9, 10), "").ok());
+  EXPECT_TRUE(DecodeRead(ReadOf(0, kSnapshotChunkBytesMax), "").ok());
+  EXPECT_FALSE(DecodeRead(ReadOf(0, kSnapshotChunkBytesMax + 1), "").ok());
+  EXPECT_FALSE(DecodeRead(ReadOf(0, most), "").ok());
+  EXPECT_FALSE(DecodeRead(ReadOf(0, 1), "x").ok());
+  EXPECT_FALSE(DecodeRead(proto::SnapshotRead(), "").ok());  // Of a snapshot of nothing.
+}
+
+TEST(SnapshotCodec, RefusesChunksThatCannotBe) {
+  const uint64_t most = std::numeric_limits<uint64_t>::max();
+  EXPECT_TRUE(DecodeChunk(ChunkOf(7, 10), "abc").ok());
+  EXPECT_FALSE(DecodeChunk(ChunkOf(8, 10), "abc").ok());
+  EXPECT_FALSE(DecodeChunk(ChunkOf(11, 10), "").ok());
+  EXPECT_FALSE(DecodeChunk(ChunkOf(0, 0), "abc").ok());
+  EXPECT_FALSE(DecodeChunk(ChunkOf(most, 10), "abc").ok());
+  EXPECT_FALSE(DecodeChunk(ChunkOf(most - 1, most), "abc").ok());
+  EXPECT_TRUE(DecodeChunk(ChunkOf(most - 3, most), "abc").ok());
+  const std::string large(kSnapshotChunkBytesMax + 1, 'x');
+  EXPECT_FALSE(DecodeChunk(ChunkOf(0, most), large).ok());
+  EXPECT_TRUE(DecodeChunk(ChunkOf(0, most), large.substr(1)).ok());
+  EXPECT_FALSE(DecodeChunk(proto::SnapshotChunk(), "").ok());
 }
 
 // --- Forwards.

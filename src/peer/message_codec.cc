@@ -13,11 +13,6 @@
 namespace mokv::peer {
 namespace {
 
-void Put(raft::Position position, proto::Position& out) {
-  if (position.index.value() != 0) out.set_index(position.index.value());
-  if (position.term.value() != 0) out.set_term(position.term.value());
-}
-
 raft::Position Get(const proto::Position& position) {
   return {Index(position.index()), Term(position.term())};
 }
@@ -36,20 +31,20 @@ struct Encoder {
   proto::Raft& out;
 
   void operator()(const raft::PreVoteRequest& body) {
-    Put(body.last, *out.mutable_pre_vote_request()->mutable_last());
+    EncodePosition(body.last, *out.mutable_pre_vote_request()->mutable_last());
   }
   void operator()(const raft::PreVoteReply& body) {
     out.mutable_pre_vote_reply()->set_granted(body.granted);
   }
   void operator()(const raft::VoteRequest& body) {
-    Put(body.last, *out.mutable_vote_request()->mutable_last());
+    EncodePosition(body.last, *out.mutable_vote_request()->mutable_last());
     out.mutable_vote_request()->set_transfer(body.transfer);
   }
   void operator()(const raft::VoteReply& body) {
     out.mutable_vote_reply()->set_granted(body.granted);
   }
   void operator()(const raft::Append& body) {
-    Put(body.previous, *out.mutable_append()->mutable_previous());
+    EncodePosition(body.previous, *out.mutable_append()->mutable_previous());
     out.mutable_append()->set_commit(body.commit.value());
   }
   void operator()(const raft::AppendReply& body) {
@@ -57,13 +52,13 @@ struct Encoder {
     reply.set_accepted(body.accepted);
     reply.set_match(body.match.value());
     reply.set_rejected(body.rejected.value());
-    if (body.hint != raft::Position()) Put(body.hint, *reply.mutable_hint());
+    if (body.hint != raft::Position()) EncodePosition(body.hint, *reply.mutable_hint());
   }
   void operator()(const raft::Heartbeat& body) {
     out.mutable_heartbeat()->set_commit(body.commit.value());
     out.mutable_heartbeat()->set_round(body.round.value());
     if (body.acknowledged != raft::Position()) {
-      Put(body.acknowledged, *out.mutable_heartbeat()->mutable_acknowledged());
+      EncodePosition(body.acknowledged, *out.mutable_heartbeat()->mutable_acknowledged());
     }
   }
   void operator()(const raft::HeartbeatReply& body) {
@@ -74,7 +69,7 @@ struct Encoder {
   }
   void operator()(const raft::InstallSnapshot& body) {
     MOKV_CHECK(body.snapshot.membership != nullptr);
-    Put(body.snapshot.last, *out.mutable_install_snapshot()->mutable_last());
+    EncodePosition(body.snapshot.last, *out.mutable_install_snapshot()->mutable_last());
     out.mutable_install_snapshot()->set_membership(body.snapshot.membership->Encode());
   }
   void operator()(const raft::ReadIndexRequest& body) {
@@ -138,10 +133,7 @@ absl::StatusOr<raft::Append> DecodeAppend(const proto::Append& append,
 
 // The core compares it with what it has; this only looks whether there can be such a snapshot.
 absl::StatusOr<raft::InstallSnapshot> DecodeInstallSnapshot(const proto::InstallSnapshot& install) {
-  const raft::Position last = Get(install.last());
-  if (last.index == Index(0) || last.term == Term(0)) {
-    return InvalidArgument("a snapshot cannot end at {}/{}", last.index, last.term);
-  }
+  MOKV_ASSIGN_OR_RETURN(const raft::Position last, DecodeSnapshotEnd(install.last()));
   MOKV_RETURN_IF_ERROR(CheckRecords(install.membership()));
   MOKV_ASSIGN_OR_RETURN(raft::Membership membership,
                         raft::Membership::Decode(install.membership()));
@@ -151,6 +143,19 @@ absl::StatusOr<raft::InstallSnapshot> DecodeInstallSnapshot(const proto::Install
 }
 
 }  // namespace
+
+void EncodePosition(raft::Position position, proto::Position& out) {
+  if (position.index.value() != 0) out.set_index(position.index.value());
+  if (position.term.value() != 0) out.set_term(position.term.value());
+}
+
+absl::StatusOr<raft::Position> DecodeSnapshotEnd(const proto::Position& position) {
+  const raft::Position last = Get(position);
+  if (last.index == Index(0) || last.term == Term(0)) {
+    return InvalidArgument("a snapshot cannot end at {}/{}", last.index, last.term);
+  }
+  return last;
+}
 
 absl::Status CheckRecords(std::string_view bytes) {
   using google::protobuf::internal::WireFormatLite;

@@ -27,6 +27,10 @@ inline constexpr size_t kRecordsMax = size_t{1} << 18;
 // each.
 absl::Status CheckRecords(std::string_view bytes);
 
+void EncodePosition(raft::Position position, proto::Position& out);
+// Where a snapshot ends. INVALID_ARGUMENT if no log has such an entry.
+absl::StatusOr<raft::Position> DecodeSnapshotEnd(const proto::Position& position);
+
 // Entries do not become part of `out`. CHECKs that a snapshot has a membership.
 void EncodeMessage(const raft::Message& message, proto::Raft& out);
 // The entries of an append, at least one, as an attachment.

@@ -12,6 +12,7 @@
 #include "peer/frame.h"
 #include "peer/handshake.h"
 #include "peer/message_codec.h"
+#include "peer/snapshot_codec.h"
 
 namespace mokv::peer {
 namespace {
@@ -70,6 +71,30 @@ void CheckAnswer(const proto::ForwardAnswer& answer, std::string_view attachment
   MOKV_CHECK(results_again.bytes == results.bytes);
 }
 
+void CheckRead(const proto::SnapshotRead& read, std::string_view attachment) {
+  const auto decoded = DecodeRead(read, attachment);
+  if (!decoded.ok()) return;
+  proto::SnapshotRead encoded;
+  EncodeRead(*decoded, encoded);
+  const auto again = DecodeRead(encoded, "");
+  MOKV_CHECK(again.ok());
+  proto::SnapshotRead encoded_again;
+  EncodeRead(*again, encoded_again);
+  MOKV_CHECK(BytesOf(encoded_again) == BytesOf(encoded));
+}
+
+void CheckChunk(const proto::SnapshotChunk& chunk, std::string_view attachment) {
+  const auto decoded = DecodeChunk(chunk, attachment);
+  if (!decoded.ok()) return;
+  proto::SnapshotChunk encoded;
+  Attachment bytes;
+  EncodeChunk(*decoded, encoded, bytes);
+  MOKV_CHECK(bytes.bytes == attachment);
+  const auto again = DecodeChunk(encoded, bytes.bytes);
+  MOKV_CHECK(again.ok());
+  MOKV_CHECK(again->offset == decoded->offset && again->file_bytes == decoded->file_bytes);
+}
+
 void CheckHello(const proto::Frame& frame) {
   LocalNode local{.name = "b", .instance_id = "i", .cluster_id = "c", .allowed_names = {"b"}};
   local.id = raft::NodeIdOf(local.name, local.instance_id);
@@ -86,6 +111,8 @@ void CheckFrame(std::string_view message, std::string_view attachment) {
   if (frame.has_raft()) CheckRaft(frame.raft(), attachment);
   if (frame.has_forward()) CheckForward(frame.forward(), attachment);
   if (frame.has_forward_answer()) CheckAnswer(frame.forward_answer(), attachment);
+  if (frame.has_snapshot_read()) CheckRead(frame.snapshot_read(), attachment);
+  if (frame.has_snapshot_chunk()) CheckChunk(frame.snapshot_chunk(), attachment);
   if (frame.has_hello()) CheckHello(frame);
   if (frame.has_hello_reply()) {
     const LocalNode local;
