@@ -22,9 +22,9 @@ void Connection::Resume(std::string_view first_bytes) {
   if (!first_bytes.empty()) OnBytes(first_bytes);
 }
 
-void Connection::SetEstablished(replica::ConnectionId id) {
+void Connection::SetEstablished(replica::ConnectionId id, FrameLimits limits) {
   id_ = id;
-  reader_.SetLimits(FrameLimits());
+  reader_.SetLimits(limits);
 }
 
 bool Connection::Write(const proto::Frame& frame, const Attachment* attachment) {

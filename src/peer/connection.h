@@ -1,6 +1,7 @@
 // Connection: frames over one transport, in both directions. Knows nothing of what they mean.
 //
-// Owner:   a Dial or the Greeter until the handshake is over, the PeerNetwork from then on.
+// Owner:   a Dial or the Greeter until the handshake is over, the PeerNetwork or its
+//          SnapshotConnections from then on.
 // Threads: confined to the replica thread.
 // Bounds:  what waits to be sent is for the owner to watch (waiting_bytes).
 #pragma once
@@ -45,8 +46,8 @@ class Connection final : private net::Transport::Handler {
   // Begins with one that was accepted elsewhere, where `first_bytes` had been read.
   void Resume(std::string_view first_bytes);
   void SetOwner(Owner& owner) { owner_ = &owner; }
-  // The handshake is over: frames may be as large as they get.
-  void SetEstablished(replica::ConnectionId id);
+  // The handshake is over: what comes now may be as large as `limits` allow.
+  void SetEstablished(replica::ConnectionId id, FrameLimits limits);
 
   // Appends a frame to what Flush will send. False: too large. Its attachment must be sealed.
   bool Write(const proto::Frame& frame, const Attachment* attachment = nullptr);

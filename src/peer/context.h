@@ -7,6 +7,7 @@
 #include "peer/handshake.h"
 #include "peer/options.h"
 #include "peer/stats.h"
+#include "replica/peers.h"
 
 namespace mokv::peer {
 
@@ -32,6 +33,10 @@ struct Context {
   SeededRandom random;
   LogLimit log_limit;
   Counters counters;
+  replica::ConnectionId last_connection_id;
+
+  // Of the next one that is established.
+  replica::ConnectionId NextConnectionId() { return ++last_connection_id; }
 };
 
 }  // namespace mokv::peer

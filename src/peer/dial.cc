@@ -7,10 +7,11 @@
 
 namespace mokv::peer {
 
-Dial::Dial(Context& context, net::HostPort target, Expected expected, Done done)
+Dial::Dial(Context& context, net::HostPort target, Expected expected, Purpose purpose, Done done)
     : context_(context),
       target_(std::move(target)),
       expected_(std::move(expected)),
+      purpose_(purpose),
       done_(std::move(done)),
       connector_(context.thread),
       timer_(context.thread) {}
@@ -44,7 +45,7 @@ void Dial::Start() {
 void Dial::OnReady(Connection& connection) {
   proto::Frame frame;
   frame.set_group(kGroup);
-  *frame.mutable_hello() = MakeHello(context_.local, expected_, identifies());
+  *frame.mutable_hello() = MakeHello(context_.local, expected_, purpose_);
   MOKV_CHECK(connection.Write(frame));
   connection.Flush();
 }
@@ -53,7 +54,7 @@ absl::Status Dial::OnFrame(Connection&, const proto::Frame& frame, std::string_v
   if (!frame.has_hello_reply() || !attachment.empty()) {
     return absl::InvalidArgumentError("the first frame is not the answer to a greeting");
   }
-  const absl::Status status = CheckReply(context_.local, expected_, frame.hello_reply());
+  const absl::Status status = CheckReply(context_.local, expected_, purpose_, frame.hello_reply());
   if (!status.ok()) {
     refused_as_duplicate_ = frame.hello_reply().refusal() == proto::HelloReply::DUPLICATE;
     Fail(FailedPrecondition("{}: {}", target_.ToString(), MessageOf(status)));

@@ -1,6 +1,6 @@
 // Dial: one attempt to reach a node, from resolving its name to the end of the handshake.
 //
-// Owner:   a Link, for a member; the PeerNetwork, to ask who is there.
+// Owner:   a Link, to stay connected; the PeerNetwork, to ask who is there.
 // Threads: confined to the replica thread.
 // Bounds:  Options::handshake_timeout for all of it.
 #pragma once
@@ -30,8 +30,8 @@ class Dial final : private Connection::Owner {
   // protocol, refuses this node, is refused by it, or is somebody else.
   using Done = absl::AnyInvocable<void(absl::StatusOr<Reached> reached)>;
 
-  // `expected.id` 0: only asks who is there.
-  Dial(Context& context, net::HostPort target, Expected expected, Done done);
+  // For kIdentify `expected` is not looked at.
+  Dial(Context& context, net::HostPort target, Expected expected, Purpose purpose, Done done);
   ~Dial() override;
 
   // Calls `done` once, later. Inside that call the Dial may be deleted with DeleteSoon only.
@@ -50,13 +50,13 @@ class Dial final : private Connection::Owner {
                        std::string_view attachment) override;
   void OnClosed(Connection& connection, const absl::Status& reason) override;
 
-  bool identifies() const { return expected_.id == raft::NodeId(); }
   void Fail(absl::Status reason);
   void Finish(absl::StatusOr<Reached> reached);
 
   Context& context_;
   const net::HostPort target_;
   const Expected expected_;
+  const Purpose purpose_;
   Done done_;
   net::Connector connector_;
   net::Timer timer_;

@@ -34,12 +34,12 @@ proto::HelloReply Greeter::Answer(const Connection& connection, const proto::Fra
   proto::HelloReply reply =
       AnswerHello(context_.local, frame.hello(), frame.group(), connection.certificate_name());
   const bool stays = reply.refusal() == proto::HelloReply::NONE && !frame.hello().identify();
-  if (stays && !callbacks_.has_room()) {
+  if (!stays) return reply;
+  const Remote remote = RemoteOf(frame.hello());
+  if (!callbacks_.has_room(remote, PurposeOf(frame.hello()))) {
     return Refuse(proto::HelloReply::FULL, "too many connections of nodes already");
   }
-  if (stays && callbacks_.is_duplicate(RemoteOf(frame.hello()))) {
-    return RefuseDuplicate(context_.local, frame.hello());
-  }
+  if (callbacks_.is_duplicate(remote)) return RefuseDuplicate(context_.local, frame.hello());
   return reply;
 }
 
@@ -67,7 +67,7 @@ absl::Status Greeter::OnFrame(Connection& connection, const proto::Frame& frame,
     End(connection);
   } else {
     told_.erase(hello.from_name());
-    callbacks_.welcome(Release(connection), RemoteOf(hello));
+    callbacks_.welcome(Release(connection), RemoteOf(hello), PurposeOf(hello));
   }
   return absl::OkStatus();
 }

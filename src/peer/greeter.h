@@ -21,11 +21,12 @@ class Greeter final : private Connection::Owner {
  public:
   struct Callbacks {
     // Whether one more connection may be established.
-    absl::AnyInvocable<bool()> has_room;
+    absl::AnyInvocable<bool(const Remote& remote, Purpose purpose)> has_room;
     // Whether another process of its identity is connected.
     absl::AnyInvocable<bool(const Remote& remote)> is_duplicate;
     // The other side has been told that it is welcome. The callee sets the connection's owner.
-    absl::AnyInvocable<void(std::unique_ptr<Connection> connection, Remote remote)> welcome;
+    absl::AnyInvocable<void(std::unique_ptr<Connection> connection, Remote remote, Purpose purpose)>
+        welcome;
   };
 
   Greeter(Context& context, Callbacks callbacks);

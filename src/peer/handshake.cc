@@ -10,6 +10,17 @@ namespace {
 
 bool Differ(std::string_view a, std::string_view b) { return !a.empty() && !b.empty() && a != b; }
 
+uint32_t VersionMin(Purpose purpose) {
+  return purpose == Purpose::kSnapshots ? kProtocolVersionSnapshots : kProtocolVersionMin;
+}
+
+// A purpose of a later version belongs to a greeting that does not speak this one.
+bool PurposeFits(const proto::Hello& hello) {
+  if (hello.purpose() == proto::Hello::MESSAGES) return true;
+  return hello.purpose() == proto::Hello::SNAPSHOTS &&
+         hello.protocol_version_max() >= kProtocolVersionSnapshots;
+}
+
 bool TextsFit(const proto::Hello& hello) {
   return std::max({hello.cluster_id().size(), hello.from_name().size(),
                    hello.from_instance_id().size(), hello.from_rpc_address().size(),
@@ -43,6 +54,9 @@ proto::HelloReply Judge(const LocalNode& local, const proto::Hello& hello, uint6
                               hello.protocol_version_min(), hello.protocol_version_max()));
   }
   if (hello.identify()) return HelloReply();
+  if (!PurposeFits(hello)) {
+    return Refuse(HelloReply::MALFORMED, "the greeting does not say what it is for");
+  }
   if (group != kGroup) return Refuse(HelloReply::GROUP, fmt::format("no Raft group {}", group));
   if (hello.from_name().empty() || hello.from_instance_id().empty()) {
     return Refuse(HelloReply::MALFORMED, "the greeting does not say who sends it");
@@ -102,9 +116,9 @@ bool LocalNode::Allows(std::string_view certificate_name) const {
          allowed_names.end();
 }
 
-proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool identify) {
+proto::Hello MakeHello(const LocalNode& local, const Expected& expected, Purpose purpose) {
   proto::Hello hello;
-  hello.set_protocol_version_min(kProtocolVersionMin);
+  hello.set_protocol_version_min(VersionMin(purpose));
   hello.set_protocol_version_max(kProtocolVersionMax);
   hello.set_cluster_id(local.cluster_id);
   hello.set_from_name(local.name);
@@ -113,7 +127,8 @@ proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool id
   hello.set_node_version(local.version);
   hello.set_to_name(expected.name);
   hello.set_to_instance_id(expected.instance_id);
-  hello.set_identify(identify);
+  hello.set_identify(purpose == Purpose::kIdentify);
+  if (purpose == Purpose::kSnapshots) hello.set_purpose(proto::Hello::SNAPSHOTS);
   hello.set_process_id(local.process_id);
   return hello;
 }
@@ -159,6 +174,11 @@ Remote RemoteOf(const proto::Hello& hello) {
           .rpc_address = hello.from_rpc_address()};
 }
 
+Purpose PurposeOf(const proto::Hello& hello) {
+  if (hello.identify()) return Purpose::kIdentify;
+  return hello.purpose() == proto::Hello::SNAPSHOTS ? Purpose::kSnapshots : Purpose::kMessages;
+}
+
 Remote RemoteOf(const proto::HelloReply& reply) {
   return {.id = raft::NodeIdOf(reply.name(), reply.instance_id()),
           .name = reply.name(),
@@ -168,21 +188,21 @@ Remote RemoteOf(const proto::HelloReply& reply) {
           .process_id = reply.process_id()};
 }
 
-absl::Status CheckReply(const LocalNode& local, const Expected& expected,
+absl::Status CheckReply(const LocalNode& local, const Expected& expected, Purpose purpose,
                         const proto::HelloReply& reply) {
   if (!TextsFit(reply)) return FailedPrecondition("the answer makes no sense");
   if (reply.refusal() != proto::HelloReply::NONE) {
     return FailedPrecondition("refused ({}): {}", RefusalName(reply.refusal()),
                               reply.refusal_text());
   }
-  if (reply.protocol_version() < kProtocolVersionMin ||
+  if (reply.protocol_version() < VersionMin(purpose) ||
       reply.protocol_version() > kProtocolVersionMax) {
     return FailedPrecondition("protocol version {} is not spoken here", reply.protocol_version());
   }
   if (reply.name().empty() || reply.instance_id().empty()) {
     return FailedPrecondition("the answer does not say who is there");
   }
-  if (expected.id == raft::NodeId()) return absl::OkStatus();
+  if (purpose == Purpose::kIdentify) return absl::OkStatus();
   if (RemoteOf(reply).id != expected.id) {
     return FailedPrecondition("{} is there, with another name or another data directory than {}",
                               reply.name(), expected.name);

@@ -18,7 +18,10 @@ namespace mokv::peer {
 
 // What this program can speak.
 inline constexpr uint32_t kProtocolVersionMin = 1;
-inline constexpr uint32_t kProtocolVersionMax = 1;
+inline constexpr uint32_t kProtocolVersionMax = 2;
+// Since this version a greeting says what the connection is for. An older node would take one for
+// snapshots for the newest of all others.
+inline constexpr uint32_t kProtocolVersionSnapshots = 2;
 // The only Raft group there is.
 inline constexpr uint64_t kGroup = 0;
 // Names, ids, addresses and versions: far above what a configuration allows, far below what a
@@ -27,6 +30,13 @@ inline constexpr size_t kTextBytesMax = 1024;
 
 using Refusal = proto::HelloReply::Refusal;
 std::string_view RefusalName(Refusal refusal);
+
+// What a connection is for.
+enum class Purpose {
+  kMessages,   // All that is said between nodes but snapshots.
+  kSnapshots,  // Who dials reads the other's snapshots.
+  kIdentify,   // To ask who is there.
+};
 
 // Who this node is.
 struct LocalNode {
@@ -44,7 +54,7 @@ struct LocalNode {
   bool Allows(std::string_view certificate_name) const;
 };
 
-// Whom a dialer wants to meet. All empty: it asks who is there.
+// Whom a dialer wants to meet. All empty: anybody.
 struct Expected {
   raft::NodeId id;
   std::string name;
@@ -62,7 +72,7 @@ struct Remote {
   std::string rpc_address;  // Where it says that it is reached; only of one that has dialed us.
 };
 
-proto::Hello MakeHello(const LocalNode& local, const Expected& expected, bool identify);
+proto::Hello MakeHello(const LocalNode& local, const Expected& expected, Purpose purpose);
 
 // What the acceptor answers. `certificate_name`: null in clear.
 proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello, uint64_t group,
@@ -72,11 +82,13 @@ proto::HelloReply Refuse(Refusal refusal, std::string text);
 // count as the other's.
 proto::HelloReply RefuseDuplicate(const LocalNode& local, const proto::Hello& hello);
 Remote RemoteOf(const proto::Hello& hello);
+// Of one that AnswerHello has not refused.
+Purpose PurposeOf(const proto::Hello& hello);
 Remote RemoteOf(const proto::HelloReply& reply);
 
 // What the dialer makes of the answer. FAILED_PRECONDITION: the dialer was refused, or met somebody
 // else than it wants.
-absl::Status CheckReply(const LocalNode& local, const Expected& expected,
+absl::Status CheckReply(const LocalNode& local, const Expected& expected, Purpose purpose,
                         const proto::HelloReply& reply);
 
 }  // namespace mokv::peer

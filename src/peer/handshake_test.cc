@@ -29,13 +29,13 @@ class HandshakeTest : public testing::Test {
 
   LocalNode a_ = NodeOf("a", "ia");
   LocalNode b_ = NodeOf("b", "ib");
-  proto::Hello hello_ = MakeHello(a_, ExpectedOf(b_), false);
+  proto::Hello hello_ = MakeHello(a_, ExpectedOf(b_), Purpose::kMessages);
 };
 
 TEST_F(HandshakeTest, LetsInWhoMeansUs) {
   const HelloReply reply = Answer();
   EXPECT_EQ(reply.refusal(), HelloReply::NONE);
-  EXPECT_TRUE(CheckReply(a_, ExpectedOf(b_), reply).ok());
+  EXPECT_TRUE(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply).ok());
   EXPECT_EQ(RemoteOf(reply).id, b_.id);
   EXPECT_EQ(RemoteOf(hello_).id, a_.id);
   EXPECT_EQ(RemoteOf(reply).version, "1.2");
@@ -68,7 +68,7 @@ TEST_F(HandshakeTest, RefusesOtherClustersOnceBothAreKnown) {
   EXPECT_EQ(Answer().refusal(), HelloReply::NONE);
   // The side that dials looks as well.
   a_.cluster_id = "one";
-  EXPECT_THAT(std::string(MessageOf(CheckReply(a_, ExpectedOf(b_), Answer()))),
+  EXPECT_THAT(std::string(MessageOf(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, Answer()))),
               HasSubstr("belongs to cluster two"));
 }
 
@@ -85,6 +85,37 @@ TEST_F(HandshakeTest, RefusesVersionsThatDoNotMeet) {
   EXPECT_EQ(Answer().refusal(), HelloReply::NONE);
   EXPECT_EQ(Answer().protocol_version(), kProtocolVersionMax);
   hello_.set_protocol_version_min(kProtocolVersionMax + 9);
+  EXPECT_EQ(Answer().refusal(), HelloReply::MALFORMED);
+}
+
+// Goal:   a version that ignores the purpose must not take the connection for its newest one.
+// Method: what keeps it is the version alone, which every version looks at.
+TEST_F(HandshakeTest, OnlyVersionsThatKnowSnapshotsAreAskedForThem) {
+  EXPECT_EQ(hello_.protocol_version_min(), 1u);
+  EXPECT_EQ(PurposeOf(hello_), Purpose::kMessages);
+  hello_ = MakeHello(a_, ExpectedOf(b_), Purpose::kSnapshots);
+  EXPECT_GT(hello_.protocol_version_min(), 1u);
+  EXPECT_EQ(PurposeOf(hello_), Purpose::kSnapshots);
+  HelloReply reply = Answer();
+  EXPECT_EQ(reply.refusal(), HelloReply::NONE);
+  EXPECT_TRUE(CheckReply(a_, ExpectedOf(b_), Purpose::kSnapshots, reply).ok());
+  reply.set_protocol_version(1);
+  EXPECT_TRUE(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply).ok());
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kSnapshots, reply).ok());
+}
+
+TEST_F(HandshakeTest, SpeaksTheFirstVersionWithOlderNodes) {
+  hello_.set_protocol_version_max(1);
+  EXPECT_EQ(Answer().refusal(), HelloReply::NONE);
+  EXPECT_EQ(Answer().protocol_version(), 1u);
+}
+
+TEST_F(HandshakeTest, RefusesPurposesThatItDoesNotKnow) {
+  hello_.set_purpose(static_cast<proto::Hello::Purpose>(2));
+  EXPECT_EQ(Answer().refusal(), HelloReply::MALFORMED);
+  hello_.set_purpose(proto::Hello::SNAPSHOTS);
+  EXPECT_EQ(Answer().refusal(), HelloReply::NONE);
+  hello_.set_protocol_version_max(1);  // Which does not know it.
   EXPECT_EQ(Answer().refusal(), HelloReply::MALFORMED);
 }
 
@@ -114,32 +145,32 @@ TEST_F(HandshakeTest, TellsAWrongCertificateNothing) {
 TEST_F(HandshakeTest, TellsWhoAsksWhoIsHere) {
   a_.cluster_id = "one";
   b_.cluster_id = "two";
-  hello_ = MakeHello(a_, Expected(), true);
+  hello_ = MakeHello(a_, Expected(), Purpose::kIdentify);
   const HelloReply reply = Answer();
   EXPECT_EQ(reply.refusal(), HelloReply::NONE);
   EXPECT_EQ(reply.name(), "b");
   EXPECT_EQ(reply.cluster_id(), "two");
-  EXPECT_TRUE(CheckReply(a_, Expected(), reply).ok());
+  EXPECT_TRUE(CheckReply(a_, Expected(), Purpose::kIdentify, reply).ok());
 }
 
 TEST_F(HandshakeTest, ADialerRefusesWhomItDoesNotMean) {
   HelloReply reply = Answer();
   reply.set_instance_id("other");
-  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), reply).ok());
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply).ok());
   reply = Answer();
   reply.set_protocol_version(kProtocolVersionMax + 1);
-  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), reply).ok());
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply).ok());
   reply = Answer();
   reply.clear_name();
-  EXPECT_FALSE(CheckReply(a_, Expected(), reply).ok());
+  EXPECT_FALSE(CheckReply(a_, Expected(), Purpose::kIdentify, reply).ok());
   reply = Answer();
   reply.set_node_version(std::string(kTextBytesMax + 1, 'x'));
-  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), reply).ok());
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply).ok());
   // A reason of a later version.
   reply = Answer();
   reply.set_refusal(static_cast<Refusal>(77));
   reply.set_refusal_text("because");
-  EXPECT_THAT(std::string(MessageOf(CheckReply(a_, ExpectedOf(b_), reply))),
+  EXPECT_THAT(std::string(MessageOf(CheckReply(a_, ExpectedOf(b_), Purpose::kMessages, reply))),
               HasSubstr("refused (unknown): because"));
 }
 

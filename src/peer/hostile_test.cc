@@ -3,10 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/status.h"
-#include "net/testing/raw_socket.h"
-#include "peer/frame.h"
-#include "peer/handshake.h"
 #include "peer/testing/peer_node.h"
+#include "peer/testing/raw_peer.h"
 
 namespace mokv::peer {
 namespace {
@@ -15,78 +13,6 @@ using net::RawListener;
 using net::RawSocket;
 using net::Until;
 using testing::HasSubstr;
-
-std::string FrameBytes(const proto::Frame& frame, const std::string& attachment_bytes = "") {
-  Attachment attachment{.bytes = attachment_bytes};
-  attachment.Seal();
-  std::string bytes;
-  FrameBuilder builder(bytes);
-  frame.AppendToString(&bytes);
-  MOKV_CHECK(builder.EndFrame(&attachment));
-  return bytes + attachment_bytes;
-}
-
-// A peer by hand: says hello to a node as one named "raw".
-class RawPeer {
- public:
-  explicit RawPeer(const PeerNode& node) : socket_(node.port()), node_(node) {
-    local_.name = "raw";
-    local_.instance_id = "1";
-    local_.id = raft::NodeIdOf("raw", "1");
-    hello_.mutable_hello()->CopyFrom(MakeHello(
-        local_, {.id = node.id(), .name = node.member().name, .instance_id = "1"}, false));
-  }
-
-  proto::Hello& hello() { return *hello_.mutable_hello(); }
-  proto::Frame& hello_frame() { return hello_; }
-  raft::NodeId id() const { return local_.id; }
-  RawSocket& socket() { return socket_; }
-
-  void SendHello() { socket_.Send(std::string(kMagic) + FrameBytes(hello_)); }
-  void Send(const proto::Frame& frame, const std::string& attachment = "") {
-    socket_.Send(FrameBytes(frame, attachment));
-  }
-  // The next frame; an empty one when the connection ends.
-  proto::Frame Receive() {
-    while (frames_.empty()) {
-      std::string bytes;
-      if (!socket_.Receive(bytes)) return {};
-      EXPECT_TRUE(reader_
-                      .Read(bytes,
-                            [&](std::string_view message, std::string_view) {
-                              EXPECT_TRUE(frames_.emplace_back().ParseFromArray(
-                                  message.data(), static_cast<int>(message.size())));
-                              return absl::OkStatus();
-                            })
-                      .ok());
-    }
-    proto::Frame frame = frames_.front();
-    frames_.erase(frames_.begin());
-    return frame;
-  }
-  void Introduce() {
-    SendHello();
-    const proto::Frame reply = Receive();
-    ASSERT_TRUE(reply.has_hello_reply());
-    ASSERT_EQ(reply.hello_reply().refusal(), proto::HelloReply::NONE)
-        << reply.hello_reply().refusal_text();
-  }
-  proto::Frame Heartbeat(uint64_t round) const {
-    proto::Frame frame;
-    frame.mutable_raft()->set_from(local_.id.value());
-    frame.mutable_raft()->set_to(node_.id().value());
-    frame.mutable_raft()->mutable_heartbeat()->set_round(round);
-    return frame;
-  }
-
- private:
-  RawSocket socket_;
-  const PeerNode& node_;
-  LocalNode local_;
-  proto::Frame hello_;
-  FrameReader reader_;
-  std::vector<proto::Frame> frames_;
-};
 
 class HostileTest : public testing::Test {
  protected:

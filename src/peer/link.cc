@@ -9,10 +9,11 @@
 
 namespace mokv::peer {
 
-Link::Link(Context& context, const raft::Member& member, Owner& owner)
+Link::Link(Context& context, const raft::Member& member, Purpose purpose, Owner& owner)
     : context_(context),
       owner_(owner),
       expected_{.id = member.id, .name = member.name, .instance_id = member.instance_id},
+      purpose_(purpose),
       address_(member.rpc_address),
       timer_(context.thread),
       delay_max_(context.options.redial_max) {
@@ -84,7 +85,7 @@ void Link::DialNow() {
   }
   state_ = State::kDialing;
   dial_ = std::make_unique<peer::Dial>(
-      context_, *target, expected_,
+      context_, *target, expected_, purpose_,
       [this](absl::StatusOr<Dial::Reached> reached) { OnDialed(std::move(reached)); });
   dial_->Start();
 }

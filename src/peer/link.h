@@ -1,9 +1,10 @@
-// Link: keeps one connection dialed to one member of the configuration.
+// Link: keeps one connection of one kind dialed to one node, as a rule a member of the configuration.
 //
 // An address is only a hint where the member may be; the node there proves over mutual TLS who it
 // is. So all known addresses are tried in turn, and a wait comes only when each has been tried.
 //
-// Owner:   the PeerNetwork, which also owns the connection once it is established.
+// Owner:   the PeerNetwork, or its SnapshotConnections, which also owns the connection once it is
+//          established.
 // Threads: confined to the replica thread.
 #pragma once
 
@@ -34,9 +35,11 @@ class Link {
   };
 
   // Dials at once.
-  Link(Context& context, const raft::Member& member, Owner& owner);
+  Link(Context& context, const raft::Member& member, Purpose purpose, Owner& owner);
   ~Link();
 
+  // Whom it keeps connected.
+  const Expected& expected() const { return expected_; }
   // The member's address in the configuration.
   const std::string& address() const { return address_; }
   // The address that the established connection was dialed at.
@@ -71,6 +74,7 @@ class Link {
   Context& context_;
   Owner& owner_;
   const Expected expected_;
+  const Purpose purpose_;
   std::string address_;
   std::vector<std::string> hints_;
   size_t tried_ = 0;     // Of the addresses, since the last wait.

@@ -61,6 +61,16 @@ struct Options {
   size_t waiting_bytes_max = size_t{64} << 20;
   // On top of it, for what is small and must get through: heartbeats, votes, answers.
   size_t waiting_bytes_reserve = size_t{1} << 20;
+  // A connection for snapshots over which nothing has been asked for so long ends. Far longer than
+  // a follower waits between two questions, whatever it does with the answer.
+  Duration snapshot_idle = std::chrono::seconds(10);
+  // Unsent bytes of such a connection beyond which nothing is answered: a few chunks, as many as
+  // are on the way in a network that is fast and far. Who has asked asks again.
+  size_t snapshot_waiting_bytes_max = size_t{4} << 20;
+  // Such connections that others have made, one of each node: nearly all of a cluster may need what
+  // its leader has, and each may have the above waiting.
+  size_t snapshot_incoming_max = 16;
+
   // Established connections that others have made, and those that have not introduced themselves
   // yet: far more than a cluster has nodes, far fewer than a process has descriptors.
   size_t incoming_max = 128;

@@ -101,7 +101,7 @@ void CheckHello(const proto::Frame& frame) {
   const proto::HelloReply reply = AnswerHello(local, frame.hello(), frame.group(), nullptr);
   MOKV_CHECK_LE(reply.refusal_text().size(), kTextBytesMax);
   // What we answer is what our own side takes, unless it was refused.
-  const bool taken = CheckReply(local, Expected(), reply).ok();
+  const bool taken = CheckReply(local, Expected(), Purpose::kIdentify, reply).ok();
   MOKV_CHECK_EQ(taken, reply.refusal() == proto::HelloReply::NONE);
 }
 
@@ -116,7 +116,7 @@ void CheckFrame(std::string_view message, std::string_view attachment) {
   if (frame.has_hello()) CheckHello(frame);
   if (frame.has_hello_reply()) {
     const LocalNode local;
-    (void)CheckReply(local, Expected(), frame.hello_reply());
+    (void)CheckReply(local, Expected(), Purpose::kSnapshots, frame.hello_reply());
   }
 }
 

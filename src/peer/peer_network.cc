@@ -37,12 +37,14 @@ PeerNetwork::PeerNetwork(net::IoThread& thread, const Clock& clock, replica::Pee
                .local = LocalNodeOf(options),
                .random = SeededRandom(NewSalt())},
       handler_(handler),
+      snapshots_(context_, handler, [this](const Remote& remote) { return IsDuplicate(remote); }),
       greeter_(context_,
-               {.has_room = [this] { return incoming_ < context_.options.incoming_max; },
+               {.has_room = [this](const Remote& remote,
+                                   Purpose purpose) { return HasRoom(remote, purpose); },
                 .is_duplicate = [this](const Remote& remote) { return IsDuplicate(remote); },
                 .welcome =
-                    [this](std::unique_ptr<Connection> connection, Remote remote) {
-                      OnWelcome(std::move(connection), std::move(remote));
+                    [this](std::unique_ptr<Connection> connection, Remote remote, Purpose purpose) {
+                      OnWelcome(std::move(connection), std::move(remote), purpose);
                     }}),
       tick_(thread) {
   MOKV_CHECK(!options.name.empty() && !options.instance_id.empty());
@@ -76,6 +78,7 @@ void PeerNetwork::Stop() {
   farewell_done_ = nullptr;
   tick_.Cancel();
   greeter_.Stop();
+  snapshots_.Stop();
   for (auto& [number, dial] : identifying_) {
     dial->Cancel();
     context_.thread.DeleteSoon(std::move(dial));
@@ -118,6 +121,7 @@ void PeerNetwork::SetMembership(std::shared_ptr<const raft::Membership> membersh
     const std::string& theirs = established.remote.cluster_id;
     if (!theirs.empty() && theirs != context_.local.cluster_id) EndSoon(id, "of another cluster");
   }
+  snapshots_.LeaveOtherClusters();
 }
 
 void PeerNetwork::KeepLink(const raft::Member& member) {
@@ -127,7 +131,7 @@ void PeerNetwork::KeepLink(const raft::Member& member) {
   peer.stats.address = member.rpc_address;
   if (peer.link == nullptr) {
     Link::Owner& owner = *this;
-    peer.link = std::make_unique<Link>(context_, member, owner);
+    peer.link = std::make_unique<Link>(context_, member, Purpose::kMessages, owner);
   } else if (peer.link->address() != member.rpc_address) {
     peer.link->SetAddress(member.rpc_address);
     const bool elsewhere = peer.link->connected_address() != member.rpc_address;
@@ -231,7 +235,16 @@ void PeerNetwork::OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& 
                   MessageOf(reason)));
 }
 
-void PeerNetwork::OnWelcome(std::unique_ptr<Connection> connection, Remote remote) {
+bool PeerNetwork::HasRoom(const Remote& remote, Purpose purpose) const {
+  if (purpose == Purpose::kSnapshots) return snapshots_.HasRoom(remote.id);
+  return incoming_ < context_.options.incoming_max;
+}
+
+void PeerNetwork::OnWelcome(std::unique_ptr<Connection> connection, Remote remote,
+                            Purpose purpose) {
+  if (purpose == Purpose::kSnapshots) {
+    return snapshots_.OnWelcome(std::move(connection), std::move(remote));
+  }
   Peer& peer = PeerOf(remote.id);
   if (peer.stats.name.empty()) peer.stats.name = remote.name;
   peer.said_address = remote.rpc_address;
@@ -250,15 +263,15 @@ void PeerNetwork::OnWelcome(std::unique_ptr<Connection> connection, Remote remot
 
 PeerNetwork::Established& PeerNetwork::Establish(Peer& peer, std::unique_ptr<Connection> connection,
                                                  Remote remote, bool is_outgoing) {
-  ++last_id_;
-  connection->SetEstablished(last_id_);
+  const replica::ConnectionId id = context_.NextConnectionId();
+  connection->SetEstablished(id, FrameLimits());
   connection->SetOwner(*this);
   LogInfo("connected with a node", {{"name", remote.name},
                                     {"address", connection->address()},
                                     {"direction", is_outgoing ? "out" : "in"}});
   peer.stats.version = remote.version;
-  Established& established = established_[last_id_];
-  established.id = last_id_;
+  Established& established = established_[id];
+  established.id = id;
   established.remote = std::move(remote);
   established.is_outgoing = is_outgoing;
   established.connection = std::move(connection);
@@ -310,6 +323,45 @@ void PeerNetwork::OnLinkTrouble(raft::NodeId member) {
   Publish(peer);
 }
 
+// Who may be asked for snapshots.
+
+// A member is where its link found it, or may be. A node that belongs to no cluster yet knows no
+// members: its leader is where it said when it connected.
+std::optional<SnapshotSource> PeerNetwork::FindSnapshotSource(raft::NodeId id) const {
+  const auto found = peers_.find(id);
+  if (found == peers_.end()) return std::nullopt;
+  const Peer& peer = found->second;
+  SnapshotSource source{.member = {.id = id}};
+  if (peer.link != nullptr) {
+    source.member.name = peer.link->expected().name;
+    source.member.instance_id = peer.link->expected().instance_id;
+    source.member.rpc_address = peer.link->address();
+    if (peer.outgoing != nullptr) source.hints.push_back(peer.link->connected_address());
+  } else if (peer.incoming != nullptr) {
+    source.member.name = peer.incoming->remote.name;
+    source.member.instance_id = peer.incoming->remote.instance_id;
+  } else {
+    return std::nullopt;
+  }
+  if (const auto hint = hints_.find(id); hint != hints_.end()) source.hints.push_back(hint->second);
+  source.hints.push_back(peer.said_address);
+  return source;
+}
+
+bool PeerNetwork::SendSnapshotRead(raft::NodeId to, const replica::SnapshotRead& read) {
+  if (is_stopped_) return false;
+  if (snapshots_.IsConnected(to)) return snapshots_.SendRead(to, read);
+  if (const std::optional<SnapshotSource> source = FindSnapshotSource(to)) {
+    snapshots_.Want(*source);
+  }
+  return false;
+}
+
+void PeerNetwork::AnswerSnapshotRead(replica::ConnectionId connection,
+                                     replica::SnapshotChunk chunk) {
+  snapshots_.Answer(connection, std::move(chunk));
+}
+
 // Once an interval.
 
 void PeerNetwork::StartTick() {
@@ -333,6 +385,7 @@ void PeerNetwork::Tick() {
     Counters::Add(context_.counters.silent_closed);
     End(id, "heard nothing for too long");
   }
+  snapshots_.Tick();
 }
 
 void PeerNetwork::CountBytes(Established& established) {

@@ -30,6 +30,7 @@
 #include "peer/link.h"
 #include "peer/message_codec.h"
 #include "peer/options.h"
+#include "peer/snapshot_connections.h"
 #include "peer/stats.h"
 #include "replica/peers.h"
 
@@ -74,6 +75,8 @@ class PeerNetwork final : public replica::Peers,
   void SetMembership(std::shared_ptr<const raft::Membership> membership) override;
   replica::ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward) override;
   void Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer) override;
+  bool SendSnapshotRead(raft::NodeId to, const replica::SnapshotRead& read) override;
+  void AnswerSnapshotRead(replica::ConnectionId connection, replica::SnapshotChunk chunk) override;
   // INVALID_ARGUMENT: `rpc_address` is no address. RESOURCE_EXHAUSTED: too many are being asked.
   void Identify(const std::string& rpc_address, IdentifyDone done) override;
 
@@ -81,7 +84,7 @@ class PeerNetwork final : public replica::Peers,
   Stats stats() const;
 
  private:
-  // An established connection.
+  // An established connection, but for those for snapshots.
   struct Established {
     replica::ConnectionId id;
     Remote remote;
@@ -122,7 +125,10 @@ class PeerNetwork final : public replica::Peers,
   void OnLinkTrouble(raft::NodeId member) override;
   void OnRefusedAsDuplicate(raft::NodeId member, const absl::Status& reason) override;
   bool IsDuplicate(const Remote& remote);
-  void OnWelcome(std::unique_ptr<Connection> connection, Remote remote);
+  bool HasRoom(const Remote& remote, Purpose purpose) const;
+  void OnWelcome(std::unique_ptr<Connection> connection, Remote remote, Purpose purpose);
+  // Where a node is that may be asked for a snapshot; null: not known.
+  std::optional<SnapshotSource> FindSnapshotSource(raft::NodeId id) const;
   Established& Establish(Peer& peer, std::unique_ptr<Connection> connection, Remote remote,
                          bool is_outgoing);
   // Closes it, and tells the handler.
@@ -161,11 +167,11 @@ class PeerNetwork final : public replica::Peers,
   Context context_;
   replica::PeersHandler& handler_;
   bool is_stopped_ = false;
+  SnapshotConnections snapshots_;
   Greeter greeter_;
   std::map<raft::NodeId, Peer> peers_;
   std::map<raft::NodeId, std::string> hints_;  // Addresses, as gossip has them.
   std::map<replica::ConnectionId, Established> established_;
-  replica::ConnectionId last_id_;
   size_t incoming_ = 0;  // How many of the established ones others have made.
   std::map<uint64_t, std::unique_ptr<Dial>> identifying_;
   uint64_t last_identify_ = 0;

@@ -197,7 +197,8 @@ void PeerNetwork::Identify(const std::string& rpc_address, IdentifyDone done) {
                                .cluster_id = std::move(remote.cluster_id),
                                .version = std::move(remote.version)});
   };
-  auto dial = std::make_unique<Dial>(context_, *target, Expected(), std::move(finish));
+  auto dial =
+      std::make_unique<Dial>(context_, *target, Expected(), Purpose::kIdentify, std::move(finish));
   Dial& started = *dial;
   identifying_.emplace(number, std::move(dial));
   started.Start();
@@ -236,6 +237,9 @@ absl::Status PeerNetwork::OnFrame(Connection& connection, const proto::Frame& fr
     case proto::Frame::kHello:
     case proto::Frame::kHelloReply:
       return absl::InvalidArgumentError("a second greeting");
+    case proto::Frame::kSnapshotRead:
+    case proto::Frame::kSnapshotChunk:
+      return absl::InvalidArgumentError("a part of a snapshot on a connection for messages");
     case proto::Frame::BODY_NOT_SET:
       break;
   }

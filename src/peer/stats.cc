@@ -42,6 +42,10 @@ Stats Counters::Read() const {
   stats.dropped = {.unconnected = read(dropped_unconnected),
                    .full = read(dropped_full),
                    .too_large = read(dropped_too_large)};
+  stats.snapshots = {.open = read(snapshots_open),
+                     .opened = read(snapshots_opened),
+                     .bytes_in = read(snapshot_bytes_in),
+                     .bytes_out = read(snapshot_bytes_out)};
   return stats;
 }
 

@@ -55,6 +55,14 @@ struct Dropped {
   uint64_t too_large = 0;  // Over the bounds of a frame.
 };
 
+// Connections for snapshots, which are not counted among the others.
+struct SnapshotStats {
+  uint64_t open = 0;       // Both directions.
+  uint64_t opened = 0;     // Since the start.
+  uint64_t bytes_in = 0;   // Of snapshots alone.
+  uint64_t bytes_out = 0;  // Given to the socket.
+};
+
 struct Stats {
   uint64_t open = 0;  // Established, both directions.
   uint64_t opened_out = 0;
@@ -74,6 +82,7 @@ struct Stats {
   uint64_t malformed = 0;  // Each closed its connection.
   uint64_t unknown = 0;    // Frames of kinds that this version does not know: ignored.
   Dropped dropped;
+  SnapshotStats snapshots;
   std::vector<PeerStats> peers;
 };
 
@@ -101,6 +110,10 @@ struct Counters {
   Counter dropped_unconnected{0};
   Counter dropped_full{0};
   Counter dropped_too_large{0};
+  Counter snapshots_open{0};
+  Counter snapshots_opened{0};
+  Counter snapshot_bytes_in{0};
+  Counter snapshot_bytes_out{0};
 
   // One writer: no need for an atomic addition.
   static void Add(Counter& counter, uint64_t n = 1) {

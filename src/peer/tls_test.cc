@@ -64,6 +64,34 @@ TEST_F(PeerTlsTest, ConnectsAndCarriesEverything) {
   EXPECT_TRUE(Until([&] { return a->told().closed.size() == 2; }));
 }
 
+TEST_F(PeerTlsTest, SnapshotsAreReadOverTlsToo) {
+  const std::string file((size_t{3} << 20) + 1, 'x');
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  b->ServeSnapshot(file);
+  a->Join("cluster", {a->member(), b->member()});
+  ASSERT_TRUE(Until([&] { return a->Reaches(*b); }));
+  for (size_t offset = 0; offset < file.size(); offset += replica::kSnapshotChunkBytesMax) {
+    ASSERT_TRUE(Until([&] {
+      return a->Read(b->id(), {.last = {Index(9), Term(1)},
+                               .offset = offset,
+                               .bytes_max = replica::kSnapshotChunkBytesMax});
+    }));
+  }
+  ASSERT_TRUE(Until([&] { return a->stats().snapshots.bytes_in == file.size(); }));
+  std::string read;
+  for (const Told::Chunk& chunk : a->told().chunks) read += chunk.chunk.bytes;
+  EXPECT_TRUE(read == file);
+  EXPECT_EQ(a->stats().snapshots.opened, 1u);
+  // An empty node has no better right to be believed.
+  auto stranger = Start("c", "node", "client");
+  b->Join("cluster", {b->member(), stranger->member()});
+  ASSERT_TRUE(Until([&] { return stranger->IsReachedBy(*b); }));
+  EXPECT_FALSE(stranger->Read(b->id(), {.last = {Index(9), Term(1)}}));
+  EXPECT_TRUE(Until([&] { return b->stats().refused["certificate"] > 0; }));
+  EXPECT_FALSE(stranger->Read(b->id(), {.last = {Index(9), Term(1)}}));
+}
+
 TEST_F(PeerTlsTest, RefusesACertificateThatMayNotSpeak) {
   auto a = Start("a", "node", "client");
   auto b = Start("b", "node", "node");

@@ -4,6 +4,7 @@
 // Threads: for the test's thread; what it records is guarded.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -33,9 +34,20 @@ struct Told {
     replica::ConnectionId connection;
     bool last = false;
   };
+  struct Read {
+    raft::NodeId from;
+    replica::ConnectionId connection;
+    replica::SnapshotRead read;
+  };
+  struct Chunk {
+    raft::NodeId from;
+    replica::SnapshotChunk chunk;
+  };
   std::vector<raft::Message> messages;
   std::vector<Forwarded> forwards;
   std::vector<Answered> answers;
+  std::vector<Read> reads;
+  std::vector<Chunk> chunks;
   std::vector<Closed> closed;
 };
 
@@ -54,6 +66,21 @@ class RecordingHandler final : public replica::PeersHandler {
     MutexLock lock(mutex_);
     told_.answers.push_back({connection, std::move(answer)});
   }
+  void OnSnapshotRead(raft::NodeId from, replica::ConnectionId connection,
+                      const replica::SnapshotRead& read) override {
+    {
+      MutexLock lock(mutex_);
+      told_.reads.push_back({from, connection, read});
+    }
+    if (on_read_ != nullptr) on_read_(connection, read);
+  }
+  void OnSnapshotChunk(raft::NodeId from, replica::SnapshotChunk chunk) override {
+    MutexLock lock(mutex_);
+    told_.chunks.push_back({from, std::move(chunk)});
+  }
+  // Called for every question, on the replica thread; set there, too.
+  using OnRead = std::function<void(replica::ConnectionId, const replica::SnapshotRead&)>;
+  void set_on_read(OnRead on_read) { on_read_ = std::move(on_read); }
   void OnConnectionClosed(raft::NodeId peer, replica::ConnectionId connection, bool last) override {
     MutexLock lock(mutex_);
     told_.closed.push_back({peer, connection, last});
@@ -64,6 +91,7 @@ class RecordingHandler final : public replica::PeersHandler {
   }
 
  private:
+  OnRead on_read_;
   mutable Mutex mutex_;
   Told told_ ABSL_GUARDED_BY(mutex_);
 };
@@ -85,9 +113,10 @@ inline Options QuickOptions(const std::string& name, const std::string& instance
 
 class PeerNode {
  public:
-  // `port` 0: a free one. `server_tls` null: clear.
+  // `port` 0: a free one. `server_tls` null: clear. `clock` is read on the replica thread.
   explicit PeerNode(Options options, uint16_t port = 0,
-                    std::shared_ptr<const net::TlsContext> server_tls = nullptr) {
+                    std::shared_ptr<const net::TlsContext> server_tls = nullptr,
+                    const Clock& clock = SystemClock()) {
     auto listener =
         net::Listener::Bind(io_, {.address = {"127.0.0.1", port}, .tls = std::move(server_tls)});
     MOKV_CHECK(listener.ok());
@@ -97,7 +126,7 @@ class PeerNode {
                .name = options.name,
                .instance_id = options.instance_id,
                .rpc_address = options.rpc_address};
-    network_ = PeerNetwork::Create(replica_.thread(0), SystemClock(), handler_, options);
+    network_ = PeerNetwork::Create(replica_.thread(0), clock, handler_, options);
     listener_->AddProtocol(network_->protocol());
     io_.Start();
     replica_.Start();
@@ -147,6 +176,25 @@ class PeerNode {
       });
     });
     return done.get_future().get();
+  }
+
+  // False: there is no connection yet, or too much waits.
+  bool Read(raft::NodeId from, const replica::SnapshotRead& read) {
+    bool sent = false;
+    Do([&] { sent = network_->SendSnapshotRead(from, read); });
+    return sent;
+  }
+  // Whoever asks for parts of a snapshot gets those of this file.
+  void ServeSnapshot(const std::string& file) {
+    Do([&] {
+      handler_.set_on_read([this, file](auto connection, const replica::SnapshotRead& read) {
+        network_->AnswerSnapshotRead(connection,
+                                     {.last = read.last,
+                                      .offset = read.offset,
+                                      .file_bytes = file.size(),
+                                      .bytes = file.substr(read.offset, read.bytes_max)});
+      });
+    });
   }
 
   PeerStats StatsOf(raft::NodeId peer) const {
