@@ -131,6 +131,13 @@ void WritePeers(telemetry::MetricsWriter& writer, const NodeParts& parts) {
                static_cast<double>(stats.open));
   writer.Counter("mokv_peer_received_bytes_total", "Bytes from other nodes.", stats.bytes_in);
   writer.Counter("mokv_peer_sent_bytes_total", "Bytes to other nodes.", stats.bytes_out);
+  writer.Gauge("mokv_peer_snapshot_connections",
+               "Connections by which snapshots are read, which are not counted among the others.",
+               static_cast<double>(stats.snapshots.open));
+  writer.Counter("mokv_peer_snapshot_received_bytes_total", "Bytes of snapshots of other nodes.",
+                 stats.snapshots.bytes_in);
+  writer.Counter("mokv_peer_snapshot_sent_bytes_total", "Bytes of snapshots sent to other nodes.",
+                 stats.snapshots.bytes_out);
   writer.Counter("mokv_peer_dials_failed_total",
                  "Other nodes that could not be reached, or refused.", stats.dials_failed);
   writer.Counter("mokv_peer_frames_malformed_total",
