@@ -104,13 +104,18 @@ size_t BatchWriter::EncodeBatch() {
   return items;
 }
 
+// One with room for `bytes`, if there is space for it.
 absl::Status BatchWriter::NextSegment(uint64_t bytes) {
+  // One that was taken and could not be extended is not all there is if others are ready by now.
+  if (!writer_.started() && context_.pool.HasReadyFor(bytes)) {
+    context_.pool.Retire({writer_.Abandon()});
+  }
   if (writer_.started()) {
-    std::optional<SegmentPool::Segment> segment = context_.pool.Take();
+    std::optional<SegmentPool::Segment> segment = context_.pool.Take(bytes);
     if (!segment.has_value()) return ResourceExhausted("no segment is ready");
     writer_.Use(std::move(*segment), state_.last, state_.head, state_.hard_state);
   }
-  // An item may be too large for a segment of the usual size.
+  // An item that nobody was asked for may be too large for any.
   absl::Status status;
   if (writer_.room_bytes() < bytes) status = writer_.Extend(bytes);
   UpdateRoom();

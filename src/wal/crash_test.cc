@@ -94,6 +94,9 @@ struct Counts {
   uint64_t flips_cut = 0;
 };
 
+// Does not fit into a segment.
+constexpr uint64_t kLarge = 6000;
+
 class Life {
  public:
   Life(uint64_t seed, Counts& counts)
@@ -285,7 +288,9 @@ class Life {
     }
     if (Chance(10)) ++term_;
     for (uint64_t n = Below(5); n > 0; --n) {
-      const uint64_t size = Chance(3) ? 6000 : Below(Chance(20) ? 700 : 60);
+      // As a leader asks for it, so that a segment of its own may be ready for it when it comes.
+      if (Chance(1)) (void)harness_.log->Admit({1, kLarge, kLarge});
+      const uint64_t size = Chance(3) ? kLarge : Below(Chance(20) ? 700 : 60);
       request.entries.push_back(MakeEntry(kept + request.entries.size() + 1, term_,
                                           fmt::format("{:016x}", random_.Next())));
       if (Chance(80)) {

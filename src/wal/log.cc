@@ -118,7 +118,10 @@ std::optional<Term> Log::TermAt(Index index) const { return parts_->append_side.
 
 absl::Status Log::Admit(const Demand& demand) const {
   if (parts_->queue.failed()) return Unavailable("the log has failed");
-  return parts_->space.Admit(demand);
+  absl::Status status = parts_->space.Admit(demand);
+  if (status.ok()) return status;
+  if (const uint64_t room = parts_->space.SegmentRoomFor(demand)) parts_->pool.Want(room);
+  return status;
 }
 
 void Log::Append(Ticket ticket, AppendRequest request) {

@@ -15,7 +15,10 @@
 // No space: is not a failure. Space is there before it is needed, so Admit knows: what it admits
 //           has its space on disk. Beyond that only a small reserve is used, by what is appended
 //           without asking: votes, cuts of the head, a leader's first entry. What finds no space at
-//           all waits in the queue, in order, until there is some. Tick tries again.
+//           all waits in the queue, in order, until there is some. Tick tries again. An entry that
+//           is too large for a segment is refused by Admit until a segment of its own size is ready,
+//           so that it holds up nobody. A follower's entries are appended without asking: one that
+//           finds no space holds up all that comes behind it, votes too, however large it is.
 // Format:   docs/log-format.md.
 // Bounds:   Admit refuses when Options::queue_bytes_max bytes are appended and not yet durable.
 //           Memory is bounded by that and by the largest entry, which is at most kEntryBytesMax of
@@ -46,8 +49,8 @@ using Ticket = StrongInt<struct TicketTag>;
 
 struct Options {
   std::string directory;
-  // One entry should stay well below: a larger one gets a file of its own size,
-  // made when it comes.
+  // One entry should stay well below: a larger one needs a file of its own size, which is made when
+  // Admit is first asked for it, or else when it comes.
   uint64_t segment_bytes = uint64_t{32} << 20;
   uint64_t queue_bytes_max = uint64_t{32} << 20;
   // Segments that are kept ready.
@@ -160,7 +163,7 @@ class Log final {
 
   // Whether these entries may be appended now. OK on the caller's thread means that their space is
   // there, up to the next Append; elsewhere it is a good guess. RESOURCE_EXHAUSTED: the queue is
-  // full, or there is no space; both may pass. UNAVAILABLE: the log has failed.
+  // full, or there is no space, or not yet; all may pass. UNAVAILABLE: the log has failed.
   absl::Status Admit(const Demand& demand) const;
 
   // After a crash a prefix of the entries may be there, never without the truncation and a hard

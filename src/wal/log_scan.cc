@@ -287,7 +287,7 @@ absl::Status LogScan::FinishTail() {
 // What is not part of the log becomes the pool's.
 absl::Status LogScan::SortTheRest() {
   SegmentPool::Contents& pool = result_.pool;
-  bool first_behind = true;
+  uint64_t largest_behind = 0;
   for (auto& [generation, segment] : segments_) {
     if (std::find(chain_.begin(), chain_.end(), &segment) != chain_.end()) continue;
     if (generation < result_.end.generation) {
@@ -296,10 +296,12 @@ absl::Status LogScan::SortTheRest() {
     }
     // A generation that may have been written to is never written to again, even if nothing of it
     // is there: what arrives on the disk late must not be taken for what comes. The first one
-    // behind the tail is such a generation. A segment that an older version has prepared is not
-    // used either: new segments are of our version.
-    if (!segment.untouched || std::exchange(first_behind, false) ||
-        segment.version != kFormatVersion) {
+    // behind the tail is such a generation, and so is one that is larger than all between the tail
+    // and itself, which may have been too small for a large entry. A segment that an older version
+    // has prepared is not used either: new segments are of our version.
+    const bool maybe_used = segment.size_bytes > largest_behind;
+    largest_behind = std::max(largest_behind, segment.size_bytes);
+    if (!segment.untouched || maybe_used || segment.version != kFormatVersion) {
       pool.retired.push_back({generation, segment.size_bytes});
       continue;
     }

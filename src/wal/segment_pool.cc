@@ -17,6 +17,10 @@ constexpr uint64_t kFillSyncBytes = uint64_t{4} << 20;
 // Files kept for later beyond the ready ones; more are removed.
 constexpr size_t kSparesMax = 2;
 
+bool HasRoom(const SegmentPool::Segment& segment, uint64_t bytes) {
+  return segment.capacity_bytes >= kSegmentStartBytesMax + bytes;
+}
+
 uint64_t BytesOf(const std::vector<SegmentPool::UnusedFile>& files) {
   uint64_t bytes = 0;
   for (const SegmentPool::UnusedFile& file : files) bytes += file.size_bytes;
@@ -48,10 +52,15 @@ std::string SegmentPool::PathOf(const std::string& name) const {
   return fmt::format("{}/{}", options_.directory, name);
 }
 
-std::optional<SegmentPool::Segment> SegmentPool::Take() {
+std::optional<SegmentPool::Segment> SegmentPool::Take(uint64_t bytes) {
   std::optional<Segment> segment;
   {
     const MutexLock lock(mutex_);
+    if (IsReadyFor(bytes)) {
+      for (; !HasRoom(ready_.front(), bytes); ready_.pop_front()) {
+        retired_.push_back({ready_.front().generation, ready_.front().capacity_bytes});
+      }
+    }
     if (!ready_.empty()) {
       segment = std::move(ready_.front());
       ready_.pop_front();
@@ -59,6 +68,29 @@ std::optional<SegmentPool::Segment> SegmentPool::Take() {
   }
   Schedule();
   return segment;
+}
+
+bool SegmentPool::HasReadyFor(uint64_t bytes) const {
+  const MutexLock lock(mutex_);
+  return IsReadyFor(bytes);
+}
+
+bool SegmentPool::IsReadyFor(uint64_t bytes) const {
+  return std::any_of(ready_.begin(), ready_.end(),
+                     [&](const Segment& segment) { return HasRoom(segment, bytes); });
+}
+
+uint64_t SegmentPool::Missing() const {
+  return options_.ready_goal - std::min(options_.ready_goal, ready_.size());
+}
+
+void SegmentPool::Want(uint64_t bytes) {
+  {
+    const MutexLock lock(mutex_);
+    if (IsReadyFor(bytes)) return;
+    wanted_bytes_ = std::max(wanted_bytes_, bytes);
+  }
+  Schedule();
 }
 
 void SegmentPool::Stop() {
@@ -101,7 +133,7 @@ void SegmentPool::Schedule() {
   {
     const MutexLock lock(mutex_);
     if (scheduled_) return;
-    const bool idle = retired_.empty() && ready_.size() >= options_.ready_goal;
+    const bool idle = retired_.empty() && Missing() == 0 && wanted_bytes_ == 0;
     if (idle || !status_.ok()) return;
     scheduled_ = true;
   }
@@ -122,14 +154,17 @@ bool SegmentPool::WorkOnce() {
   std::vector<UnusedFile> retired;
   std::optional<UnusedFile> spare;
   uint64_t generation = 0;
+  uint64_t wanted = 0;
   {
     const MutexLock lock(mutex_);
     if (!status_.ok()) return false;
     retired = std::exchange(retired_, {});
     work_bytes_ = BytesOf(retired);
     if (retired.empty()) {
-      if (ready_.size() >= options_.ready_goal) return false;
-      if (!spares_.empty()) {
+      if (Missing() == 0) {
+        wanted = std::exchange(wanted_bytes_, 0);
+        if (wanted == 0 || IsReadyFor(wanted)) return false;
+      } else if (!spares_.empty()) {
         spare = spares_.back();
         spares_.pop_back();
         work_bytes_ = spare->size_bytes;
@@ -141,8 +176,10 @@ bool SegmentPool::WorkOnce() {
     Settle(MoveRetired(retired));
   } else if (spare.has_value()) {
     Settle(PrepareSpare(*spare, generation));
+  } else if (wanted > 0) {
+    Settle(PrepareWanted(generation, kSegmentStartBytesMax + wanted));
   } else {
-    Settle(PrepareNew(generation));
+    Settle(PrepareNew(generation, options_.segment_bytes));
   }
   return true;
 }
@@ -190,8 +227,7 @@ absl::Status SegmentPool::MoveOne(const UnusedFile& retired, std::vector<UnusedF
   bool keep = false;
   {
     const MutexLock lock(mutex_);
-    const size_t missing = options_.ready_goal - std::min(options_.ready_goal, ready_.size());
-    keep = spares_.size() + kept.size() < missing + kSparesMax;
+    keep = spares_.size() + kept.size() < Missing() + kSparesMax;
   }
   if (!keep) return files_.Remove(path);
   MOKV_RETURN_IF_ERROR(files_.Rename(path, PathOf(SpareName(retired.generation))));
@@ -221,16 +257,16 @@ absl::Status SegmentPool::UseSpare(const UnusedFile& spare, uint64_t generation)
   return absl::OkStatus();
 }
 
-absl::Status SegmentPool::PrepareNew(uint64_t generation) {
+absl::Status SegmentPool::PrepareNew(uint64_t generation, uint64_t size_bytes) {
   const std::string path = PathOf(SpareName(generation));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                         files_.Open(path, FileSystem::OpenMode::kCreateNew));
-  absl::Status status = file->Preallocate(options_.segment_bytes);
+  absl::Status status = file->Preallocate(size_bytes);
   if (status.ok()) {
     const MutexLock lock(mutex_);
-    work_bytes_ = options_.segment_bytes;
+    work_bytes_ = size_bytes;
   }
-  if (status.ok()) status = FillWithZeros(*file);
+  if (status.ok()) status = FillWithZeros(*file, size_bytes);
   if (status.ok()) status = Finish(std::move(file), path, generation);
   if (absl::IsResourceExhausted(status)) {
     // The little space that is left must not be wasted.
@@ -242,14 +278,25 @@ absl::Status SegmentPool::PrepareNew(uint64_t generation) {
   return absl::OkStatus();
 }
 
+// That there is no space for it is no lack of space for the log: what needs it is refused, and
+// nothing else.
+absl::Status SegmentPool::PrepareWanted(uint64_t generation, uint64_t size_bytes) {
+  absl::Status status = PrepareNew(generation, size_bytes);
+  if (!absl::IsResourceExhausted(status)) return status;
+  LogWarn(
+      "no space for a log segment of the size that a large write needs; it is refused",
+      {{"directory", options_.directory}, {"bytes", size_bytes}, {"reason", MessageOf(status)}});
+  return absl::OkStatus();
+}
+
 // Reserved space is not written space: without this every fdatasync of the log
 // would also have to record in the file system's journal which parts now have
 // contents.
-absl::Status SegmentPool::FillWithZeros(File& file) {
-  const std::string zeros(std::min(kFillBytes, options_.segment_bytes), '\0');
+absl::Status SegmentPool::FillWithZeros(File& file, uint64_t size_bytes) {
+  const std::string zeros(std::min(kFillBytes, size_bytes), '\0');
   uint64_t unsynced = 0;
-  for (uint64_t offset = 0; offset < options_.segment_bytes;) {
-    const uint64_t size = std::min<uint64_t>(zeros.size(), options_.segment_bytes - offset);
+  for (uint64_t offset = 0; offset < size_bytes;) {
+    const uint64_t size = std::min<uint64_t>(zeros.size(), size_bytes - offset);
     MOKV_RETURN_IF_ERROR(file.WriteAt(offset, std::string_view(zeros).substr(0, size)));
     offset += size;
     unsynced += size;
@@ -289,7 +336,10 @@ SegmentPool::Stats SegmentPool::stats() const {
   const MutexLock lock(mutex_);
   Stats stats = stats_;
   stats.ready_segments = ready_.size();
-  for (const Segment& segment : ready_) stats.ready_bytes += segment.capacity_bytes;
+  for (const Segment& segment : ready_) {
+    stats.ready_bytes += segment.capacity_bytes;
+    stats.largest_ready_bytes = std::max(stats.largest_ready_bytes, segment.capacity_bytes);
+  }
   stats.disk_bytes = stats.ready_bytes + BytesOf(retired_) + BytesOf(spares_) + work_bytes_;
   return stats;
 }

@@ -60,6 +60,7 @@ class SegmentPool {
   struct Stats {
     uint64_t ready_segments = 0;
     uint64_t ready_bytes = 0;
+    uint64_t largest_ready_bytes = 0;
     uint64_t disk_bytes = 0;    // Of all files that are the pool's.
     uint64_t made = 0;          // Files that were created.
     uint64_t reused = 0;        // Files that were used again.
@@ -75,8 +76,13 @@ class SegmentPool {
   void Start() { Schedule(); }
   // Does nothing more.
   void Stop();
-  // The ready segment of the lowest generation.
-  std::optional<Segment> Take();
+  // The ready segment of the lowest generation that has room for a batch of `bytes`, or of the
+  // lowest if none has. Those passed over are prepared anew, since generations only grow.
+  std::optional<Segment> Take(uint64_t bytes);
+  bool HasReadyFor(uint64_t bytes) const;
+  // A ready segment with room for a batch of `bytes` is to be there besides those of the goal. Asked
+  // again as long as it is not, since it is taken like any other, and there may be no space for it.
+  void Want(uint64_t bytes);
   // Segment files that the log does not need any more; from now on they are the pool's.
   void Retire(const std::vector<UnusedFile>& files);
   // After a lack of space: tries again.
@@ -94,13 +100,17 @@ class SegmentPool {
   void Work();
   // One thing to do; false when there is none.
   bool WorkOnce();
+  // How many ready segments are missing.
+  uint64_t Missing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsReadyFor(uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Settle(const absl::Status& status);
   absl::Status MoveRetired(const std::vector<UnusedFile>& retired);
   absl::Status MoveOne(const UnusedFile& retired, std::vector<UnusedFile>& kept);
   absl::Status PrepareSpare(const UnusedFile& spare, uint64_t generation);
   absl::Status UseSpare(const UnusedFile& spare, uint64_t generation);
-  absl::Status PrepareNew(uint64_t generation);
-  absl::Status FillWithZeros(File& file);
+  absl::Status PrepareNew(uint64_t generation, uint64_t size_bytes);
+  absl::Status PrepareWanted(uint64_t generation, uint64_t size_bytes);
+  absl::Status FillWithZeros(File& file, uint64_t size_bytes);
   absl::Status Finish(std::unique_ptr<File> file, const std::string& path, uint64_t generation);
   std::string PathOf(const std::string& name) const;
 
@@ -115,7 +125,8 @@ class SegmentPool {
   std::deque<Segment> ready_ ABSL_GUARDED_BY(mutex_);
   std::vector<UnusedFile> retired_ ABSL_GUARDED_BY(mutex_);  // Still under their names.
   std::vector<UnusedFile> spares_ ABSL_GUARDED_BY(mutex_);
-  uint64_t work_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // Of files in the hands of WorkOnce.
+  uint64_t work_bytes_ ABSL_GUARDED_BY(mutex_) = 0;    // Of files in the hands of WorkOnce.
+  uint64_t wanted_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // See Want; 0: nothing.
   uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   bool scheduled_ ABSL_GUARDED_BY(mutex_) = false;

@@ -25,6 +25,13 @@ void SegmentWriter::Use(SegmentPool::Segment segment, EntryId previous, EntryId 
   start_ = batch.Finish(write_at_, durable_);
 }
 
+SegmentPool::UnusedFile SegmentWriter::Abandon() {
+  MOKV_CHECK(!started());
+  file_.reset();
+  start_.clear();
+  return {write_at_.generation, capacity_bytes_};
+}
+
 absl::Status SegmentWriter::Extend(uint64_t bytes) {
   MOKV_CHECK(!started());
   const uint64_t capacity = next_batch().offset + bytes;

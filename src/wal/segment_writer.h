@@ -38,6 +38,8 @@ class SegmentWriter {
   // The next batch begins `segment`; it goes on after entry `previous`.
   void Use(SegmentPool::Segment segment, EntryId previous, EntryId head,
            const HardState& hard_state);
+  // Gives up the segment, which is not started: the log goes on as if it had never been used.
+  SegmentPool::UnusedFile Abandon();
   // Makes room in a segment that is not started for a batch of `bytes`.
   absl::Status Extend(uint64_t bytes);
   // Writes the batch, which there must be room for, and syncs. `sync_time` is set on success.

@@ -14,9 +14,6 @@ constexpr uint64_t kReserveBytesMax = uint64_t{1} << 20;
 constexpr uint64_t kSmallPart = 8;
 // Of an item besides its entries: batch header, truncation, hard state with a vote of likely size.
 constexpr uint64_t kPieceOverheadBytes = kBatchHeaderBytes + 3 * kRecordHeaderBytes + 128;
-// Of a segment: header, start, hard state with a vote of likely size.
-constexpr uint64_t kSegmentOverheadBytes =
-    kSegmentHeaderBytes + kBatchHeaderBytes + RecordBytes(kStartBodyBytes) + RecordBytes(128);
 constexpr Duration kRetryInterval = std::chrono::milliseconds(200);
 
 // A larger room, in bytes or in segments, counts as this large: nothing ever needs more.
@@ -48,22 +45,36 @@ absl::Status Space::Admit(const Demand& demand) const {
     return ResourceExhausted("{} bytes wait for the log's disk already; limit {}", queued,
                              queue_bytes_max_);
   }
-  const uint64_t payload = Aligned(demand.payload_bytes) + demand.entries * kAlignment;
-  const uint64_t records = payload + demand.entries * kRecordHeaderBytes;
-  const uint64_t bytes = records + (records / piece_bytes_max_ + 1) * kPieceOverheadBytes;
   const uint64_t largest = std::max({largest_item_bytes_.load(), piece_bytes_max_,
                                      demand.largest_payload_bytes + kPieceOverheadBytes});
-  const bool is_huge = largest > segment_bytes_ / 2;
+  const uint64_t needed = queued + BytesFor(demand) + reserve_bytes_;
   const Room room = Unpacked(room_.load());
-  const uint64_t needed = queued + bytes + reserve_bytes_ + room.segments * largest;
-  // A huge item gets space of its own only when it comes.
-  if (!waiting_.load() && (is_huge ? !out_of_space_.load() : needed <= room.bytes)) {
-    return absl::OkStatus();
-  }
+  const bool fits =
+      needed + room.segments * largest <= room.bytes || needed <= largest_room_.load();
+  if (fits && !waiting_.load()) return absl::OkStatus();
   if (out_of_space_.load()) {
     return ResourceExhausted("no space left for the log in {}", directory_);
   }
+  if (SegmentRoomFor(demand) > 0) {
+    return ResourceExhausted("the log in {} has no segment ready with room for {} bytes",
+                             directory_, demand.largest_payload_bytes);
+  }
   return ResourceExhausted("the next segment of the log in {} is not ready yet", directory_);
+}
+
+uint64_t Space::BytesFor(const Demand& demand) const {
+  const uint64_t payload = Aligned(demand.payload_bytes) + demand.entries * kAlignment;
+  const uint64_t records = payload + demand.entries * kRecordHeaderBytes;
+  return records + (records / piece_bytes_max_ + 1) * kPieceOverheadBytes;
+}
+
+uint64_t Space::SegmentRoomFor(const Demand& demand) const {
+  Demand largest;
+  largest.Add(demand.largest_payload_bytes);
+  const uint64_t room = BytesFor(largest) + reserve_bytes_;
+  if (room + kSegmentStartBytesMax <= segment_bytes_) return 0;
+  // For what may be in the queue then.
+  return room + std::min(queue_bytes_max_, segment_bytes_);
 }
 
 void Space::OnQueued(uint64_t bytes) {
@@ -73,9 +84,12 @@ void Space::OnQueued(uint64_t bytes) {
 }
 
 void Space::SetRoom(uint64_t bytes, const SegmentPool::Stats& ready, bool out_of_space) {
-  const uint64_t overhead = ready.ready_segments * kSegmentOverheadBytes;
+  const uint64_t overhead = ready.ready_segments * kSegmentStartBytesMax;
   const uint64_t ready_bytes = ready.ready_bytes > overhead ? ready.ready_bytes - overhead : 0;
   room_.store(Packed({.bytes = bytes + ready_bytes, .segments = ready.ready_segments + 1}));
+  const uint64_t largest = ready.largest_ready_bytes;
+  largest_room_.store(
+      std::max(bytes, largest > kSegmentStartBytesMax ? largest - kSegmentStartBytesMax : 0));
   out_of_space_.store(out_of_space);
 }
 

@@ -27,6 +27,9 @@ class Space {
 
   // As Log::Admit, of a log that has not failed.
   absl::Status Admit(const Demand& demand) const;
+  // The room that a segment must have so that this demand, when it is refused, is admitted once such
+  // a segment is ready; 0 if the usual ones have enough.
+  uint64_t SegmentRoomFor(const Demand& demand) const;
 
   // From the caller: an item of `bytes` goes to the queue.
   void OnQueued(uint64_t bytes);
@@ -56,12 +59,19 @@ class Space {
   //   and Admit reads queued first, so that it may see too little space, and never too much.
   // - A segment that becomes ready, or is left with an unused end, changes room and segments at
   //   once: the two are one number.
+  //
+  // An item may be so large that few segments have room for it, or none. What is lost at the end of
+  // each is then too much to say no for, so it is also enough if all fits into one segment:
+  //
+  //   queued + demand + reserve <= largest room
   struct Room {
     uint64_t bytes = 0;     // In the current segment and in those that are ready.
     uint64_t segments = 0;  // How many these are.
   };
   static uint64_t Packed(Room room);
   static Room Unpacked(uint64_t packed);
+  // What the demand needs in segments.
+  uint64_t BytesFor(const Demand& demand) const;
 
   const std::string directory_;
   const uint64_t segment_bytes_;
@@ -70,6 +80,7 @@ class Space {
   const uint64_t reserve_bytes_;
 
   std::atomic<uint64_t> room_{0};                // Packed.
+  std::atomic<uint64_t> largest_room_{0};        // In any one of these segments.
   std::atomic<uint64_t> queued_bytes_{0};        // Given and not yet durable.
   std::atomic<uint64_t> largest_item_bytes_{0};  // In the queue since it was last empty.
   std::atomic<bool> waiting_{false};

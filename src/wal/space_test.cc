@@ -146,17 +146,29 @@ TEST_F(LogSpace, WhatIsAdmittedBecomesDurableOnAFullDisk) {
     // segments.
     const uint64_t one_size = random.Next() % 2 == 0 ? harness.options.segment_bytes / 9 : 0;
     bool refused = false;
+    // Some get larger ones than a segment has room for, as long as the disk is not full.
+    const uint64_t huge_size = random.Next() % 3 == 0 ? harness.options.segment_bytes * 2 : 0;
+    uint64_t segments_of_own = random.Next() % 4;
     while (!refused) {
       AppendRequest request;
       Demand demand;
       for (uint64_t n = 1 + random.Next() % (one_size > 0 ? 3 : 20); n > 0; --n) {
-        const uint64_t size =
+        uint64_t size =
             one_size > 0 ? one_size : random.Next() % (random.Next() % 10 == 0 ? 5000 : 100);
+        if (huge_size > 0 && random.Next() % 10 == 0) size = random.Next() % huge_size;
         demand.Add(size);
         request.entries.push_back(MakeEntry(harness.log->last_index().value() + demand.entries, 1,
                                             std::string(size, 'x')));
       }
       refused = !harness.log->Admit(demand).ok();
+      if (refused && huge_size > 0 && segments_of_own > 0) {
+        --segments_of_own;
+        harness.files.SetCapacity(std::nullopt);
+        harness.executor.RunAll();
+        harness.files.SetCapacity(harness.files.used_bytes());
+        refused = false;
+        continue;
+      }
       if (!refused) harness.Append(std::move(request));
       if (random.Next() % 4 == 0) harness.executor.RunAll();
     }
@@ -166,6 +178,109 @@ TEST_F(LogSpace, WhatIsAdmittedBecomesDurableOnAFullDisk) {
     ASSERT_EQ(Index(harness.durable.back().first), harness.log->last_index());
     ASSERT_EQ(harness.log->stats().queued_bytes, 0u);
   }
+}
+
+// Goal:   an entry that no segment has room for is refused, as long as there is no space for a segment
+//         of its own size, and holds up nobody; then one is made for it.
+TEST_F(LogSpace, EntryWithoutASegmentOfItsSizeIsRefusedAndHoldsUpNobody) {
+  constexpr uint64_t kBytes = 20000;
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.files.SetCapacity(harness.files.used_bytes() + kBytes / 2);
+  for (int tries = 0; tries < 3; ++tries) {
+    const absl::Status refused = harness.log->Admit(DemandFor(kBytes));
+    EXPECT_TRUE(absl::IsResourceExhausted(refused));
+    EXPECT_THAT(std::string(MessageOf(refused)), HasSubstr("room for 20000 bytes"));
+    TimePasses(harness);
+    // There is space for the others, nothing is left of the try, and all goes on.
+    EXPECT_FALSE(harness.log->stats().out_of_space);
+    EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
+    ASSERT_TRUE(harness.log->Admit(DemandFor(100)).ok());
+    harness.Write(harness.log->last_index().value() + 1, 1, std::string(100, 's'));
+    EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+  }
+  harness.files.SetCapacity(std::nullopt);
+  EXPECT_FALSE(harness.log->Admit(DemandFor(kBytes)).ok());
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.log->stats().segments_ready, 3u);
+  ASSERT_TRUE(harness.log->Admit(DemandFor(kBytes)).ok());
+  // From here on its space is there, that of what is admitted behind it, and that of votes.
+  harness.files.SetCapacity(harness.files.used_bytes());
+  harness.Append({.entries = {MakeEntry(4, 1, std::string(kBytes, 'h'))}});
+  ASSERT_TRUE(harness.log->Admit(DemandFor(100)).ok());
+  harness.Append({.entries = {MakeEntry(5, 1, std::string(100, 's'))}});
+  harness.Append({.hard_state = HardState{.term = Term(2), .vote = "n"}});
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+  // Those that were too small for it are used after it.
+  EXPECT_EQ(harness.log->stats().segments_ready, 2u);
+  EXPECT_EQ(harness.log->stats().segments_reused, 2u);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(5));
+  EXPECT_EQ(harness.log->found().hard_state.term, Term(2));
+}
+
+// An entry of nearly half a segment is refused for what may be lost at the end of each segment; it
+// must not be refused for ever.
+TEST_F(LogSpace, EntryThatFitsIntoASegmentIsAlwaysAdmittedInTheEnd) {
+  for (const uint64_t bytes : {1500, 1900, 2500, 3000}) {
+    LogHarness harness;
+    ASSERT_TRUE(harness.Open().ok());
+    harness.executor.RunAll();
+    for (uint64_t i = 1; i <= 20; ++i) {
+      bool admitted = harness.log->Admit(DemandFor(bytes)).ok();
+      if (!admitted) TimePasses(harness);
+      ASSERT_TRUE(admitted || harness.log->Admit(DemandFor(bytes)).ok()) << bytes << " " << i;
+      harness.Write(i, 1, std::string(bytes, 'x'));
+    }
+    EXPECT_EQ(harness.durable.back().first, 20u);
+  }
+}
+
+// Goal: a generation that may have been written to is not written to again after a restart. A large
+//       entry passes segments over, so it need not be that of the first one behind the tail.
+TEST_F(LogSpace, SegmentOfALargeEntryGetsANewGenerationAtAStart) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Write(1, 1, "in the tail, which is generation 1");
+  EXPECT_FALSE(harness.log->Admit(DemandFor(8000)).ok());
+  harness.executor.RunAll();
+  ASSERT_EQ(harness.log->stats().segments_ready, 3u);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->stats().segments_ready, 1u);
+  harness.executor.RunAll();
+  const std::vector<std::string> names = *harness.files.List(harness.options.directory);
+  EXPECT_THAT(names, testing::Contains(SegmentName(3)));
+  EXPECT_THAT(names, testing::Not(testing::Contains(SegmentName(2))));
+  EXPECT_THAT(names, testing::Not(testing::Contains(SegmentName(4))));
+}
+
+// A follower's entry comes without asking. On a full disk it waits, and all behind it, until there is
+// space: here, since a segment becomes ready that it fits into.
+TEST_F(LogSpace, LargeEntryThatWaitsTakesASegmentThatBecomesReady) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  const uint64_t used = harness.files.used_bytes();
+  harness.files.SetCapacity(used);
+  harness.Append({.entries = {MakeEntry(1, 1, std::string(8000, 'h'))}});
+  const Ticket vote = harness.Append({.hard_state = HardState{.term = Term(2), .vote = "n"}});
+  harness.executor.RunAll();
+  EXPECT_LT(harness.durable_ticket, vote);
+  EXPECT_TRUE(harness.log->stats().out_of_space);
+  // Space comes, and what is prepared takes all of it, also what another entry asks for.
+  EXPECT_FALSE(harness.log->Admit(DemandFor(8000)).ok());
+  harness.files.SetCapacity(used + 4096 + 17200);
+  TimePasses(harness);
+  EXPECT_GT(harness.files.used_bytes(), used + 4096 + 17000);
+  EXPECT_EQ(harness.durable_ticket, vote);
+  EXPECT_FALSE(harness.log->stats().out_of_space);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(1));
 }
 
 // Files that share their blocks with others may need new ones even to be overwritten.
