@@ -80,8 +80,12 @@ bool SegmentPool::IsReadyFor(uint64_t bytes) const {
                      [&](const Segment& segment) { return HasRoom(segment, bytes); });
 }
 
+// What was prepared when segments were smaller is used, too, but is not what should be ready.
 uint64_t SegmentPool::Missing() const {
-  return options_.ready_goal - std::min(options_.ready_goal, ready_.size());
+  const auto usual = static_cast<uint64_t>(std::count_if(
+      ready_.begin(), ready_.end(),
+      [&](const Segment& segment) { return segment.capacity_bytes >= options_.segment_bytes; }));
+  return options_.ready_goal - std::min<uint64_t>(options_.ready_goal, usual);
 }
 
 void SegmentPool::Want(uint64_t bytes) {

@@ -100,7 +100,7 @@ class SegmentPool {
   void Work();
   // One thing to do; false when there is none.
   bool WorkOnce();
-  // How many ready segments are missing.
+  // How many ready segments of the usual size are missing.
   uint64_t Missing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsReadyFor(uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Settle(const absl::Status& status);

@@ -364,6 +364,51 @@ TEST_F(LogSpace, SaysHowManyBytesItsFilesHave) {
   EXPECT_EQ(harness.log->stats().disk_bytes, harness.files.used_bytes());
 }
 
+// Goal:   when segments are to be larger than they were, those that were prepared before do not count
+//         as ready: with nothing but them, no write would ever be admitted.
+TEST_F(LogSpace, SegmentsOfAnEarlierSmallerSizeAreNotWhatShouldBeReady) {
+  LogHarness harness(2048);
+  harness.options.ready_segments = 4;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.Write(1, 1, "one");
+  harness.Kill();
+  harness.options.segment_bytes = 65536;
+  harness.options.ready_segments = 2;
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(harness.log->stats().segments_ready, 3u);
+  harness.executor.RunAll();
+  EXPECT_EQ(harness.log->stats().segments_ready, 5u);
+  // The next ones that are needed have no room for it, and it does not need the disk to have any.
+  constexpr uint64_t kBytes = 8000;
+  ASSERT_TRUE(harness.log->Admit(DemandFor(kBytes)).ok());
+  harness.files.SetCapacity(harness.files.used_bytes());
+  harness.Write(2, 1, std::string(kBytes, 'x'));
+  EXPECT_EQ(harness.durable.back().first, 2u);
+  EXPECT_EQ(harness.log->stats().segments, 2u);
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(2));
+}
+
+// On a full disk they are what there is: they still have room for votes.
+TEST_F(LogSpace, SegmentsOfAnEarlierSmallerSizeAreUsedOnAFullDisk) {
+  LogHarness harness(2048);
+  harness.options.ready_segments = 4;
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t i = 1; i <= 3; ++i) harness.Write(i, 1, std::string(1000, 'x'));
+  harness.Kill();
+  harness.files.SetCapacity(harness.files.used_bytes());
+  harness.options.segment_bytes = 65536;
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t term = 2; term < 12; ++term) {
+    const Ticket vote =
+        harness.Append({.hard_state = HardState{Term(term), std::string(250, 'n'), Index(0)}});
+    harness.executor.RunAll();
+    EXPECT_EQ(harness.durable_ticket, vote);
+  }
+  EXPECT_THAT(harness.failures, IsEmpty());
+}
+
 TEST_F(LogSpace, SegmentsAreReadyBeforeTheyAreNeeded) {
   LogHarness harness;
   ASSERT_TRUE(harness.Open().ok());
