@@ -85,7 +85,8 @@ struct Log::Parts {
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& clock,
                                                Executor& log_thread, Executor& background,
                                                Options options, Callbacks callbacks,
-                                               OnEntry on_entry, OnCommitted on_committed) {
+                                               OnEntry on_entry, OnCommitted on_committed,
+                                               OnFound on_found) {
   MOKV_CHECK(callbacks.on_durable && callbacks.on_failure && on_entry);
   MOKV_CHECK_GE(options.segment_bytes, kSegmentBytesMin);
   MOKV_CHECK_GE(options.ready_segments, 1u);
@@ -97,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
                         files.OpenDirectory(options.directory));
   MOKV_ASSIGN_OR_RETURN(ScannedLog scanned,
                         ScanLog(files, options.directory, on_entry, on_committed));
+  if (on_found) MOKV_RETURN_IF_ERROR(on_found(scanned.found));
   auto parts = std::make_unique<Parts>(files, clock, log_thread, background, std::move(options),
                                        std::move(callbacks), std::move(lock), std::move(directory),
                                        std::move(scanned));

@@ -144,6 +144,9 @@ class Log final {
   // were known to be committed. An error ends the start.
   using OnCommitted = absl::AnyInvocable<absl::Status(Index index)>;
 
+  // Called once when all has been read, before anything is done. An error ends the start.
+  using OnFound = absl::AnyInvocable<absl::Status(const FoundLog& found)>;
+
   // Opens or creates the log in `options.directory` and reads it; all that it reports is durable.
   // DATA_LOSS, naming file and offset, for damage below the durable mark; FAILED_PRECONDITION for a
   // format version that is newer than ours, for records of a Raft group that we do not know, or
@@ -153,7 +156,8 @@ class Log final {
                                                    Executor& log_thread, Executor& background,
                                                    Options options, Callbacks callbacks,
                                                    OnEntry on_entry,
-                                                   OnCommitted on_committed = nullptr);
+                                                   OnCommitted on_committed = nullptr,
+                                                   OnFound on_found = nullptr);
 
   ~Log();
   Log(const Log&) = delete;
