@@ -23,8 +23,17 @@ namespace mokv::machine {
 
 // What a command came to.
 using Result = store::ApplyResult;
-// A frozen state.
+// A frozen state of the store, for readers.
 using View = store::View;
+
+// All of a state, frozen: see saved_state.h.
+struct FrozenState {
+  std::shared_ptr<const store::View> store;
+};
+// All of a state, made elsewhere.
+struct LoadedState {
+  std::unique_ptr<store::Store> store;
+};
 
 class Machine {
  public:
@@ -39,8 +48,8 @@ class Machine {
 
   // The whole state is that of `loaded` from now on, published; readers go on. Returns the state
   // from before: whoever lets go of it last frees its memory, which may take long.
-  std::shared_ptr<const void> Install(std::unique_ptr<store::Store> loaded) {
-    return store_.Install(std::move(loaded));
+  std::shared_ptr<const void> Install(LoadedState loaded) {
+    return store_.Install(std::move(loaded.store));
   }
 
   // Of what is published.
@@ -51,6 +60,8 @@ class Machine {
   // All that the state has allocated, as the allocator counts it, after the last Publish or Reclaim.
   uint64_t memory_bytes() const { return store_.memory_bytes(); }
   std::shared_ptr<const View> TakeView() const { return store_.TakeView(); }
+  // What is published, which the writer alone knows the place in the log of.
+  FrozenState Freeze() const { return {.store = store_.TakeView()}; }
   // For a Reader, which must not outlive this.
   const store::Store& store() const { return store_; }
 
