@@ -25,7 +25,8 @@ namespace mokv::sim {
 enum class NodeKind : uint8_t { kCores, kReplicas };
 
 // What replicas say to each other besides Raft's messages.
-using Passed = std::variant<replica::Forward, replica::ForwardAnswer>;
+using Passed = std::variant<replica::Forward, replica::ForwardAnswer, replica::SnapshotRead,
+                            replica::SnapshotChunk>;
 
 // On the network: a message of Raft's, and a snapshot's data where there is one.
 struct Packet {

@@ -69,8 +69,19 @@ class ReplicaNode::NodePeers final : public replica::Peers {
     if (!node_.up() || !node_.shared_.wires.IsOpen(node_.place_, connection)) return;
     node_.Pass(connection, answer);
   }
-  bool SendSnapshotRead(raft::NodeId, const replica::SnapshotRead&) override { return false; }
-  void AnswerSnapshotRead(ConnectionId, replica::SnapshotChunk) override {}
+  bool SendSnapshotRead(raft::NodeId to, const replica::SnapshotRead& read) override {
+    const Place place = node_.node_.host.PlaceOf(to);
+    if (!node_.up() || place == kPlacesMax) return false;
+    const ConnectionId connection =
+        node_.shared_.wires.Connect(node_.node_.host, node_.place_, place, node_.id(), to);
+    if (connection == ConnectionId()) return false;
+    node_.Pass(connection, read);
+    return true;
+  }
+  void AnswerSnapshotRead(ConnectionId connection, replica::SnapshotChunk chunk) override {
+    if (!node_.up() || !node_.shared_.wires.IsOpen(node_.place_, connection)) return;
+    node_.Pass(connection, std::move(chunk));
+  }
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
     if (!node_.up()) return;
     const auto shared_done = std::make_shared<IdentifyDone>(std::move(done));
@@ -273,6 +284,12 @@ void ReplicaNode::Deliver(const Packet& packet) {
   if (const auto* forward = std::get_if<replica::Forward>(packet.passed.get())) {
     node_.timeline.Note(place_, "is passed forward {} of {}", forward->id, packet.message.from);
     return replica.OnForward(packet.message.from, packet.connection, *forward);
+  }
+  if (const auto* read = std::get_if<replica::SnapshotRead>(packet.passed.get())) {
+    return replica.OnSnapshotRead(packet.message.from, packet.connection, *read);
+  }
+  if (const auto* chunk = std::get_if<replica::SnapshotChunk>(packet.passed.get())) {
+    return replica.OnSnapshotChunk(packet.message.from, *chunk);
   }
   const auto& answer = std::get<replica::ForwardAnswer>(*packet.passed);
   node_.timeline.Note(place_, "has the answer to forward {} of {}", answer.id, packet.message.from);

@@ -26,6 +26,7 @@ class DataDirectory {
   absl::Status Open(const std::string& node_name);
 
   std::string log_path() const { return path_ + "/log"; }
+  std::string snapshots_path() const { return path_ + "/snapshots"; }
   // After Open. The cluster's id is that of the start.
   const Identity& identity() const { return identity_; }
   // Keeps the id of the cluster that the node has become part of, if it was part of none. Writes on

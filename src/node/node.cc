@@ -163,6 +163,7 @@ class Node::Impl {
   std::unique_ptr<net::Worker> log_thread_;
   std::unique_ptr<net::Worker> log_space_thread_;
   std::unique_ptr<net::Worker> background_thread_;
+  std::unique_ptr<net::Worker> snapshot_thread_;
   std::unique_ptr<net::Worker> request_log_thread_;
   std::unique_ptr<telemetry::HttpServer> http_;
   // Replica thread only.
@@ -213,6 +214,7 @@ void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
   log_space_thread_ = std::make_unique<net::Worker>("log-space");
   background_thread_ = std::make_unique<net::Worker>("background");
+  snapshot_thread_ = std::make_unique<net::Worker>("snapshots");
   alarm_timer_ = std::make_unique<net::Timer>(replica_thread());
   tick_timer_ = std::make_unique<net::Timer>(replica_thread());
   replica::Replica::Callbacks callbacks;
@@ -237,13 +239,16 @@ void Node::Impl::MakeReplica() {
                                     .instance_id = data_.identity().instance_id,
                                     .rpc_address = rpc_address_,
                                     .cluster_id = data_.identity().cluster_id,
-                                    .writes = {.memory_bytes_max = config_.max_memory_bytes}};
+                                    .writes = {.memory_bytes_max = config_.max_memory_bytes},
+                                    .snapshots = {.files = &files_,
+                                                  .directory = data_.snapshots_path(),
+                                                  .log_bytes = config_.snapshot_log_bytes}};
   options.raft.election_timeout = config_.election_timeout;
   options.raft.heartbeat_interval = config_.heartbeat_interval;
   options.raft.lease_reads = config_.read_lease;
   replica_ = std::make_unique<replica::Replica>(
-      replica::Replica::Executors{replica_thread(), *background_thread_}, clock_, random_, machine_,
-      std::move(options), std::move(callbacks));
+      replica::Replica::Executors{replica_thread(), *background_thread_, *snapshot_thread_}, clock_,
+      random_, machine_, std::move(options), std::move(callbacks));
 }
 
 void Node::Impl::MakePeers() {
@@ -413,8 +418,12 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
   options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
   MOKV_ASSIGN_OR_RETURN(
       log_, replica::OpenLog(*replica_, std::move(options),
-                             {files_, clock_, *log_thread_, *log_space_thread_,
-                              [this](Duration duration) { sync_times_.Record(duration); }}));
+                             {.files = files_,
+                              .clock = clock_,
+                              .log_thread = *log_thread_,
+                              .space_thread = *log_space_thread_,
+                              .loading_thread = snapshot_thread_.get(),
+                              .on_sync = [this](Duration took) { sync_times_.Record(took); }}));
   open_log_ = log_.get();
   const bool has_state = log_->found().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
@@ -527,6 +536,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
     // These still owe the replica answers, which come before its thread ends.
     if (log_thread_ != nullptr) log_thread_->Stop();
     if (background_thread_ != nullptr) background_thread_->Stop();
+    if (snapshot_thread_ != nullptr) snapshot_thread_->Stop();
     replica_io_.Stop();
   });
   stopping.Add("close the log", kThreadEndMax, [this] {

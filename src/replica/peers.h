@@ -134,8 +134,7 @@ class PeersHandler {
   virtual void OnSnapshotRead(raft::NodeId from, ConnectionId connection,
                               const SnapshotRead& read) = 0;
   virtual void OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) = 0;
-  // An established connection with `peer` is no more; those for snapshots do not count. `last`:
-  // there is no other one with it.
+  // An established connection with `peer` is no more; those for snapshots do not count. `last`: there is no other one with it.
   virtual void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) = 0;
 };
 

@@ -45,6 +45,21 @@ std::optional<Write> PendingWrites::OnApplied(raft::Position position,
   return applied;
 }
 
+std::vector<Write> PendingWrites::TakeThrough(Index last) {
+  std::vector<Write> taken;
+  for (auto at = leaderships_.begin(); at != leaderships_.end();) {
+    Leadership& leadership = at->second;
+    while (!leadership.empty() && leadership.front().position.index <= last) {
+      std::optional<Write>& write = leadership.front().write;
+      if (write.has_value()) taken.push_back(*std::move(write));
+      leadership.pop_front();
+    }
+    at = leadership.empty() ? leaderships_.erase(at) : std::next(at);
+  }
+  size_ -= taken.size();
+  return taken;
+}
+
 std::vector<Write> PendingWrites::TakeExpired(MonotonicTime now) {
   std::vector<Write> expired;
   for (auto& [term, leadership] : leaderships_) {

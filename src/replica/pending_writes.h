@@ -46,6 +46,10 @@ class PendingWrites {
   // certainly not done.
   std::optional<Write> OnApplied(raft::Position position, std::vector<Write>& superseded);
 
+  // A state that has everything up to `last` has taken the place of this node's. Nobody knows which
+  // writes of its entries are in it.
+  std::vector<Write> TakeThrough(Index last);
+
   // Those who have waited long enough; their fate stays unknown.
   std::vector<Write> TakeExpired(MonotonicTime now);
   // Everybody: the node ends.

@@ -8,8 +8,26 @@
 #include "base/status.h"
 
 namespace mokv::replica {
+namespace {
+
+raft::SnapshotMeta MetaOf(const std::optional<LoadingSnapshot>& snapshot) {
+  return snapshot.has_value() ? snapshot->meta : raft::SnapshotMeta();
+}
+
+}  // namespace
+
+Replay::Replay(machine::Machine& machine, std::optional<LoadingSnapshot> snapshot)
+    : machine_(machine),
+      snapshot_(std::move(snapshot)),
+      base_(MetaOf(snapshot_)),
+      log_(snapshot_.has_value() ? raft::LogView(base_) : raft::LogView()),
+      applied_(base_.last.index) {}
 
 absl::Status Replay::OnEntry(const wal::EntryView& view) {
+  if (view.index <= base_.last.index) {
+    if (view.index == base_.last.index) term_at_base_ = view.term;
+    return absl::OkStatus();
+  }
   if (view.index <= applied_) {
     return DataLoss("log entry {} replaces one that was known to be committed", view.index);
   }
@@ -20,12 +38,29 @@ absl::Status Replay::OnEntry(const wal::EntryView& view) {
 }
 
 absl::Status Replay::OnCommitted(Index index) {
+  if (index <= applied_) return absl::OkStatus();
+  const bool may_wait = log_.bytes_in_memory() < kUnappliedBytesMax;
+  if (snapshot_.has_value() && !snapshot_->is_loaded() && may_wait) return absl::OkStatus();
+  return ApplyThrough(index);
+}
+
+absl::Status Replay::InstallSnapshot() {
+  if (!snapshot_.has_value()) return absl::OkStatus();
+  absl::StatusOr<machine::LoadedState> loaded = std::exchange(snapshot_, std::nullopt)->take();
+  if (!loaded.ok()) return snapshot_status_ = loaded.status();
+  machine_.Install(*std::move(loaded));
+  return absl::OkStatus();
+}
+
+absl::Status Replay::ApplyThrough(Index index) {
+  MOKV_RETURN_IF_ERROR(InstallSnapshot());
   std::vector<machine::Result> results;  // Of interest to nobody any more.
   while (applied_ < index) {
     const Index through = std::min(index, Index(applied_.value() + kPublishedAtOnce));
     const std::vector<Entry> entries = log_.Slice(applied_.next(), through, kBytesAtOnce);
     MOKV_RETURN_IF_ERROR(machine_.Apply(entries, results));
     applied_ = entries.back().index;
+    for (const Entry& entry : entries) recovered_.bytes_since_snapshot += raft::EntryBytes(entry);
     results.clear();
     unpublished_ += entries.size();
     if (unpublished_ < kPublishedAtOnce) continue;
@@ -36,16 +71,44 @@ absl::Status Replay::OnCommitted(Index index) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<raft::InitialState> Replay::Finish(const HardState& hard_state, Index last_index) {
-  // A truncation at the very end was not told by an entry.
-  if (last_index < log_.last().index) log_.TruncateFrom(last_index.next());
-  if (log_.last().index != last_index) {
-    return DataLoss("the log ends with entry {}, but only {} was found", last_index,
-                    log_.last().index);
+// A log that was there when a snapshot came from another node, and has not been reset for it yet,
+// may end before it, or have other entries, of which none was committed.
+bool Replay::LogFits(const wal::FoundLog& found) const {
+  if (found.last_index < base_.last.index) return false;
+  return found.first_index > base_.last.index || term_at_base_ == base_.last.term;
+}
+
+absl::Status Replay::OnFound(const wal::FoundLog& found) {
+  if (found.first_index > base_.last.index.next()) {
+    if (base_.last.index == Index()) {
+      return DataLoss("the log begins with entry {}, and there is no snapshot of what was before",
+                      found.first_index);
+    }
+    return DataLoss("the log begins with entry {}, and the snapshot ends with {}",
+                    found.first_index, base_.last.index);
   }
-  MOKV_RETURN_IF_ERROR(OnCommitted(std::min(hard_state.commit, last_index)));
+  HardState hard_state = found.hard_state;
+  if (!LogFits(found)) {
+    log_ = raft::LogView(base_);
+    recovered_.reset_log = true;
+  }
+  // A truncation at the very end was not told by an entry.
+  const Index last = std::max(found.last_index, base_.last.index);
+  if (!recovered_.reset_log && last < log_.last().index) log_.TruncateFrom(last.next());
+  if (!recovered_.reset_log && log_.last().index != last) {
+    return DataLoss("the log ends with entry {}, but only {} was found", last, log_.last().index);
+  }
+  // All that a snapshot has is committed. A term that this node has not heard of may be in it: it has
+  // given no vote in that.
+  if (hard_state.term < base_.last.term) hard_state = {.term = base_.last.term};
+  hard_state.commit = std::max(hard_state.commit, base_.last.index);
+  MOKV_RETURN_IF_ERROR(ApplyThrough(std::min(hard_state.commit, log_.last().index)));
   machine_.Publish();
-  return raft::InitialState{.log = std::move(log_), .hard_state = hard_state, .applied = applied_};
+  recovered_.initial.log = std::move(log_);
+  recovered_.initial.hard_state = std::move(hard_state);
+  recovered_.initial.applied = applied_;
+  if (base_.membership != nullptr) recovered_.initial.snapshot = base_;
+  return absl::OkStatus();
 }
 
 }  // namespace mokv::replica

@@ -1,12 +1,17 @@
-// Replay: from what a start finds in the log to a state machine that has applied all that is
-// known to be committed, and the core's picture of the log. Entries behind that may still be
+// Replay: from what a start finds on disk to a state machine that has applied all that is known to be
+// committed, and the core's picture of the log. The state begins with a snapshot, if there is one,
+// which is loaded while the log is being read. Entries behind what is committed may still be
 // replaced; they stay in memory until Raft has decided.
 //
-// Threads: confined to the replica thread. Owner: borrows the store.
+// Threads: confined to the replica thread. Owner: borrows the machine.
+// Bounds:  kUnappliedBytesMax of entries wait for the snapshot; then its loading is waited for.
 #pragma once
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+
+#include <functional>
+#include <optional>
 
 #include "machine/machine.h"
 #include "raft/core.h"
@@ -15,17 +20,38 @@
 
 namespace mokv::replica {
 
+// A snapshot that is being loaded.
+struct LoadingSnapshot {
+  raft::SnapshotMeta meta;
+  std::function<bool()> is_loaded;
+  // Waits. Once.
+  std::function<absl::StatusOr<machine::LoadedState>()> take;
+};
+
+// What a start comes to.
+struct RecoveredState {
+  raft::InitialState initial;
+  // The log ends before the snapshot, or differs from it: it is to begin behind it.
+  bool reset_log = false;
+  // Of the entries that the snapshot does not have.
+  uint64_t bytes_since_snapshot = 0;
+};
+
 class Replay {
  public:
-  explicit Replay(machine::Machine& machine) : machine_(machine) {}
+  Replay(machine::Machine& machine, std::optional<LoadingSnapshot> snapshot);
 
   // The log's callbacks of the same names. DATA_LOSS for an entry that this version does not know,
-  // or a first one that is not a configuration.
+  // or a first one that is not a configuration, or that does not follow on the snapshot.
   absl::Status OnEntry(const wal::EntryView& view);
   absl::Status OnCommitted(Index index);
+  // All has been read; what is known to be committed by then is applied and published.
+  absl::Status OnFound(const wal::FoundLog& found);
 
-  // When the log is open; what is known to be committed by then is applied and published. Once.
-  absl::StatusOr<raft::InitialState> Finish(const HardState& hard_state, Index last_index);
+  // Why the snapshot could not be loaded, if that is why one of the above has failed.
+  const absl::Status& snapshot_status() const { return snapshot_status_; }
+  // After OnFound. Once.
+  RecoveredState Take() { return std::move(recovered_); }
 
  private:
   // Of the entries in memory; beyond the core's own bound nothing needs them.
@@ -33,11 +59,21 @@ class Replay {
   // What is overwritten on the way is given back with each publication.
   static constexpr uint64_t kPublishedAtOnce = 1024;
   static constexpr uint64_t kBytesAtOnce = uint64_t{16} << 20;
+  static constexpr uint64_t kUnappliedBytesMax = uint64_t{64} << 20;
+
+  absl::Status InstallSnapshot();
+  absl::Status ApplyThrough(Index index);
+  bool LogFits(const wal::FoundLog& found) const;
 
   machine::Machine& machine_;
-  raft::LogView log_;
+  std::optional<LoadingSnapshot> snapshot_;  // Until it is installed.
+  const raft::SnapshotMeta base_;            // 0/0: none.
+  absl::Status snapshot_status_;
+  raft::LogView log_;  // Begins after base_: earlier entries are in the snapshot.
+  std::optional<Term> term_at_base_;  // As the log has it.
   Index applied_;
   uint64_t unpublished_ = 0;  // Entries.
+  RecoveredState recovered_;
 };
 
 }  // namespace mokv::replica

@@ -38,8 +38,23 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
       gate_(clock),
       board_(options_.raft.id, options_.raft.election_timeout),
       administration_([this] { inbox_.Wake(); }),
-      replay_(std::make_unique<Replay>(machine)) {
+      replay_(std::make_unique<Replay>(machine, std::nullopt)) {
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
+  if (options_.snapshots.files == nullptr) return;
+  snapshots_ = std::make_unique<Snapshots>(
+      options_.snapshots, Snapshots::Executors{executors.background, executors.snapshots},
+      [this](Task task) { inbox_.Add(std::move(task)); },
+      [this](raft::Event event) { Step(std::move(event)); });
+}
+
+const snapshot::Directory* Replica::snapshots() const {
+  return snapshots_ == nullptr ? nullptr : &snapshots_->directory();
+}
+
+Replay& Replica::BeginReplay(std::optional<LoadingSnapshot> snapshot) {
+  MOKV_CHECK(log_ == nullptr);
+  replay_ = std::make_unique<Replay>(machine_, std::move(snapshot));
+  return *replay_;
 }
 
 Replica::~Replica() = default;
@@ -69,24 +84,30 @@ absl::Status Replica::Start(wal::Log& log, Peers& peers,
   MOKV_CHECK(log_ == nullptr);
   log_ = &log;
   peers_ = &peers;
-  const wal::FoundLog& found = log.found();
-  MOKV_ASSIGN_OR_RETURN(raft::InitialState initial,
-                        replay_->Finish(found.hard_state, found.last_index));
+  RecoveredState recovered = replay_->Take();
   replay_.reset();
+  raft::InitialState& initial = recovered.initial;
   const std::string& log_cluster = initial.log.membership()->cluster_id();
   if (!options_.cluster_id.empty() && !log_cluster.empty() && log_cluster != options_.cluster_id) {
     return FailedPrecondition("its identity is of cluster {}, its log of {}", options_.cluster_id,
                               log_cluster);
   }
-  if (found.last_index == Index(0) && new_cluster_id.has_value()) {
-    if (found.hard_state.term != Term(0)) {
+  if (initial.log.last().index == Index(0) && new_cluster_id.has_value()) {
+    if (initial.hard_state.term != Term(0)) {
       return FailedPrecondition(
           "the log is empty, but the node has been in term {} of a cluster already; start it "
           "without bootstrap, or with an empty data directory",
-          found.hard_state.term);
+          initial.hard_state.term);
     }
     BeginCluster(*new_cluster_id);
     return absl::OkStatus();
+  }
+  if (recovered.reset_log) {
+    const raft::Position last = initial.log.base();
+    log.ResetTo(wal::Ticket(), last.index, last.term);
+  }
+  if (snapshots_ != nullptr) {
+    snapshots_->OnFound(found_snapshots_, recovered.bytes_since_snapshot);
   }
   MOKV_RETURN_IF_ERROR(StartCore(std::move(initial)));
   // An election that nobody else could object to is due at once.
@@ -188,10 +209,23 @@ void Replica::StepAside(MonotonicTime give_up_at, AdminDone done) {
 }
 
 void Replica::OnMessage(raft::Message message) {
-  if (core_ == nullptr) return;
-  // Nothing has been read of what it announces.
-  if (std::holds_alternative<raft::InstallSnapshot>(message.body)) return;
+  if (core_ == nullptr || life() == Life::kGone) return;
+  if (std::holds_alternative<raft::InstallSnapshot>(message.body)) {
+    if (snapshots_ == nullptr) return;
+    return snapshots_->OnInstallSnapshot(message, *core_, *peers_, clock_.Now());
+  }
   Step(raft::Receive{std::move(message)});
+}
+
+void Replica::OnSnapshotRead(raft::NodeId from, ConnectionId connection,
+                             const SnapshotRead& read) {
+  if (core_ == nullptr || snapshots_ == nullptr || life() == Life::kGone) return;
+  snapshots_->OnRead(*peers_, from, connection, read, clock_.Now());
+}
+
+void Replica::OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) {
+  if (core_ == nullptr || snapshots_ == nullptr || life() == Life::kGone) return;
+  snapshots_->OnChunk(*peers_, from, std::move(chunk), clock_.Now());
 }
 
 void Replica::OnForward(raft::NodeId, ConnectionId connection, Forward forward) {
@@ -259,6 +293,7 @@ void Replica::Tick() {
   FillBoard();
   if (life() == Life::kGone) return;
   machine_.Reclaim();
+  if (snapshots_ != nullptr) snapshots_->Tick(*core_, machine_, *log_, *peers_, now);
   writes_.Unblock();
   reads_.Unblock();
   administration_.Unblock();

@@ -43,6 +43,7 @@
 #include "replica/reads.h"
 #include "replica/replay.h"
 #include "replica/report.h"
+#include "replica/snapshots.h"
 #include "replica/status_board.h"
 #include "replica/writes.h"
 #include "wal/log.h"
@@ -60,6 +61,7 @@ class Replica final : public PeersHandler {
     raft::Options raft;  // Its id is filled in.
     Writes::Limits writes;
     uint64_t reads_waiting_max = 65'536;
+    Snapshots::Options snapshots;  // Without `files` there are none.
   };
   struct Callbacks {
     // Whether linearizable reads and writes are served through this node has changed. May be null.
@@ -79,10 +81,12 @@ class Replica final : public PeersHandler {
     absl::AnyInvocable<void(const absl::Status& reason)> on_fatal;
     Observer* observer = nullptr;  // Of tests.
   };
-  // Where the entries that a slow peer needs are read back from the disk.
   struct Executors {
     Executor& replica;
+    // Where the entries and parts of snapshots that a peer needs are read back from the disk.
     Executor& background;
+    // Where snapshots are written and loaded, which takes long.
+    Executor& snapshots;
   };
 
   Replica(Executors executors, const Clock& clock, Random& random, machine::Machine& machine,
@@ -91,8 +95,14 @@ class Replica final : public PeersHandler {
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
-  // What the log finds at its opening is to be told here.
+  // What the log finds at its opening is to be told to the replay: OpenLog. It may be begun anew as
+  // long as nothing has been applied. The state begins with `snapshot`, if there is one.
+  Replay& BeginReplay(std::optional<LoadingSnapshot> snapshot);
   Replay& replay() { return *replay_; }
+  // Where this node's snapshots are; null: it has none.
+  const snapshot::Directory* snapshots() const;
+  // Those that a start has found whole, the newest first.
+  void OnSnapshotsFound(std::vector<EntryId> found) { found_snapshots_ = std::move(found); }
   // After the replay. `new_cluster_id`: with an empty log, begin a new cluster of that id with this
   // node as its only voter; without it an empty log waits to be joined. DATA_LOSS when what was
   // found does not fit together, FAILED_PRECONDITION when it is of another cluster.
@@ -145,8 +155,9 @@ class Replica final : public PeersHandler {
   void OnMessage(raft::Message message) override;
   void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) override;
   void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) override;
-  void OnSnapshotRead(raft::NodeId, ConnectionId, const SnapshotRead&) override {}
-  void OnSnapshotChunk(raft::NodeId, SnapshotChunk) override {}
+  void OnSnapshotRead(raft::NodeId from, ConnectionId connection,
+                      const SnapshotRead& read) override;
+  void OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) override;
   void OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) override;
 
   ClusterView View() const { return board_.View(gate_.applied(), gate_.commit()); }
@@ -187,7 +198,7 @@ class Replica final : public PeersHandler {
     Task done;
   };
   using Event = std::variant<Write, WaitingRead, AdminCall, Durable, LogFailed, Fenced, EntriesRead,
-                             TellWhenIdle>;
+                             TellWhenIdle, Task>;
 
   Life life() const { return life_.load(std::memory_order_acquire); }
   void Advance(Life to);
@@ -211,12 +222,14 @@ class Replica final : public PeersHandler {
   void Handle(Fenced fenced);
   void Handle(EntriesRead read);
   void Handle(TellWhenIdle tell);
+  void Handle(Task task);
   void TickIfDue(MonotonicTime now);
   void TickBehindSockets();
   void AskCore(MonotonicTime now);
   void GiveCore(MonotonicTime now, raft::Event event);
   void Step(raft::Event event);
   void Persist(raft::PersistRequest request);
+  void Install(const raft::SnapshotMeta& snapshot);
   void Send(const std::vector<raft::Message>& messages);
   void Apply(const std::vector<Entry>& committed);
   void TellLosses(const std::vector<raft::EntriesLost>& losses);
@@ -249,6 +262,8 @@ class Replica final : public PeersHandler {
   // Below: replica thread only.
   Administration administration_;
   std::unique_ptr<Replay> replay_;
+  std::unique_ptr<Snapshots> snapshots_;  // Null: there are none.
+  std::vector<EntryId> found_snapshots_;
   std::unique_ptr<raft::Core> core_;           // Null until a new cluster's first entry is durable.
   std::optional<raft::InitialState> initial_;  // What the core then begins with.
   std::string failure_;

@@ -81,7 +81,7 @@ TEST(Replica, QueuedWritesShareOneSync) {
 // Goal: a replay of many writes to one key needs the memory of one, not of all.
 TEST(Replay, GivesBackWhatIsOverwritten) {
   machine::Machine machine;
-  Replay replay(machine);
+  Replay replay(machine, std::nullopt);
   const std::string first =
       raft::Membership("cluster-1",
                        {{.id = raft::NodeIdOf("n", "disk"), .name = "n", .instance_id = "disk"}})
@@ -106,7 +106,7 @@ TEST(Replay, GivesBackWhatIsOverwritten) {
 // Goal: what may still be replaced is not applied, and what replaces it is.
 TEST(Replay, AppliesOnlyWhatIsCommitted) {
   machine::Machine machine;
-  Replay replay(machine);
+  Replay replay(machine, std::nullopt);
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
           .Encode();
@@ -120,16 +120,21 @@ TEST(Replay, AppliesOnlyWhatIsCommitted) {
   ASSERT_TRUE(replay.OnCommitted(Index(2)).ok());
   ASSERT_TRUE(replay.OnEntry({Index(3), Term(2), EntryType::kCommand, old}).ok());
   EXPECT_TRUE(absl::IsDataLoss(replay.OnEntry({Index(2), Term(3), EntryType::kCommand, old})));
-  const auto initial = replay.Finish({.term = Term(2), .vote = {}, .commit = Index(2)}, Index(3));
-  ASSERT_TRUE(initial.ok()) << initial.status();
-  EXPECT_EQ(initial->applied, Index(2));
-  EXPECT_EQ(initial->log.last(), (EntryId{Index(3), Term(2)}));
+  const absl::Status found =
+      replay.OnFound({.hard_state = {.term = Term(2), .vote = {}, .commit = Index(2)},
+                      .first_index = Index(1),
+                      .last_index = Index(3),
+                      .last_term = Term(2)});
+  ASSERT_TRUE(found.ok()) << found;
+  const raft::InitialState initial = replay.Take().initial;
+  EXPECT_EQ(initial.applied, Index(2));
+  EXPECT_EQ(initial.log.last(), (EntryId{Index(3), Term(2)}));
   EXPECT_EQ(machine.TakeView()->Find("k")->value(), "kept");
 }
 
 TEST(Replay, StopsAtWhatItDoesNotKnow) {
   machine::Machine machine;
-  Replay replay(machine);
+  Replay replay(machine, std::nullopt);
   EXPECT_TRUE(absl::IsDataLoss(replay.OnEntry({Index(1), Term(1), EntryType::kNoOp, {}})));
   const std::string first =
       raft::Membership("cluster-1", {{.id = raft::NodeId(1), .name = "n", .instance_id = "disk"}})
@@ -387,7 +392,7 @@ TEST(Replica, RefusesAtOnceBeforeItsStart) {
   Replica::Callbacks callbacks;
   callbacks.set_alarm = [](MonotonicTime) {};
   callbacks.on_fatal = [](const absl::Status&) {};
-  Replica replica({executor, executor}, clock, random, machine, {.name = "n", .instance_id = "d"},
+  Replica replica({executor, executor, executor}, clock, random, machine, {.name = "n", .instance_id = "d"},
                   std::move(callbacks));
   std::optional<WriteResult> write;
   std::optional<absl::Status> read;

@@ -49,6 +49,22 @@ struct Counters {
   uint64_t messages_misaddressed = 0;
 };
 
+// Of this node's snapshots.
+struct SnapshotReport {
+  Index last;          // Where the newest one ends; 0: there is none.
+  uint64_t bytes = 0;  // Of its file.
+  uint64_t taken = 0;
+  uint64_t failed = 0;
+  uint64_t installed = 0;       // From other nodes.
+  uint64_t fetches_failed = 0;  // Begun again, or given up.
+  uint64_t fetched_bytes = 0;   // Of the one that is being fetched,
+  uint64_t fetching_bytes = 0;  // which has so many; 0: none is, or that is not known yet.
+  uint64_t sent_bytes = 0;
+  uint64_t log_cuts = 0;
+  uint64_t peers_outrun = 0;  // Times that the log was cut although a peer still needed it.
+  std::string last_error;     // Why the last one failed; empty after a good one.
+};
+
 // A picture of one moment. What a leader knows of others is as old as the replica's last tick.
 struct Report {
   raft::Role role = raft::Role::kFollower;
@@ -64,6 +80,7 @@ struct Report {
   // This node lacks entries that it had acknowledged: the last of them. Else 0.
   Index lost_through;
   std::vector<PeerProgress> peers;  // While leading.
+  SnapshotReport snapshots;
   Counters counters;
 };
 

@@ -17,12 +17,13 @@ bool StatusBoard::SetMembership(std::shared_ptr<const raft::Membership> membersh
   return changed;
 }
 
-void StatusBoard::Fill(const raft::Core& core, MonotonicTime now) {
+void StatusBoard::Fill(const raft::Core& core, SnapshotReport snapshots, MonotonicTime now) {
   const raft::Membership& membership = *core.membership();
   Report report{.role = core.role(),
                 .is_member = membership.Contains(core.id()),
                 .leader = NameOf(membership, core.leader()),
-                .lost_through = core.lost_through().index};
+                .lost_through = core.lost_through().index,
+                .snapshots = std::move(snapshots)};
   for (const auto& [id, progress] : core.progress()) {
     report.peers.push_back({.name = NameOf(membership, id),
                             .match = progress.match(),

@@ -66,7 +66,7 @@ class StatusBoard {
     last_index_.store(last_index.value(), std::memory_order_relaxed);
   }
   void SetCounters(const Counters& counters) { counters_.Set(counters); }
-  void Fill(const raft::Core& core, MonotonicTime now);
+  void Fill(const raft::Core& core, SnapshotReport snapshots, MonotonicTime now);
 
  private:
   const raft::NodeId own_;

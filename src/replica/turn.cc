@@ -74,6 +74,7 @@ void Replica::Turn() {
 
   for (const raft::EntriesWanted& wanted : output.entries_wanted) FetchEntries(wanted);
   Send(news);
+  if (snapshots_ != nullptr) snapshots_->OnTurn(*core_, output.snapshot_wanted);
   gate_.Promise(core_->commit());
   if (output.more_committed) inbox_.Wake();
   SetAlarm();
@@ -136,6 +137,10 @@ void Replica::Handle(EntriesRead read) {
 
 void Replica::Handle(TellWhenIdle tell) { writes_.WhenIdle(std::move(tell.done)); }
 
+void Replica::Handle(Task task) {
+  if (life() != Life::kGone) task();
+}
+
 // --- step
 
 // Where this thread was busy, or stood still, what others sent meanwhile is still in the sockets.
@@ -182,13 +187,23 @@ void Replica::Step(raft::Event event) {
 // --- persist
 
 void Replica::Persist(raft::PersistRequest request) {
-  // Snapshots are not sent yet, so none can have come.
-  MOKV_CHECK(!request.install.has_value());
+  if (request.install.has_value()) Install(*request.install);
   ++counters_.batches;
   counters_.batch_entries += request.entries.size();
   log_->Append(LogTicket(request.ticket), {.truncate_from = request.truncate_from,
                                            .entries = std::move(request.entries),
                                            .hard_state = std::move(request.hard_state)});
+}
+
+// The snapshot is on disk, so the log may begin behind it. What was frozen of the state from before
+// is let go of elsewhere: that takes as long as it was large.
+void Replica::Install(const raft::SnapshotMeta& snapshot) {
+  log_->ResetTo(wal::Ticket(), snapshot.last.index, snapshot.last.term);
+  std::shared_ptr<const void> before =
+      machine_.Install(snapshots_->TakeInstalled(snapshot.last));
+  executors_.snapshots.Post([before = std::move(before)]() mutable { before.reset(); });
+  writes_.OnInstalled(snapshot.last.index);
+  gate_.OnApplied(snapshot.last.index, machine_.revision());
 }
 
 // --- send
@@ -197,6 +212,7 @@ void Replica::Send(const std::vector<raft::Message>& messages) {
   if (messages.empty()) return;
   // Others may act upon it at once: from here on nobody reads less than that here by the lease.
   gate_.Promise(core_->commit());
+  if (snapshots_ != nullptr) snapshots_->OnSent(messages, clock_.Now());
   peers_->Send(messages);
 }
 
@@ -230,6 +246,7 @@ void Replica::Apply(const std::vector<Entry>& committed) {
     return callbacks_.on_fatal(applied);
   }
   writes_.OnApplied(committed, results_);
+  if (snapshots_ != nullptr) snapshots_->OnApplied(committed);
   machine_.Publish();
   gate_.OnApplied(committed.back().index, machine_.revision());
   const auto is_configuration = [](const Entry& e) { return e.type == EntryType::kConfiguration; };
@@ -295,7 +312,8 @@ void Replica::SetAlarm() {
 
 void Replica::FillBoard() {
   PublishCounters();
-  board_.Fill(*core_, clock_.Now());
+  board_.Fill(*core_, snapshots_ == nullptr ? SnapshotReport() : snapshots_->report(),
+              clock_.Now());
 }
 
 void Replica::PublishCounters() {

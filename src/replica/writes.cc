@@ -194,6 +194,12 @@ void Writes::OnApplied(const std::vector<Entry>& entries,
   }
 }
 
+void Writes::OnInstalled(Index last) {
+  Unknown(entries_.TakeThrough(last),
+          "the leader's snapshot has taken the place of the entry on this node, which does not know "
+          "what became of it");
+}
+
 void Writes::AnswerApplied() {
   for (Finished& finished : std::exchange(finished_, {})) Answer(finished.write, finished.result);
   for (Write& write : std::exchange(superseded_, {})) WaitAgain(std::move(write));

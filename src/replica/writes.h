@@ -82,6 +82,8 @@ class Writes {
 
   // `results` has one for each entry. Answers are held until AnswerApplied.
   void OnApplied(const std::vector<Entry>& entries, std::span<const machine::Result> results);
+  // A snapshot that ends with `last` has taken the state's place.
+  void OnInstalled(Index last);
   // The state is published: whoever is told that a write is done finds it.
   void AnswerApplied();
   // The leader's answer. `leader`: as far as this node knows now.

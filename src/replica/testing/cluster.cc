@@ -37,14 +37,19 @@ class ReplicaCluster::NodePeers final : public Peers {
     return connection;
   }
   void Answer(ConnectionId connection, const ForwardAnswer& answer) override {
-    for (const auto& [link, id] : cluster_.connections_) {
-      if (id != connection) continue;
-      const std::string& to = link.first == name_ ? link.second : link.first;
-      cluster_.network_.push_back({name_, to, connection, answer});
-    }
+    AnswerBy(connection, answer);
   }
-  bool SendSnapshotRead(raft::NodeId, const SnapshotRead&) override { return false; }
-  void AnswerSnapshotRead(ConnectionId, SnapshotChunk) override {}
+  // Over the one connection that there is.
+  bool SendSnapshotRead(raft::NodeId id, const SnapshotRead& read) override {
+    std::string to;
+    if (cluster_.FindById(id, &to) == nullptr) return false;
+    const ConnectionId connection = cluster_.Connect(name_, to);
+    if (connection != ConnectionId()) cluster_.network_.push_back({name_, to, connection, read});
+    return connection != ConnectionId();
+  }
+  void AnswerSnapshotRead(ConnectionId connection, SnapshotChunk chunk) override {
+    AnswerBy(connection, chunk);
+  }
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
     const std::string name = rpc_address.substr(0, rpc_address.find(':'));
     const auto place = cluster_.places_.find(name);
@@ -57,6 +62,15 @@ class ReplicaCluster::NodePeers final : public Peers {
   }
 
  private:
+  template <typename What>
+  void AnswerBy(ConnectionId connection, const What& what) {
+    for (const auto& [link, id] : cluster_.connections_) {
+      if (id != connection) continue;
+      const std::string& to = link.first == name_ ? link.second : link.first;
+      cluster_.network_.push_back({name_, to, connection, what});
+    }
+  }
+
   ReplicaCluster& cluster_;
   std::string name_;
 };
@@ -142,9 +156,15 @@ void ReplicaCluster::Deliver(Delivery delivery) {
   if (cut_.contains({delivery.from, delivery.to})) return;
   if (auto* message = std::get_if<raft::Message>(&delivery.what)) {
     to.OnMessage(std::move(*message));
-  } else if (auto* forward = std::get_if<Forward>(&delivery.what)) {
-    to.OnForward(IsUp(delivery.from) ? replica(delivery.from).id() : raft::NodeId(),
-                 delivery.connection, std::move(*forward));
+    return;
+  }
+  const raft::NodeId from = IsUp(delivery.from) ? replica(delivery.from).id() : raft::NodeId();
+  if (auto* forward = std::get_if<Forward>(&delivery.what)) {
+    to.OnForward(from, delivery.connection, std::move(*forward));
+  } else if (const auto* read = std::get_if<SnapshotRead>(&delivery.what)) {
+    to.OnSnapshotRead(from, delivery.connection, *read);
+  } else if (auto* chunk = std::get_if<SnapshotChunk>(&delivery.what)) {
+    to.OnSnapshotChunk(from, std::move(*chunk));
   } else {
     to.OnForwardAnswer(delivery.connection, std::get<ForwardAnswer>(std::move(delivery.what)));
   }

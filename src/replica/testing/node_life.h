@@ -51,6 +51,8 @@ struct LifeOptions {
   uint64_t proposals_pending_max = 65'536;
   raft::Options raft = ShortTimes();
   uint64_t segment_bytes = 64 << 10;
+  uint64_t snapshot_log_bytes = uint64_t{1} << 30;
+  uint64_t trailing_entries = 0;
   uint64_t seed = 1;
   Observer* observer = nullptr;
   // Told before the replica; may be null.
@@ -75,9 +77,14 @@ class NodeLife {
                              .cluster_id = life.cluster_id,
                              .raft = life.raft,
                              .writes = {.pending_max = life.proposals_pending_max,
-                                        .memory_bytes_max = life.memory_bytes_max}};
-    replica = std::make_unique<Replica>(Replica::Executors{replica_thread, background}, this->clock,
-                                        random, machine, options, std::move(callbacks));
+                                        .memory_bytes_max = life.memory_bytes_max},
+                             .snapshots = {.files = &files,
+                                           .directory = "snapshots",
+                                           .log_bytes = life.snapshot_log_bytes,
+                                           .trailing_entries = life.trailing_entries}};
+    replica = std::make_unique<Replica>(
+        Replica::Executors{replica_thread, background, background}, this->clock, random, machine,
+        options, std::move(callbacks));
     wal::Options log_options;
     log_options.directory = "log";
     log_options.segment_bytes = life.segment_bytes;

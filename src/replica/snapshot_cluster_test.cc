@@ -1,0 +1,199 @@
+// Snapshots of whole replicas: taken, begun with, cut behind, fetched by those who need them.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/status.h"
+#include "replica/testing/cluster.h"
+
+namespace mokv::replica::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr uint64_t kLogBytes = 8 << 10;
+
+ClusterOptions Snapshotting(size_t nodes) {
+  ClusterOptions options{.nodes = nodes};
+  options.life.snapshot_log_bytes = kLogBytes;
+  options.life.segment_bytes = 4 << 10;
+  options.life.trailing_entries = 4;
+  return options;
+}
+
+// `count` writes to a few keys, all acknowledged.
+void Write(ReplicaCluster& cluster, int count, const std::string& prefix = "k") {
+  for (int i = 0; i < count; ++i) {
+    const std::string leader = cluster.Leader();
+    ASSERT_FALSE(leader.empty());
+    const WriteOutcome outcome = cluster.life(leader).Set(fmt::format("{}{}", prefix, i % 20));
+    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+    ASSERT_EQ((*outcome)->fate, WriteResult::Fate::kApplied);
+    cluster.Run(milliseconds(5));  // Snapshots are begun by ticks.
+  }
+}
+
+SnapshotReport ReportOf(ReplicaCluster& cluster, const std::string& name) {
+  return cluster.replica(name).report().snapshots;
+}
+
+void ExpectAllEqual(ReplicaCluster& cluster) {
+  cluster.RunUntil(
+      [&] {
+        std::set<std::pair<uint64_t, uint64_t>> digests;
+        for (const std::string& name : cluster.names()) {
+          const store::Digest digest = cluster.machine(name).digest();
+          digests.insert({digest.low, digest.high});
+        }
+        return digests.size() == 1;
+      },
+      "all have the same state");
+}
+
+size_t FilesOf(ReplicaCluster& cluster, const std::string& name) {
+  return cluster.files(name).List("snapshots")->size();
+}
+
+TEST(SnapshotCluster, LogIsCutBehindTheOlderOfTwo) {
+  ReplicaCluster cluster(Snapshotting(1));
+  cluster.Form();
+  Write(cluster, 600);
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").log_cuts > 0; }, "the log is cut");
+  const SnapshotReport report = ReportOf(cluster, "n1");
+  EXPECT_GE(report.taken, 3u);
+  EXPECT_EQ(report.failed, 0u);
+  EXPECT_LE(FilesOf(cluster, "n1"), 3u);  // Two, and one that is being written.
+  EXPECT_GT(cluster.life("n1").log->first_index(), Index(1));
+  EXPECT_LT(cluster.life("n1").log->first_index(), report.last);
+}
+
+TEST(SnapshotCluster, RestartBeginsWithTheNewest) {
+  ReplicaCluster cluster(Snapshotting(1));
+  cluster.Form();
+  Write(cluster, 300);
+  const store::Digest before = cluster.machine("n1").digest();
+  const SnapshotReport report = ReportOf(cluster, "n1");
+  ASSERT_GE(report.taken, 2u);
+  cluster.Kill("n1");
+  cluster.Restart("n1");
+  cluster.RunUntil([&] { return cluster.Leader() == "n1"; }, "it leads again");
+  EXPECT_EQ(cluster.machine("n1").digest(), before);
+  EXPECT_EQ(cluster.replica("n1").core()->log().base().index, report.last);
+}
+
+TEST(SnapshotCluster, DamagedNewestGivesWayToTheOlder) {
+  ReplicaCluster cluster(Snapshotting(1));
+  cluster.Form();
+  Write(cluster, 600);
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").log_cuts > 0; }, "the log is cut");
+  const store::Digest before = cluster.machine("n1").digest();
+  cluster.Kill("n1");
+  const std::vector<std::string> names = *cluster.files("n1").List("snapshots");
+  cluster.files("n1").FlipBit("snapshots/" + names.back(), 8 * 200);
+  cluster.Restart("n1");
+  cluster.RunUntil([&] { return cluster.Leader() == "n1"; }, "it leads again");
+  EXPECT_EQ(cluster.machine("n1").digest(), before);
+  // It is set aside for whoever wants to look at it.
+  const std::vector<std::string> after = *cluster.files("n1").List("snapshots");
+  EXPECT_NE(std::find(after.begin(), after.end(), names.back() + ".damaged"), after.end());
+}
+
+TEST(SnapshotCluster, FollowerThatWasAwayGetsASnapshot) {
+  ReplicaCluster cluster(Snapshotting(3));
+  cluster.Form();
+  const std::string away = cluster.Follower();
+  cluster.Kill(away);
+  // Beyond what the log is kept for it.
+  cluster.Run(seconds(6));
+  Write(cluster, 2000);
+  const std::string leader = cluster.Leader();
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 1; }, "the log is cut");
+  cluster.Restart(away);
+  cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
+  ExpectAllEqual(cluster);
+  Write(cluster, 20);
+  ExpectAllEqual(cluster);
+  // And what it has got is what it begins with.
+  cluster.Kill(away);
+  cluster.Restart(away);
+  ExpectAllEqual(cluster);
+}
+
+TEST(SnapshotCluster, EmptyNodeJoinsBySnapshot) {
+  ClusterOptions options = Snapshotting(3);
+  ReplicaCluster cluster(options);
+  cluster.RunUntil([&] { return cluster.Leader() == "n1"; }, "the first node leads");
+  Write(cluster, 600);
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").log_cuts > 0; }, "the log is cut");
+  cluster.Form();
+  EXPECT_GT(ReportOf(cluster, "n2").installed, 0u);
+  EXPECT_GT(ReportOf(cluster, "n3").installed, 0u);
+  ExpectAllEqual(cluster);
+}
+
+TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
+  ReplicaCluster cluster(Snapshotting(3));
+  cluster.Form();
+  const std::string away = cluster.Follower();
+  cluster.Kill(away);
+  cluster.Run(seconds(6));
+  const std::string leader = cluster.Leader();
+  // More than one part.
+  for (int i = 0; i < 12; ++i) {
+    const WriteOutcome outcome = cluster.life(leader).Propose(
+        store::Set{fmt::format("large{}", i), std::string(100 << 10, 'x'), {}});
+    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+  }
+  Write(cluster, 200);
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
+  cluster.Restart(away);
+  cluster.RunUntil([&] { return ReportOf(cluster, away).fetched_bytes > 0; }, "something came");
+  cluster.Break(away, leader);
+  cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
+  EXPECT_EQ(ReportOf(cluster, away).fetches_failed, 0u);
+  ExpectAllEqual(cluster);
+}
+
+// The leader dies in the middle of a transfer: whoever follows sends one of its own, or the node has
+// it already.
+TEST(SnapshotCluster, FetchOutlivesTheLeader) {
+  ReplicaCluster cluster(Snapshotting(5));
+  cluster.Form();
+  const std::string away = cluster.Follower();
+  cluster.Kill(away);
+  cluster.Run(seconds(6));
+  Write(cluster, 2000);
+  const std::string leader = cluster.Leader();
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
+  cluster.Restart(away);
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).sent_bytes > 0; }, "it has begun");
+  cluster.Kill(leader);
+  cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
+  cluster.Restart(leader);
+  ExpectAllEqual(cluster);
+}
+
+TEST(SnapshotCluster, FullDiskLosesNoSnapshotAndNoWrite) {
+  ReplicaCluster cluster(Snapshotting(1));
+  cluster.Form();
+  Write(cluster, 100);
+  CrashFileSystem& files = cluster.files("n1");
+  files.SetFault([](CrashFileSystem::Operation operation, const std::string& path) {
+    if (operation == CrashFileSystem::Operation::kWrite && path.find(".snap") != path.npos) {
+      return absl::ResourceExhaustedError("no space");
+    }
+    return absl::OkStatus();
+  });
+  Write(cluster, 300);
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").failed > 1; }, "it is tried again");
+  EXPECT_EQ(cluster.life("n1").log->first_index(), Index(1));
+  EXPECT_FALSE(ReportOf(cluster, "n1").last_error.empty());
+  files.SetFault(nullptr);
+  const uint64_t taken = ReportOf(cluster, "n1").taken;
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").taken > taken; }, "there is one again");
+  EXPECT_TRUE(ReportOf(cluster, "n1").last_error.empty());
+}
+
+}  // namespace
+}  // namespace mokv::replica::testing
