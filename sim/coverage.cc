@@ -37,15 +37,9 @@ bool IsNotOf(std::string_view counter, NodeKind nodes) {
   static const std::set<std::string_view> kNobodys = {
       "histories too hard to judge", "runs whose end had no quorum that could lead"};
   static const std::set<std::string_view> kOfCores = {
-      "sent: InstallSnapshot",
-      "received: InstallSnapshot",
-      "core: snapshots sent",
-      "core: snapshots installed",
       "messages duplicated",
       "messages overtaken",
       "disk writes that survived a crash unanswered",
-      "snapshots taken",
-      "logs cut",
       "proposals whose place another entry took",
       "proposals refused: not leader",
       "proposals refused: transferring",
@@ -59,6 +53,9 @@ bool IsNotOf(std::string_view counter, NodeKind nodes) {
       "turns interrupted",
       "crashes in the middle of a turn",
       "crashes in the middle of a write",
+      "crashes in the middle of writing a snapshot",
+      "starts with a damaged snapshot",
+      "snapshots installed",
   };
   return kNobodys.contains(counter) ||
          (nodes == NodeKind::kReplicas ? kOfCores : kOfReplicas).contains(counter);

@@ -111,6 +111,9 @@ inline constexpr size_t kFaultKinds = std::size(kFaultNames);
   X(interrupted, "turns interrupted")                                \
   X(died_in_turn, "crashes in the middle of a turn")                 \
   X(torn_writes, "crashes in the middle of a write")                 \
+  X(torn_snapshots, "crashes in the middle of writing a snapshot")   \
+  X(rotten_snapshots, "starts with a damaged snapshot")              \
+  X(installed, "snapshots installed")                                \
   X(excused, "runs whose end had no quorum that could lead")         \
   X(gave_up, "histories too hard to judge")
 

@@ -25,6 +25,10 @@ struct NodeSettings {
 
   // --- Of replicas.
   uint64_t segment_bytes = 64 << 10;
+  uint64_t snapshot_log_bytes = uint64_t{1} << 30;
+  uint64_t trailing_entries = 0;
+  // A node starts with a flipped bit in its newest snapshot one time in so many; 0: never.
+  uint64_t rot_one_in = 0;
   Duration tick{0};  // Between two of Replica::Tick.
   // How long a connection that has lost something takes to break, at most.
   Duration break_max{0};

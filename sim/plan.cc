@@ -90,6 +90,12 @@ void DrawReplicas(Dice& dice, Plan& plan) {
   plan.node.break_max = timeout * dice.Below(3);
   plan.interrupt_one_in = dice.OneIn(4) ? 0 : uint64_t{2} << dice.Below(6);
   plan.workload.stale_percent = dice.OneIn(2) ? 10 : 0;
+  // Snapshots came later, and have dice of their own.
+  Dice snapshots(plan.seed, /*stream=*/4);
+  if (snapshots.OneIn(4)) return;
+  plan.node.snapshot_log_bytes = uint64_t{512} << snapshots.Below(7);
+  plan.node.trailing_entries = snapshots.OneIn(2) ? 0 : snapshots.Below(100);
+  plan.node.rot_one_in = snapshots.OneIn(2) ? 0 : 1 + snapshots.Below(4);
 }
 
 }  // namespace

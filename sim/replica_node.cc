@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "snapshot/directory.h"
 
 namespace mokv::sim {
 
@@ -174,6 +175,9 @@ void ReplicaNode::Start() {
   if (begins_cluster_) options.new_cluster_id = kCluster;
   options.raft = node_.settings.options;
   options.segment_bytes = node_.settings.segment_bytes;
+  options.snapshot_log_bytes = node_.settings.snapshot_log_bytes;
+  options.trailing_entries = node_.settings.trailing_entries;
+  if (node_.settings.rot_one_in > 0 && dice_.OneIn(node_.settings.rot_one_in)) FlipBitOfNewest();
   options.seed = dice_.Next();
   options.observer = this;
   options.on_durable = [this](const wal::Durable& durable) { OnDurable(durable); };
@@ -187,6 +191,7 @@ void ReplicaNode::Start() {
     return;
   }
   BeginChecks();
+  CheckSnapshots();
   node_.timeline.Note(place_, "starts: {} entries, term {}, applied {}", disks_.now.entries.size(),
                       disks_.now.hard_state.term, applied());
 }
@@ -206,6 +211,7 @@ void ReplicaNode::Crash(uint64_t kept_permille) {
     files_->StopAfter(dice_.Below(kStepsOfAWrite));
     log_thread.RunOne();
   }
+  if (kept_permille > 0 && !torn) CrashInBackground();
   if (in_turn_) ++node_.coverage.died_in_turn;
   node_.coverage.writes_lost += writes_.size();
   node_.coverage.entries_lost += entries;
@@ -232,8 +238,33 @@ void ReplicaNode::Crash(uint64_t kept_permille) {
   life_.reset();
 }
 
+// The machine dies while a part of a snapshot is being written.
+void ReplicaNode::CrashInBackground() {
+  if (life_->background.pending() == 0) return;
+  ++node_.coverage.torn_snapshots;
+  files_->StopAfter(dice_.Below(kStepsOfAWrite));
+  life_->background.RunOne();
+}
+
+// Where the log still goes back to the one before it, a start must be able to do without.
+void ReplicaNode::FlipBitOfNewest() {
+  const auto names = files_->List("snapshots");
+  if (!names.ok()) return;
+  std::vector<EntryId> found;
+  for (const std::string& name : *names) {
+    if (const auto last = snapshot::ParseFileName(name)) found.push_back(*last);
+  }
+  if (found.size() < 2 || found[found.size() - 2].index < installed_) return;
+  const std::string path = "snapshots/" + snapshot::FileName(found.back());
+  files_->FlipBit(path, dice_.Below(8 * files_->Contents(path).size()));
+  rotten_ = true;
+  ++node_.coverage.rotten_snapshots;
+}
+
 void ReplicaNode::Wipe(const raft::Member& member) {
   MOKV_CHECK(life_ == nullptr);
+  installed_ = Index();
+  rotten_ = false;
   disks_.wiped[id()] = std::exchange(disks_.now, raft::testing::Disk());
   writes_.clear();
   dead_files_ = std::exchange(files_, std::make_unique<CrashFileSystem>());

@@ -83,6 +83,9 @@ class ReplicaNode final : public Node, private replica::Observer {
   void CountResults(const raft::Output& output);
   void OnDurable(const wal::Durable& durable);
   void CheckState();
+  void FlipBitOfNewest();
+  void CheckSnapshots();
+  void CrashInBackground();
 
   replica::ConnectionId SendPassed(Place to, raft::NodeId to_id, Passed passed);
   void Pass(replica::ConnectionId connection, const Passed& passed);
@@ -112,6 +115,8 @@ class ReplicaNode final : public Node, private replica::Observer {
   bool begins_cluster_ = false;
   std::optional<raft::Membership> initial_;  // To be written before the first start.
   Disks disks_;
+  Index installed_;  // The newest snapshot that came from another node.
+  bool rotten_ = false;  // A bit of this disk's newest snapshot was flipped.
   std::deque<raft::PersistRequest> writes_;
   bool writing_ = false;
   bool reading_ = false;

@@ -19,7 +19,15 @@ void ReplicaNode::BeginChecks() {
   checked_ = true;
   const raft::testing::Disk before = std::exchange(disks_.now, raft::testing::Disk());
   raft::testing::Disk& disk = disks_.now;
-  for (Index next(1); next <= life_->log->last_index(); next = disk.last().index.next()) {
+  const Index first = life_->log->first_index();
+  disk.base = {first - 1, *life_->log->TermAt(first - 1)};
+  const raft::LogView& view = core()->log();
+  if (view.base().index > Index()) {
+    disk.snapshot = {.last = view.base(), .membership = view.MembershipAt(view.base().index)};
+    // Nothing is left of a log from before it.
+    if (disk.base == view.base()) installed_ = view.base().index;
+  }
+  for (Index next = first; next <= life_->log->last_index(); next = disk.last().index.next()) {
     auto entries = life_->log->Read(next, kReadBytes);
     if (!entries.ok()) {
       return shared_.told.Fail("durable: {}: {}", id(), entries.status().ToString());
@@ -29,8 +37,8 @@ void ReplicaNode::BeginChecks() {
     }
   }
   disk.hard_state = life_->log->found().hard_state;
-  // Of a cluster that has just begun.
-  if (disk.hard_state.term == Term()) disk.hard_state.term = core()->term();
+  // Of a cluster that has just begun, or with a snapshot of a term that was not heard of before.
+  if (disk.hard_state.term < core()->term()) disk.hard_state = {.term = core()->term()};
   CheckRecovered(before);
   writes_.clear();
   applied_ = Index();
@@ -44,9 +52,20 @@ void ReplicaNode::CheckRecovered(const raft::testing::Disk& before) {
   Index cut = before.last().index.next();
   for (const raft::PersistRequest& write : writes_) {
     if (write.truncate_from.has_value()) cut = std::min(cut, *write.truncate_from);
+    if (write.install.has_value()) cut = before.base.index.next();
+  }
+  const auto term_before = [&](Index index) {
+    return before.entries[index - before.base.index - 1].term;
+  };
+  // A snapshot that is on the disk takes the place of a log that contradicts it.
+  if (now.snapshot.has_value()) {
+    const raft::Position end = now.snapshot->last;
+    if (end.index > before.base.index && end.index < cut && term_before(end.index) != end.term) {
+      cut = end.index;
+    }
   }
   const Index last = cut - 1;
-  if (last > Index(0) && !now.Holds({last, before.entries[last.value() - 1].term})) {
+  if (last > before.base.index && !now.Holds({last, term_before(last)})) {
     shared_.told.Fail("durable: {} has lost entry {}, which was on its disk", id(), last);
   }
   const HardState& was = before.hard_state;
@@ -73,6 +92,12 @@ void ReplicaNode::OnStep(const raft::Core& core, const raft::Event& event) {
     node_.rules.OnConnectionClosed(core, closed->peer);
   } else if (std::holds_alternative<raft::Tick>(event)) {
     ticked_ = node_.host.Now(place_);
+  } else if (const auto* taken = std::get_if<raft::SnapshotTaken>(&event)) {
+    ++node_.coverage.snapshots_taken;
+    node_.timeline.Note(place_, "has a snapshot of {}", raft::ToString(taken->snapshot.last));
+  } else if (const auto* cut = std::get_if<raft::LogCompacted>(&event)) {
+    ++node_.coverage.compactions;
+    node_.timeline.Note(place_, "cuts its log up to {}", cut->through);
   }
 }
 
@@ -88,6 +113,11 @@ void ReplicaNode::OnOutput(const raft::Core& core, const raft::Output& output) {
     node_.rules.OnPersist(core, *output.persist);
     if (output.persist->truncate_from.has_value()) {
       node_.timeline.Note(place_, "truncates from {}", *output.persist->truncate_from);
+    }
+    if (const auto& install = output.persist->install; install.has_value()) {
+      ++node_.coverage.installed;
+      installed_ = install->last.index;
+      node_.timeline.Note(place_, "installs snapshot {}", raft::ToString(install->last));
     }
     writes_.push_back(*output.persist);
     node_.on_write(place_);
@@ -128,6 +158,15 @@ void ReplicaNode::OnDurable(const wal::Durable& durable) {
     ++node_.coverage.writes;
     disks_.now.Write(writes_.front());
     writes_.pop_front();
+  }
+}
+
+// What has its name is whole, unless somebody has changed it since.
+void ReplicaNode::CheckSnapshots() {
+  const auto names = files_->List("snapshots");
+  if (!names.ok() || rotten_) return;
+  for (const std::string& name : *names) {
+    if (name.ends_with(".damaged")) shared_.told.Fail("snapshot: {}: {} is damaged", id(), name);
   }
 }
 

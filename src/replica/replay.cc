@@ -32,12 +32,19 @@ absl::Status Replay::OnEntry(const wal::EntryView& view) {
     return DataLoss("log entry {} replaces one that was known to be committed", view.index);
   }
   if (view.index <= log_.last().index) log_.TruncateFrom(view.index);
+  const raft::Position last = log_.last();
+  if (base_.last.index > Index() && (view.index > last.index.next() || view.term < last.term)) {
+    // It is of the log from before the snapshot was installed; then it is all replaced further on.
+    log_ = raft::LogView(base_);
+    return absl::OkStatus();
+  }
   Entry entry{.index = view.index, .term = view.term, .type = view.type, .payload = nullptr};
   if (!view.payload.empty()) entry.payload = std::make_shared<const std::string>(view.payload);
   return log_.Recover(entry);
 }
 
 absl::Status Replay::OnCommitted(Index index) {
+  index = std::min(index, log_.last().index);
   if (index <= applied_) return absl::OkStatus();
   const bool may_wait = log_.bytes_in_memory() < kUnappliedBytesMax;
   if (snapshot_.has_value() && !snapshot_->is_loaded() && may_wait) return absl::OkStatus();

@@ -29,7 +29,13 @@ namespace mokv::replica {
   X(kForwardToldNotDone, "forwarded writes that wait too long are told as not done")           \
   X(kEntryToldNotDone, "entries that wait for a quorum too long are told as not done")         \
   X(kSupersededToldTwice, "a superseded write is told as not done, and proposed again")        \
-  X(kPendingIgnoresTerm, "a write counts as done when any entry takes its place")
+  X(kPendingIgnoresTerm, "a write counts as done when any entry takes its place")              \
+  X(kSnapshotNotSynced, "a snapshot gets its name before it is on disk")                       \
+  X(kFetchedNotSynced, "a fetched snapshot gets its name before it is on disk")                \
+  X(kCutBehindNewest, "the log is cut behind the newer of two snapshots")                      \
+  X(kSnapshotMembersNewest, "a snapshot has members that are not committed at its place")      \
+  X(kInstalledToldNotDone, "writes whose entries a snapshot replaced are told as not done")    \
+  X(kInstalledLogKept, "a start keeps a log that contradicts its snapshot")
 
 enum class Mutation : uint8_t {
   kNone,
