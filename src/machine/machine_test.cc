@@ -107,7 +107,7 @@ TEST(Machine, ExchangesItsWholeState) {
                   .ok());
   auto loaded = loader.Finish(Revision(9));
   ASSERT_TRUE(loaded.ok());
-  std::shared_ptr<const void> before = machine.Install(*std::move(loaded));
+  std::shared_ptr<const void> before = machine.Install({.store = *std::move(loaded)});
 
   EXPECT_EQ(machine.revision(), Revision(9));
   EXPECT_EQ(reader.Find("a")->value(), "new");

@@ -347,7 +347,7 @@ TEST(SnapshotCodec, ReadsAndChunksSurvive) {
   }
 }
 
-// Goal:   the file that is asked for has been replaced by a shorter one; that is no malformed frame.
+// Goal: a file that was replaced by a shorter one while it was read makes no malformed frame.
 TEST(SnapshotCodec, AnOffsetBehindTheEndIsAnsweredAsAMissingFile) {
   for (const uint64_t file_bytes : {0, 10}) {
     proto::SnapshotChunk encoded;

@@ -1,4 +1,4 @@
-// Link: keeps one connection of one kind dialed to one node, as a rule a member of the configuration.
+// Link: keeps one connection, for one purpose, dialed to one node.
 //
 // An address is only a hint where the member may be; the node there proves over mutual TLS who it
 // is. So all known addresses are tried in turn, and a wait comes only when each has been tried.

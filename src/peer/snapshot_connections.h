@@ -6,8 +6,8 @@
 //
 // Owner:   the PeerNetwork.
 // Threads: confined to the replica thread.
-// Bounds:  one connection of each direction with a node; Options::snapshot_* name the others. Frames
-//          are as small as questions, or as one part of a snapshot.
+// Bounds:  one connection of each direction with a node; Options::snapshot_* name the others.
+//          Frames are as small as questions, or as one part of a snapshot.
 #pragma once
 
 #include <absl/functional/any_invocable.h>

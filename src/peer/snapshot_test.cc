@@ -192,7 +192,7 @@ TEST_F(SnapshotTest, ABrokenConnectionIsDialedAnew) {
   RawPeer newer(b_, Purpose::kSnapshots, "c");
   newer.hello().set_process_id(7);
   newer.Introduce();
-  // Since c was asking a moment ago, it is connected again, and in turn takes the newer one's place.
+  // Since c asked a moment ago, it connects again, and in turn takes the newer one's place.
   EXPECT_TRUE(newer.socket().WaitForEnd());
   ASSERT_TRUE(Ask(c, b_, ReadAt(1)));
   ASSERT_TRUE(Until([&] { return c.told().chunks.size() == 2; }));

@@ -33,6 +33,10 @@ absl::Status Replay::OnEntry(const wal::EntryView& view) {
   }
   if (view.index <= log_.last().index) log_.TruncateFrom(view.index);
   const raft::Position last = log_.last();
+  if (base_.last.index == Index() && last.index == Index() && view.index > Index(1)) {
+    return DataLoss("the log begins with entry {}, and there is no snapshot of what was before",
+                    view.index);
+  }
   if (base_.last.index > Index() && (view.index > last.index.next() || view.term < last.term)) {
     // It is of the log from before the snapshot was installed; then it is all replaced further on.
     log_ = raft::LogView(base_);

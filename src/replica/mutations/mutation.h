@@ -33,9 +33,8 @@ namespace mokv::replica {
   X(kSnapshotNotSynced, "a snapshot gets its name before it is on disk")                       \
   X(kFetchedNotSynced, "a fetched snapshot gets its name before it is on disk")                \
   X(kCutBehindNewest, "the log is cut behind the newer of two snapshots")                      \
-  X(kSnapshotMembersNewest, "a snapshot has members that are not committed at its place")      \
-  X(kInstalledToldNotDone, "writes whose entries a snapshot replaced are told as not done")    \
-  X(kInstalledLogKept, "a start keeps a log that contradicts its snapshot")
+  X(kSnapshotMembersOld, "a snapshot has the members of the log's beginning")                  \
+  X(kInstalledToldNotDone, "writes whose entries a snapshot replaced are told as not done")
 
 enum class Mutation : uint8_t {
   kNone,
