@@ -34,8 +34,8 @@ class LogScan {
   absl::StatusOr<ScannedLog> Run() {
     MOKV_RETURN_IF_ERROR(FindSegments());
     MOKV_RETURN_IF_ERROR(ChooseChain());
-    MOKV_RETURN_IF_ERROR(CheckBehindTail());
     for (size_t i = 0; i < chain_.size(); ++i) MOKV_RETURN_IF_ERROR(Scan(i));
+    MOKV_RETURN_IF_ERROR(CheckBehindTail());
     MOKV_RETURN_IF_ERROR(CheckHead());
     MOKV_RETURN_IF_ERROR(FinishTail());
     // Names that a killed process left behind must last too: those of the log, and those of files
@@ -54,6 +54,7 @@ class LogScan {
   absl::Status CheckHead() const;
   absl::Status CheckTail(const SegmentFile& segment);
   absl::Status CheckBehindTail();
+  absl::Status LostBefore(const SegmentFile& segment, const Batch& batch) const;
   void Cut(const std::string& path, uint64_t offset, uint64_t bytes);
   absl::Status FinishTail();
   absl::Status SortTheRest();
@@ -236,11 +237,11 @@ void LogScan::Cut(const std::string& path, uint64_t offset, uint64_t bytes) {
 }
 
 // Segments behind the tail have no start that verifies: they were prepared and
-// not used yet, or the first batch was not written whole, or it is damaged.
+// not used yet, or the first batch was not written whole, or it is damaged. In the last case what
+// follows in them proves that it was durable, and also how far the tail was.
 absl::Status LogScan::CheckBehindTail() {
-  const uint64_t tail = chain_.empty() ? 0 : chain_.back()->generation;
   for (const auto& [generation, segment] : segments_) {
-    if (segment.untouched || generation <= tail) continue;
+    if (segment.untouched || generation <= result_.end.generation) continue;
     MOKV_ASSIGN_OR_RETURN(scanned_file_, files_.Open(segment.path, FileSystem::OpenMode::kRead));
     const Position start{generation, kSegmentHeaderBytes};
     MOKV_RETURN_IF_ERROR(scanner_.Open(*scanned_file_, start, UINT64_MAX));
@@ -248,18 +249,31 @@ absl::Status LogScan::CheckBehindTail() {
     while (true) {
       MOKV_ASSIGN_OR_RETURN(const std::optional<Batch> batch, scanner_.Search());
       if (!batch.has_value()) break;
-      if (batch->durable > start) {
-        MOKV_RETURN_IF_ERROR(segment.header);
-        return DataLoss(
-            "{}: damaged at offset {}: the batch at offset {} says that the log was durable beyond "
-            "it",
-            segment.path, start.offset, batch->offset);
-      }
+      if (batch->durable > result_.end) return LostBefore(segment, *batch);
       cut_bytes = batch->end_offset - start.offset;
     }
     Cut(segment.path, start.offset, cut_bytes);
   }
   return absl::OkStatus();
+}
+
+// The batch says that the log was durable beyond the end that was found, in the tail or in a segment
+// behind it, of which the start does not verify then.
+absl::Status LogScan::LostBefore(const SegmentFile& segment, const Batch& batch) const {
+  const uint64_t generation = batch.durable.generation;
+  const bool in_tail = generation == result_.end.generation;
+  const uint64_t offset = in_tail ? result_.end.offset : kSegmentHeaderBytes;
+  const auto damaged = segments_.find(generation);
+  if (damaged == segments_.end()) {
+    return DataLoss("{} is missing: the batch at offset {} of {} says that it was part of the log",
+                    PathOf(SegmentName(generation)), batch.offset, segment.path);
+  }
+  MOKV_RETURN_IF_ERROR(damaged->second.header);
+  const std::string& path = damaged->second.path;
+  return DataLoss(
+      "{}: damaged at offset {}: the batch at offset {}{} says that the log was durable beyond it",
+      path, offset, batch.offset,
+      path == segment.path ? std::string() : fmt::format(" of {}", segment.path));
 }
 
 // From here on all that was found counts as durable, so it has to be. A killed process leaves its

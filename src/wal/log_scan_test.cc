@@ -165,6 +165,73 @@ TEST_F(LogScan, EveryDamagedByteIsRefusedOrInTheLastBatch) {
   EXPECT_GT(cut, 100u);
 }
 
+// Goal:   damage in two places is cut off only if nothing that verifies proves that what is cut off was
+//         durable, in whichever segment it is.
+// Method: a log of several segments; damage each two of its batches. What follows a batch and has an
+//         fdatasync of its own proves that the batch was durable.
+TEST_F(LogScan, NoTwoDamagedBatchesHideWhatALaterOneProves) {
+  constexpr uint64_t kEntries = 7;
+  LogHarness original(2048);
+  ASSERT_TRUE(original.Open().ok());
+  // The last segment has one batch only, behind its start; the one before has two.
+  for (uint64_t i = 1; i <= kEntries; ++i) original.Write(i, 1, std::string(700, 'x'));
+  const uint64_t segments = original.log->stats().segments;
+  ASSERT_EQ(segments, 4u);
+  original.Kill();
+  struct Place {
+    uint64_t generation;
+    uint64_t offset;
+    uint64_t sync;  // The number of the fdatasync: as that of the entry.
+  };
+  std::vector<Place> places;
+  uint64_t syncs = 0;
+  for (uint64_t generation = 1; generation <= segments; ++generation) {
+    std::vector<uint64_t> batches =
+        BatchesOf(original.files.Contents(original.PathOf(generation)), generation);
+    batches.pop_back();
+    for (const uint64_t offset : batches) {
+      // A segment's start is written with the batch that follows it.
+      const bool is_start = offset == kSegmentHeaderBytes;
+      places.push_back({generation, offset, is_start ? syncs + 1 : ++syncs});
+    }
+  }
+  ASSERT_EQ(places.back().sync, kEntries);
+  uint64_t refused = 0;
+  uint64_t cut = 0;
+  for (size_t a = 0; a < places.size(); ++a) {
+    for (size_t b = a + 1; b < places.size(); ++b) {
+      // The checksum, the length, and the first record.
+      for (const uint64_t byte : {0, 8, 50, 58, 59}) {
+        SCOPED_TRACE(fmt::format("batches {} and {}, byte {}", a, b, byte));
+        const std::unique_ptr<CrashFileSystem> files = original.files.Clone();
+        LogHarness harness;
+        harness.file_system = files.get();
+        harness.options = original.options;
+        for (const size_t damaged : {a, b}) {
+          files->FlipBit(original.PathOf(places[damaged].generation),
+                         (places[damaged].offset + byte) * 8 + damaged % 8);
+        }
+        // The last sync of which a batch verifies proves all before it.
+        uint64_t proved = 0;
+        for (size_t i = 0; i < places.size(); ++i) {
+          if (i != a && i != b) proved = places[i].sync - 1;
+        }
+        const absl::Status status = harness.Open();
+        if (!status.ok()) {
+          ASSERT_TRUE(absl::IsDataLoss(status)) << status;
+          ++refused;
+          continue;
+        }
+        ASSERT_GE(harness.log->last_index(), Index(proved));
+        ASSERT_GT(harness.log->found().cut_bytes, 0u);
+        ++cut;
+      }
+    }
+  }
+  EXPECT_GT(refused, 200u);
+  EXPECT_GE(cut, 5u);
+}
+
 // Goal:   if the last batch began a segment, or cut the head, its damage leaves the log before it.
 TEST_F(LogScan, DamagedBatchThatStartsASegmentIsCutAlone) {
   LogHarness harness(2048);
@@ -196,6 +263,45 @@ TEST_F(LogScan, DamageOfASegmentsStartBelowTheMarkIsDataLoss) {
     harness.Kill();
     harness.files.FlipBit(harness.PathOf(generation), bit);
   }
+}
+
+// Goal: what follows the damaged start of a segment says how far the segments before were durable.
+TEST_F(LogScan, BatchBehindADamagedStartProvesWhatCameBefore) {
+  LogHarness harness(2048);
+  ASSERT_TRUE(harness.Open().ok());
+  for (uint64_t i = 1; i <= 5; ++i) harness.Write(i, 1, std::string(700, 'x'));
+  ASSERT_EQ(harness.log->stats().segments, 3u);
+  harness.Kill();
+  const std::vector<uint64_t> third = BatchesOf(harness.files.Contents(harness.PathOf(3)), 3);
+  const std::vector<uint64_t> second = BatchesOf(harness.files.Contents(harness.PathOf(2)), 2);
+  const uint64_t last = second[second.size() - 2];
+  harness.files.FlipBit(harness.PathOf(3), (kSegmentHeaderBytes + 70) * 8);
+  // Alone it cannot be told from a torn start: the batch behind it is lost with it.
+  {
+    const std::unique_ptr<CrashFileSystem> files = harness.files.Clone();
+    LogHarness alone;
+    alone.file_system = files.get();
+    alone.options = harness.options;
+    ASSERT_TRUE(alone.Open().ok());
+    EXPECT_EQ(alone.log->last_index(), Index(4));
+  }
+  harness.files.FlipBit(harness.PathOf(2), (last + 60) * 8);
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            fmt::format("{}: damaged at offset {}: the batch at offset {} of {} says that the log "
+                        "was durable beyond it",
+                        harness.PathOf(2), last, third[1], harness.PathOf(3)));
+  harness.Kill();
+  harness.files.FlipBit(harness.PathOf(2), (kSegmentHeaderBytes + 70) * 8);
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            fmt::format("{}: damaged at offset 64: the batch at offset {} of {} says that the log "
+                        "was durable beyond it",
+                        harness.PathOf(2), third[1], harness.PathOf(3)));
+  harness.Kill();
+  ASSERT_TRUE(harness.files.Remove(harness.PathOf(2)).ok());
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            fmt::format("{} is missing: the batch at offset {} of {} says that it was part of the "
+                        "log",
+                        harness.PathOf(2), third[1], harness.PathOf(3)));
 }
 
 TEST_F(LogScan, NewerFormatVersionIsRefused) {
