@@ -56,6 +56,7 @@ class LogScan {
   absl::Status CheckBehindTail();
   absl::Status LostBefore(const SegmentFile& segment, const Batch& batch) const;
   void Cut(const std::string& path, uint64_t offset, uint64_t bytes);
+  absl::Status CheckUnsure(std::string_view bytes, Position from) const;
   absl::Status FinishTail();
   absl::Status SortTheRest();
   void FillSummary();
@@ -276,6 +277,21 @@ absl::Status LogScan::LostBefore(const SegmentFile& segment, const Batch& batch)
       path == segment.path ? std::string() : fmt::format(" of {}", segment.path));
 }
 
+// The bytes have been read a second time, and what is written again must be what was found. They are
+// whole batches: a durable mark is where one ended.
+absl::Status LogScan::CheckUnsure(std::string_view bytes, Position from) const {
+  Position at = from;
+  while (at < result_.end) {
+    const std::optional<Batch> batch = DecodeBatch(bytes.substr(at.offset - from.offset), at);
+    if (!batch.has_value()) {
+      return DataLoss("{}: damaged at offset {}: a batch that verified does not any more",
+                      chain_.back()->path, at.offset);
+    }
+    at.offset = batch->end_offset;
+  }
+  return absl::OkStatus();
+}
+
 // From here on all that was found counts as durable, so it has to be. A killed process leaves its
 // last batch in the page cache only, and a failed fdatasync leaves the batch there marked clean, so
 // that another fdatasync alone would not write it. Hence the same bytes are written again.
@@ -292,6 +308,7 @@ absl::Status LogScan::FinishTail() {
   const uint64_t unsure_from = std::clamp(tail_unsure_from_, kSegmentHeaderBytes, end);
   MOKV_ASSIGN_OR_RETURN(const std::string unsure,
                         result_.tail->ReadAt(unsure_from, end - unsure_from));
+  MOKV_RETURN_IF_ERROR(CheckUnsure(unsure, {result_.end.generation, unsure_from}));
   MOKV_RETURN_IF_ERROR(result_.tail->WriteAt(unsure_from, unsure));
   MOKV_RETURN_IF_ERROR(result_.tail->Sync());
   MOKV_ASSIGN_OR_RETURN(result_.tail_capacity_bytes, result_.tail->Size());

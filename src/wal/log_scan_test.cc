@@ -377,6 +377,76 @@ TEST_F(LogScan, GroupInASegmentOfVersion1IsDataLoss) {
                         path, offsets[2]));
 }
 
+// Files that are opened for writing read badly: each read has one wrong bit.
+class BadReads final : public FileSystem {
+ public:
+  explicit BadReads(FileSystem& files) : files_(files) {}
+
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    MOKV_ASSIGN_OR_RETURN(std::unique_ptr<File> file, files_.Open(path, mode));
+    if (mode == OpenMode::kRead) return file;
+    return std::make_unique<BadFile>(std::move(file));
+  }
+  absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override {
+    return files_.List(directory);
+  }
+  absl::Status CreateDirectories(const std::string& directory) override {
+    return files_.CreateDirectories(directory);
+  }
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    return files_.Rename(from, to);
+  }
+  absl::Status Remove(const std::string& path) override { return files_.Remove(path); }
+  absl::Status SyncDirectory(const std::string& directory) override {
+    return files_.SyncDirectory(directory);
+  }
+  absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
+    return files_.Lock(path);
+  }
+
+ private:
+  class BadFile final : public File {
+   public:
+    explicit BadFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+    absl::Status WriteAt(uint64_t offset, std::string_view bytes) override {
+      return file_->WriteAt(offset, bytes);
+    }
+    absl::StatusOr<uint64_t> ReadInto(uint64_t offset, std::span<char> buffer) const override {
+      MOKV_ASSIGN_OR_RETURN(const uint64_t got, file_->ReadInto(offset, buffer));
+      if (got > 0) buffer[got / 2] = static_cast<char>(buffer[got / 2] ^ 4);
+      return got;
+    }
+    absl::Status Sync() override { return file_->Sync(); }
+    absl::StatusOr<uint64_t> Size() const override { return file_->Size(); }
+    absl::Status Truncate(uint64_t size_bytes) override { return file_->Truncate(size_bytes); }
+    absl::Status Preallocate(uint64_t size_bytes) override {
+      return file_->Preallocate(size_bytes);
+    }
+
+   private:
+    const std::unique_ptr<File> file_;
+  };
+
+  FileSystem& files_;
+};
+
+// Goal: what a start writes again, since it may not be on the disk yet, is what it has verified.
+TEST_F(LogScan, WritesNothingAgainThatItReadBadly) {
+  LogHarness harness;
+  const std::vector<uint64_t> offsets = WriteThree(harness);
+  const std::string before = harness.files.Contents(harness.PathOf(1));
+  BadReads bad(harness.files);
+  harness.file_system = &bad;
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            fmt::format("{}: damaged at offset {}: a batch that verified does not any more",
+                        harness.PathOf(1), offsets[2]));
+  EXPECT_EQ(harness.files.Contents(harness.PathOf(1)), before);
+  harness.file_system = &harness.files;
+  harness.Kill();
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(3));
+}
+
 // (Of the newest segments nothing is left that could tell of them.)
 TEST_F(LogScan, MissingSegmentIsNamed) {
   for (const uint64_t missing : {1, 2}) {
