@@ -104,6 +104,10 @@ void SegmentPool::Stop() {
 
 void SegmentPool::PrepareOne() {
   const MutexLock working(work_mutex_);
+  {
+    const MutexLock lock(mutex_);
+    if (absl::IsResourceExhausted(status_)) status_ = absl::OkStatus();
+  }
   while (true) {
     {
       const MutexLock lock(mutex_);

@@ -87,7 +87,7 @@ class SegmentPool {
   void Retire(const std::vector<UnusedFile>& files);
   // After a lack of space: tries again.
   void Retry();
-  // On the calling thread, does what it takes to have one segment ready.
+  // On the calling thread, does what it takes to have one segment ready, also after a lack of space.
   void PrepareOne();
 
   // OK, RESOURCE_EXHAUSTED while there is no space for as many ready segments as there should be,

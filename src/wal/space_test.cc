@@ -309,6 +309,39 @@ TEST_F(LogSpace, WriteThatFindsNoSpaceAfterAllWaits) {
   EXPECT_EQ(harness.log->found().hard_state.term, Term(2));
 }
 
+// Goal: what waits for space when a log is closed is written if there is space by then.
+TEST_F(LogSpace, CloseTriesAgainAfterAFullDisk) {
+  for (const uint64_t bytes : {1000, 10000}) {
+    LogHarness harness;
+    ASSERT_TRUE(harness.Open().ok());
+    harness.executor.RunAll();
+    harness.files.SetCapacity(harness.files.used_bytes());
+    // Without asking, more than there is room for.
+    for (uint64_t i = 1; i <= 30; ++i) harness.Write(i, 1, std::string(bytes, 'x'));
+    ASSERT_TRUE(harness.log->stats().out_of_space);
+    ASSERT_LT(harness.durable_ticket, harness.last_ticket);
+    harness.executor.DropAll();  // The threads have stopped.
+    harness.files.SetCapacity(std::nullopt);
+    harness.log->Close();
+    EXPECT_EQ(harness.durable_ticket, harness.last_ticket);
+    ASSERT_TRUE(harness.Open().ok());
+    EXPECT_THAT(harness.entries, SizeIs(30));
+  }
+}
+
+TEST_F(LogSpace, CloseOnAFullDiskKeepsWhatHasSpace) {
+  LogHarness harness;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  harness.files.SetCapacity(harness.files.used_bytes());
+  for (uint64_t i = 1; i <= 30; ++i) harness.Write(i, 1, std::string(1000, 'x'));
+  const size_t durable = harness.durable.back().first;
+  harness.log->Close();
+  EXPECT_THAT(harness.failures, IsEmpty());
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(harness.entries, SizeIs(durable));
+}
+
 TEST_F(LogSpace, NewLogNeedsSpaceToOpen) {
   LogHarness harness;
   harness.files.SetCapacity(1000);
