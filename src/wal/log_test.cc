@@ -433,6 +433,8 @@ TEST(Log, FailureIsFinalAndReportedOnce) {
     const uint64_t operations = harness.files.operation_count();
     harness.log->Close();
     EXPECT_EQ(harness.files.operation_count(), operations);
+    harness.clock.now = harness.clock.now + std::chrono::seconds(1);
+    EXPECT_EQ(harness.log->stats().oldest_unsynced, Duration(0));
     ASSERT_THAT(harness.failures, SizeIs(1));
     EXPECT_TRUE(absl::IsUnavailable(harness.failures[0])) << harness.failures[0];
     EXPECT_THAT(std::string(MessageOf(harness.failures[0])), HasSubstr("/data/log"));

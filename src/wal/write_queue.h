@@ -70,6 +70,8 @@ class WriteQueue {
     const MutexLock lock(mutex_);
     failed_.store(true);
     items_.clear();
+    // Nothing waits any more: what was given will never be durable.
+    oldest_unsynced_.reset();
   }
 
   bool failed() const { return failed_.load(); }
