@@ -14,7 +14,7 @@ std::string DirectoryOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-class NamedDirectory final : public Directory {
+class NamedDirectory final : public OpenedDirectory {
  public:
   NamedDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   absl::Status Sync() override { return files_.SyncDirectory(path_); }
@@ -26,7 +26,7 @@ class NamedDirectory final : public Directory {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Directory>> FileSystem::OpenDirectory(const std::string& directory) {
+absl::StatusOr<std::unique_ptr<OpenedDirectory>> FileSystem::OpenDirectory(const std::string& directory) {
   return std::make_unique<NamedDirectory>(*this, directory);
 }
 

@@ -38,9 +38,9 @@ class File {
 };
 
 // A directory that is kept open. Thread-safe.
-class Directory {
+class OpenedDirectory {
  public:
-  virtual ~Directory() = default;
+  virtual ~OpenedDirectory() = default;
 
   // Makes creations, renames and removals in it last. A failure is final, as that of File::Sync.
   virtual absl::Status Sync() = 0;
@@ -70,7 +70,7 @@ class FileSystem {
   virtual absl::Status SyncDirectory(const std::string& directory) = 0;
   // For who may not fail then. What this returns must not outlive the file system. By default its
   // Sync calls SyncDirectory.
-  virtual absl::StatusOr<std::unique_ptr<Directory>> OpenDirectory(const std::string& directory);
+  virtual absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(const std::string& directory);
   // An exclusive lock on `path` (created if missing) that ends with the process.
   // FAILED_PRECONDITION when another process holds it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;

@@ -123,7 +123,7 @@ class PosixFile final : public File {
   const std::string path_;
 };
 
-class PosixDirectory final : public Directory {
+class PosixDirectory final : public OpenedDirectory {
  public:
   PosixDirectory(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
@@ -225,11 +225,11 @@ class RealFileSystem final : public FileSystem {
   }
 
   absl::Status SyncDirectory(const std::string& directory) override {
-    MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<Directory> opened, OpenDirectory(directory));
+    MOKV_ASSIGN_OR_RETURN(const std::unique_ptr<OpenedDirectory> opened, OpenDirectory(directory));
     return opened->Sync();
   }
 
-  absl::StatusOr<std::unique_ptr<Directory>> OpenDirectory(const std::string& directory) override {
+  absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(const std::string& directory) override {
     Descriptor fd(RetryOnInterrupt(
         [&] { return open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!fd.valid()) return OperationError("open directory", directory);

@@ -199,7 +199,6 @@ KeyType Choice(Enum Config::*member, std::vector<std::pair<std::string, Enum>> c
 // Reasons for `not_yet`.
 constexpr std::string_view kNoRevocation = "revocation lists are not read in this version";
 constexpr std::string_view kNoAudit = "no audit log is written in this version";
-constexpr std::string_view kNoSnapshots = "no snapshots are taken in this version";
 
 // Where a node keeps what, what it is called and where it is found.
 std::vector<ConfigKey> IdentityKeys() {
@@ -293,8 +292,9 @@ std::vector<ConfigKey> OperationKeys() {
       {"max-memory-bytes", "0", "0 (no limit)",
        "memory of the store at which sets are refused; deletes work",
        Size(&Config::max_memory_bytes, 0, kAnyBytesMax)},
-      {"snapshot-log-bytes", "256MiB", "", "growth of the log that triggers a snapshot",
-       Size(&Config::snapshot_log_bytes, kSnapshotLogBytesMin, kAnyBytesMax), kNoSnapshots},
+      {"snapshot-log-bytes", "256MiB", "",
+       "growth of the log that triggers a snapshot; at least half the size of the data, too",
+       Size(&Config::snapshot_log_bytes, kSnapshotLogBytesMin, kAnyBytesMax)},
   };
 }
 

@@ -463,7 +463,7 @@ TEST_F(ClusterTest, AFollowerThatLagsReadsTheLogOfTheLeader) {
   cluster.Kill("n3");
   for (int i = 0; i < 400; ++i) {
     const WriteOutcome write = cluster.life("n1").Propose(
-        store::Set{fmt::format("key-{}", i), std::string(60'000, 'x'), {}});
+        store::Set{fmt::format("key-{}", i), std::string(50'000, 'x'), {}});
     cluster.Settle();
     ASSERT_TRUE(IsApplied(write)) << i << " " << (*write)->reason;
   }

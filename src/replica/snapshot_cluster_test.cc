@@ -133,19 +133,22 @@ TEST(SnapshotCluster, EmptyNodeJoinsBySnapshot) {
 }
 
 TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
-  ReplicaCluster cluster(Snapshotting(3));
+  ClusterOptions options = Snapshotting(3);
+  options.life.segment_bytes = 128 << 10;
+  ReplicaCluster cluster(options);
   cluster.Form();
   const std::string away = cluster.Follower();
   cluster.Kill(away);
   cluster.Run(seconds(6));
   const std::string leader = cluster.Leader();
   // More than one part.
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const WriteOutcome outcome = cluster.life(leader).Propose(
-        store::Set{fmt::format("large{}", i), std::string(100 << 10, 'x'), {}});
+        store::Set{fmt::format("large{}", i % 40), std::string(30'000, 'x'), {}});
     cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+    ASSERT_EQ((*outcome)->fate, WriteResult::Fate::kApplied) << (*outcome)->reason;
+    cluster.Run(milliseconds(5));
   }
-  Write(cluster, 200);
   cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
   cluster.Restart(away);
   cluster.RunUntil([&] { return ReportOf(cluster, away).fetched_bytes > 0; }, "something came");

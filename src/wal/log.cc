@@ -40,7 +40,7 @@ std::string ParentOf(const std::string& path) {
 struct Log::Parts {
   Parts(FileSystem& file_system, const Clock& the_clock, Executor& log_thread, Executor& background,
         Options log_options, Callbacks callbacks, std::unique_ptr<FileLock> directory_lock,
-        std::unique_ptr<Directory> directory, ScannedLog scanned)
+        std::unique_ptr<OpenedDirectory> directory, ScannedLog scanned)
       : files(file_system),
         clock(the_clock),
         options(std::move(log_options)),
@@ -94,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Log>> Log::Open(FileSystem& files, const Clock& c
   MOKV_RETURN_IF_ERROR(files.SyncDirectory(ParentOf(options.directory)));
   MOKV_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
                         files.Lock(fmt::format("{}/{}", options.directory, kLockName)));
-  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<Directory> directory,
+  MOKV_ASSIGN_OR_RETURN(std::unique_ptr<OpenedDirectory> directory,
                         files.OpenDirectory(options.directory));
   MOKV_ASSIGN_OR_RETURN(ScannedLog scanned,
                         ScanLog(files, options.directory, on_entry, on_committed));

@@ -34,7 +34,7 @@ absl::Status FinalError(absl::Status status) {
   return absl::Status(absl::StatusCode::kUnavailable, status.message());
 }
 
-SegmentPool::SegmentPool(FileSystem& files, std::unique_ptr<Directory> directory,
+SegmentPool::SegmentPool(FileSystem& files, std::unique_ptr<OpenedDirectory> directory,
                          Executor& background, Options options, Contents contents,
                          absl::AnyInvocable<void()> on_change)
     : files_(files),

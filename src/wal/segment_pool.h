@@ -69,7 +69,7 @@ class SegmentPool {
 
   // `directory` is that of the options. It stays open, since a sync that failed only because there
   // was no descriptor for it would be as final as any.
-  SegmentPool(FileSystem& files, std::unique_ptr<Directory> directory, Executor& background,
+  SegmentPool(FileSystem& files, std::unique_ptr<OpenedDirectory> directory, Executor& background,
               Options options, Contents contents, absl::AnyInvocable<void()> on_change);
 
   // Begins to work; before it nothing is posted.
@@ -115,7 +115,7 @@ class SegmentPool {
   std::string PathOf(const std::string& name) const;
 
   FileSystem& files_;
-  const std::unique_ptr<Directory> directory_;
+  const std::unique_ptr<OpenedDirectory> directory_;
   Executor& background_;
   const Options options_;
   absl::AnyInvocable<void()> on_change_;
