@@ -115,7 +115,7 @@ class ReplicaNode final : public Node, private replica::Observer {
   bool begins_cluster_ = false;
   std::optional<raft::Membership> initial_;  // To be written before the first start.
   Disks disks_;
-  Index installed_;  // The newest snapshot that came from another node.
+  Index installed_;      // The newest snapshot that came from another node.
   bool rotten_ = false;  // A bit of this disk's newest snapshot was flipped.
   std::deque<raft::PersistRequest> writes_;
   bool writing_ = false;

@@ -20,4 +20,12 @@ using Revision = StrongInt<struct RevisionTag>;
 // Lease that an item is attached to; 0 means none.
 using LeaseId = StrongInt<struct LeaseIdTag>;
 
+// A client's session: the index of the log entry that opened it, so that none ever gets the number
+// of another. 0 means none.
+using SessionId = StrongInt<struct SessionIdTag>;
+
+// The cluster's own time, in milliseconds: what the log says has passed while there was a leader and
+// something could expire. It has nothing to do with any clock on a wall.
+using ClusterTime = StrongInt<struct ClusterTimeTag>;
+
 }  // namespace mokv

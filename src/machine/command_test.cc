@@ -58,6 +58,90 @@ void ExpectDataLoss(const std::string& bytes) {
   EXPECT_EQ(DecodeCommand(bytes).status().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST(CommandCodec, KeepsASession) {
+  Command command = Both("a", "b");
+  command.session = SessionContext{SessionId(7), 8, 6, "ann"};
+  const absl::StatusOr<Command> decoded = DecodeCommand(EncodeCommand(command));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  ASSERT_TRUE(decoded->session.has_value());
+  EXPECT_EQ(decoded->session->session, SessionId(7));
+  EXPECT_EQ(decoded->session->sequence, 8u);
+  EXPECT_EQ(decoded->session->lowest_unanswered, 6u);
+  EXPECT_EQ(decoded->session->subject, "ann");
+  EXPECT_EQ(decoded->operations.size(), 2u);
+}
+
+template <typename T>
+T RoundTripControl(const T& control) {
+  const absl::StatusOr<Command> decoded = DecodeCommand(EncodeCommand(control));
+  EXPECT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_TRUE(decoded->operations.empty());
+  return std::get<T>(decoded->control);
+}
+
+TEST(CommandCodec, KeepsWhatIsNoOperation) {
+  const OpenSession open = RoundTripControl(OpenSession{60'000, "ann"});
+  EXPECT_EQ(open.ttl_ms, 60'000u);
+  EXPECT_EQ(open.subject, "ann");
+  const KeepAlive keep_alive =
+      RoundTripControl(KeepAlive{{{SessionId(3), "ann"}, {SessionId(4), "bob"}}});
+  ASSERT_EQ(keep_alive.sessions.size(), 2u);
+  EXPECT_EQ(keep_alive.sessions[1].session, SessionId(4));
+  EXPECT_EQ(keep_alive.sessions[1].subject, "bob");
+  const CloseSession close = RoundTripControl(CloseSession{SessionId(5), "ann"});
+  EXPECT_EQ(close.session, SessionId(5));
+  EXPECT_EQ(close.subject, "ann");
+  EXPECT_EQ(RoundTripControl(AdvanceTime{ClusterTime(6)}).to, ClusterTime(6));
+}
+
+// Goal: a log that an earlier version wrote is read as it was meant.
+TEST(CommandCodec, ReadsWhatWasWrittenBeforeThereWereSessions) {
+  const absl::StatusOr<Command> set = DecodeCommand(std::string("\x0a\x06\x0a\x01k\x12\x01v", 8));
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(std::get<store::Set>(set->operations.front()).value, "v");
+  EXPECT_FALSE(set->session.has_value());
+}
+
+TEST(CommandCodec, RefusesNumbersOutOfBounds) {
+  const auto expect_refused = [](const Command& command, const char* what) {
+    EXPECT_EQ(CheckCommand(command).code(), absl::StatusCode::kInvalidArgument) << what;
+  };
+  expect_refused(OpenSession{kSessionTtlMsMin - 1, "ann"}, "a short session");
+  expect_refused(OpenSession{kSessionTtlMsMax + 1, "ann"}, "a long session");
+  expect_refused(KeepAlive{}, "a keep-alive of nothing");
+  expect_refused(KeepAlive{{kKeptAliveTogetherMax + 1, {SessionId(1), "ann"}}}, "too many");
+  expect_refused(KeepAlive{{{SessionId(0), "ann"}}}, "no session is kept alive");
+  expect_refused(CloseSession{SessionId(0), "ann"}, "no session is closed");
+  expect_refused(AdvanceTime{kClusterTimeMax.next()}, "the end of time");
+  Command command = store::Delete{"k"};
+  command.session = SessionContext{SessionId(0), 1, 0, "ann"};
+  expect_refused(command, "a write in session 0");
+  command.session = SessionContext{SessionId(1), 0, 0, "ann"};
+  expect_refused(command, "sequence 0");
+  command.session = SessionContext{SessionId(1), 1, 0, "ann"};
+  EXPECT_TRUE(CheckCommand(command).ok());
+  command.control = AdvanceTime{ClusterTime(1)};
+  expect_refused(command, "two things at once");
+  Command no_operation;
+  no_operation.session = SessionContext{SessionId(1), 1, 0, "ann"};
+  expect_refused(no_operation, "a session of nothing");
+}
+
+TEST(CommandCodec, KnowsWhatMayGrowAndWhatMayRepeat) {
+  EXPECT_TRUE(MayGrow(store::Set{"k", "v"}));
+  EXPECT_FALSE(MayGrow(store::Delete{"k"}));
+  EXPECT_TRUE(MayGrow(OpenSession{1000, "ann"}));
+  EXPECT_FALSE(MayGrow(KeepAlive{{{SessionId(1), "ann"}}}));
+  Command command = store::Delete{"k"};
+  EXPECT_FALSE(MayRepeat(command));
+  command.session = SessionContext{SessionId(1), 1, 0, "ann"};
+  EXPECT_TRUE(MayRepeat(command));
+  EXPECT_FALSE(MayGrow(command));
+  EXPECT_TRUE(MayRepeat(KeepAlive{{{SessionId(1), "ann"}}}));
+  EXPECT_FALSE(MayRepeat(OpenSession{1000, "ann"}));
+  EXPECT_FALSE(MayRepeat(CloseSession{SessionId(1), "ann"}));
+}
+
 TEST(CommandCodec, RefusesNoOperation) { ExpectDataLoss(""); }
 
 TEST(CommandCodec, RefusesATruncatedCommand) {
@@ -78,6 +162,19 @@ TEST(CommandCodec, RefusesWhatANewerVersionMayWrite) {
   proto::Command erase;
   ASSERT_TRUE(erase.mutable_delete_()->ParseFromString(newer));
   ExpectDataLoss(erase.SerializeAsString());
+
+  for (const Command& known :
+       {Command(OpenSession{1000, "ann"}), Command(CloseSession{SessionId(1), "ann"}),
+        Command(KeepAlive{{{SessionId(1), "ann"}}}), Command(AdvanceTime{ClusterTime(1)})}) {
+    ExpectDataLoss(EncodeCommand(known) + newer);
+  }
+  proto::Command session;
+  session.mutable_set()->set_key("k");
+  session.mutable_session()->set_session(1);
+  session.mutable_session()->set_sequence(1);
+  ASSERT_TRUE(DecodeCommand(session.SerializeAsString()).ok());
+  ASSERT_TRUE(session.mutable_session()->MergeFromString(newer));
+  ExpectDataLoss(session.SerializeAsString());
 }
 
 // Goal: what would be refused at apply, where a node can only stop, never gets into the log.

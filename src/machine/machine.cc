@@ -1,7 +1,10 @@
 #include "machine/machine.h"
 
+#include <optional>
 #include <utility>
+#include <variant>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "machine/command.h"
 
@@ -13,10 +16,14 @@ constexpr size_t kTogetherMax = 128;
 // And their bytes, as decoding copies them.
 constexpr uint64_t kTogetherBytesMax = uint64_t{1} << 20;
 
-// From entries to the store, some commands at a time.
-class Applier {
+}  // namespace
+
+// From entries to the state: operations go to the store some commands at a time. Whatever has to do
+// with sessions waits until those before it have been carried out.
+class Machine::Applier {
  public:
-  Applier(store::Store& store, std::vector<Result>& results) : store_(store), results_(results) {}
+  Applier(store::Store& store, Sessions& sessions, std::vector<Result>& results)
+      : store_(store), sessions_(sessions), results_(results) {}
 
   absl::Status Add(const Entry& entry) {
     switch (entry.type) {
@@ -33,7 +40,10 @@ class Applier {
   }
 
   void Flush() {
-    store_.Apply(transactions_, results_);
+    if (transactions_.empty()) return;
+    applied_.clear();
+    store_.Apply(transactions_, applied_);
+    for (const store::ApplyResult& applied : applied_) results_.push_back(ResultOf(applied));
     transactions_.clear();
     bytes_ = 0;
   }
@@ -44,26 +54,84 @@ class Applier {
     if (!command.ok()) {
       return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
     }
+    if (command->operations.empty()) {
+      Flush();
+      results_.push_back(Control(entry.index, command->control));
+      return absl::OkStatus();
+    }
+    if (command->session.has_value()) {
+      Flush();
+      results_.push_back(InSession(*command->session, std::move(command->operations)));
+      return absl::OkStatus();
+    }
     transactions_.push_back(std::move(command->operations));
     bytes_ += entry.bytes().size();
     if (transactions_.size() >= kTogetherMax || bytes_ >= kTogetherBytesMax) Flush();
     return absl::OkStatus();
   }
 
+  Result InSession(const SessionContext& context, store::Transaction operations) {
+    if (std::optional<Result> known = sessions_.Begin(context)) return *std::move(known);
+    applied_.clear();
+    store_.Apply({&operations, 1}, applied_);
+    sessions_.Answer(context, applied_.front());
+    return ResultOf(applied_.front());
+  }
+
+  Result Control(Index index, const Command::Control& control) {
+    if (const auto* open = std::get_if<OpenSession>(&control)) {
+      return sessions_.Open(SessionId(index.value()), *open);
+    }
+    if (const auto* keep_alive = std::get_if<KeepAlive>(&control)) {
+      return sessions_.Renew(*keep_alive);
+    }
+    if (const auto* close = std::get_if<CloseSession>(&control)) return sessions_.Close(*close);
+    sessions_.AdvanceTo(std::get<AdvanceTime>(control).to);
+    return {};
+  }
+
   store::Store& store_;
+  Sessions& sessions_;
   std::vector<Result>& results_;
   std::vector<store::Transaction> transactions_;
+  std::vector<store::ApplyResult> applied_;
   uint64_t bytes_ = 0;
 };
 
-}  // namespace
-
 absl::Status Machine::Apply(std::span<const Entry> entries, std::vector<Result>& results) {
   results.reserve(results.size() + entries.size());
-  Applier applier(store_, results);
+  Applier applier(store_, *sessions_, results);
   for (const Entry& entry : entries) MOKV_RETURN_IF_ERROR(applier.Add(entry));
   applier.Flush();
   return absl::OkStatus();
+}
+
+void Machine::Publish() {
+  store_.Publish();
+  PublishSessions();
+}
+
+void Machine::PublishSessions() {
+  sessions_bytes_.store(sessions_->memory_bytes(), std::memory_order_relaxed);
+  sessions_count_.store(sessions_->size(), std::memory_order_relaxed);
+  const store::Digest digest = sessions_->digest();
+  const MutexLock lock(mutex_);
+  sessions_digest_ = digest;
+}
+
+Machine::Replaced Machine::Install(LoadedState loaded) {
+  MOKV_CHECK(loaded.store != nullptr && loaded.sessions != nullptr);
+  Replaced replaced{.store = store_.Install(std::move(loaded.store)),
+                    .sessions = std::exchange(sessions_, std::move(loaded.sessions))};
+  PublishSessions();
+  return replaced;
+}
+
+store::Digest Machine::digest() const {
+  store::Digest digest = store_.digest();
+  const MutexLock lock(mutex_);
+  digest += sessions_digest_;
+  return digest;
 }
 
 }  // namespace mokv::machine

@@ -2,6 +2,8 @@
 // state gives the same bytes on every node; and back.
 //
 //   "machine"  one record: what the state is in numbers (saved_state.proto)
+//   "sessions" the cluster's time and the client sessions (session_record.proto), each behind its
+//              length, a varint
 //   "items"    the items, by key: five numbers of at most ten bytes each (length of the key and of
 //              the value, modify revision, how much earlier the create revision was, version), the
 //              lease, key and value
@@ -42,11 +44,14 @@ class StateWriter {
   bool Next(SavedBlock& block);
 
  private:
+  void FillHead(SavedBlock& block) const;
+  void FillSessions(SavedBlock& block);
   void FillItems(SavedBlock& block);
 
   const FrozenState state_;
   const size_t block_bytes_;
   bool head_is_out_ = false;
+  size_t next_part_ = 0;  // Of the sessions.
   store::Cursor cursor_;
 };
 
@@ -65,13 +70,18 @@ class StateLoader {
     Revision revision;
     store::Stats stats;
     store::Digest digest;
+    uint64_t sessions = 0;
+    store::Digest sessions_digest;
   };
 
   absl::Status AddHead(std::string_view payload);
+  absl::Status AddSessions(std::string_view payload, uint32_t records);
   absl::Status AddItems(std::string_view payload, uint32_t records);
+  absl::Status CheckStore(const store::Store& store) const;
 
   std::optional<Head> head_;
   std::unique_ptr<store::BulkLoader> loader_;
+  Sessions::Loader sessions_;
 };
 
 }  // namespace mokv::machine

@@ -19,7 +19,7 @@ struct OwnedBlock {
   uint32_t records = 0;
 };
 
-std::vector<OwnedBlock> Save(const Machine& machine, size_t block_bytes = 64) {
+std::vector<OwnedBlock> Save(Machine& machine, size_t block_bytes = 64) {
   StateWriter writer(machine.Freeze(), block_bytes);
   std::vector<OwnedBlock> blocks;
   for (SavedBlock block; writer.Next(block);) {
@@ -41,8 +41,8 @@ void Change(Machine& machine, const std::vector<std::pair<uint8_t, std::string>>
   std::vector<Entry> entries;
   for (const auto& [key, value] : changes) {
     const std::string name(key % 5, static_cast<char>('a' + key % 23));
-    const Command command = key % 4 == 0 ? Command(store::Delete{name, {}})
-                                         : Command(store::Set{name, value, {}});
+    const Command command =
+        key % 4 == 0 ? Command(store::Delete{name, {}}) : Command(store::Set{name, value, {}});
     entries.push_back({.index = Index(entries.size() + 1),
                        .term = Term(1),
                        .type = EntryType::kCommand,
@@ -76,6 +76,31 @@ RC_GTEST_PROP(SavedState, IsLoadedAsItWas,
   const std::vector<OwnedBlock> again = Save(other);
   RC_ASSERT(again.size() == blocks.size());
   for (size_t i = 0; i < blocks.size(); ++i) RC_ASSERT(again[i].payload == blocks[i].payload);
+}
+
+TEST(SavedState, HasSessionsAndTheirTime) {
+  Machine machine;
+  std::vector<Entry> entries;
+  const auto add = [&](const Command& command) {
+    entries.push_back({.index = Index(entries.size() + 1),
+                       .term = Term(1),
+                       .type = EntryType::kCommand,
+                       .payload = std::make_shared<const std::string>(EncodeCommand(command))});
+  };
+  for (int i = 0; i < 1000; ++i) add(OpenSession{60'000, fmt::format("subject {}", i)});
+  add(AdvanceTime{ClusterTime(500)});
+  std::vector<Result> results;
+  ASSERT_TRUE(machine.Apply(entries, results).ok());
+  machine.Publish();
+  const std::vector<OwnedBlock> blocks = Save(machine);
+  auto loaded = Load(blocks);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->sessions->size(), 1000u);
+  EXPECT_EQ(loaded->sessions->time(), ClusterTime(500));
+  Machine other;
+  other.Install(*std::move(loaded));
+  EXPECT_EQ(other.digest(), machine.digest());
+  EXPECT_TRUE(other.AnythingExpires());
 }
 
 TEST(SavedState, IsThatOfTheMomentWhenItWasFrozen) {

@@ -18,8 +18,8 @@ class Opening {
       : replica_(replica),
         options_(std::move(options)),
         environment_(std::move(environment)),
-        on_sync_(std::make_shared<absl::AnyInvocable<void(Duration)>>(
-            std::move(environment_.on_sync))),
+        on_sync_(
+            std::make_shared<absl::AnyInvocable<void(Duration)>>(std::move(environment_.on_sync))),
         watch_(std::make_shared<absl::AnyInvocable<void(const wal::Durable&)>>(
             std::move(environment_.on_durable))) {}
 
@@ -59,25 +59,25 @@ absl::StatusOr<std::unique_ptr<wal::Log>> Opening::Run() {
       status = replay.snapshot_status();
       if (status.ok()) {
         if (damage.ok()) return log;
-        return absl::Status(log.status().code(), fmt::format("{} (the newest snapshot: {})",
-                                                             MessageOf(log.status()),
-                                                             MessageOf(damage)));
+        return absl::Status(log.status().code(),
+                            fmt::format("{} (the newest snapshot: {})", MessageOf(log.status()),
+                                        MessageOf(damage)));
       }
     }
     // Written by a newer version, or a disk that cannot be read just now: no reason to begin with
     // less.
     if (!absl::IsDataLoss(status)) return status;
-    LogError("a snapshot is damaged; it is set aside, and the start goes on with what was before it",
-             {{"file", path}, {"reason", MessageOf(status)}});
+    LogError(
+        "a snapshot is damaged; it is set aside, and the start goes on with what was before it",
+        {{"file", path}, {"reason", MessageOf(status)}});
     MOKV_RETURN_IF_ERROR(directory->SetAside(found.front()));
     if (damage.ok()) damage = status;
   }
   replica_.BeginReplay(std::nullopt);
   auto log = Open();
   if (log.ok() || damage.ok()) return log;
-  return absl::Status(log.status().code(),
-                      fmt::format("{} (the newest snapshot: {})", MessageOf(log.status()),
-                                  MessageOf(damage)));
+  return absl::Status(log.status().code(), fmt::format("{} (the newest snapshot: {})",
+                                                       MessageOf(log.status()), MessageOf(damage)));
 }
 
 std::optional<LoadingSnapshot> Opening::Load(const std::string& path, absl::Status& damage) const {

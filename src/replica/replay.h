@@ -69,7 +69,7 @@ class Replay {
   std::optional<LoadingSnapshot> snapshot_;  // Until it is installed.
   const raft::SnapshotMeta base_;            // 0/0: none.
   absl::Status snapshot_status_;
-  raft::LogView log_;  // Begins after base_: earlier entries are in the snapshot.
+  raft::LogView log_;                 // Begins after base_: earlier entries are in the snapshot.
   std::optional<Term> term_at_base_;  // As the log has it.
   Index applied_;
   uint64_t unpublished_ = 0;  // Entries.

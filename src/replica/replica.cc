@@ -217,8 +217,7 @@ void Replica::OnMessage(raft::Message message) {
   Step(raft::Receive{std::move(message)});
 }
 
-void Replica::OnSnapshotRead(raft::NodeId from, ConnectionId connection,
-                             const SnapshotRead& read) {
+void Replica::OnSnapshotRead(raft::NodeId from, ConnectionId connection, const SnapshotRead& read) {
   if (core_ == nullptr || snapshots_ == nullptr || life() == Life::kGone) return;
   snapshots_->OnRead(*peers_, from, connection, read, clock_.Now());
 }

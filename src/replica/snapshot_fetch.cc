@@ -80,9 +80,8 @@ void SnapshotFetch::OnOpened(const std::shared_ptr<Job>& job, absl::StatusOr<uin
 void SnapshotFetch::Ask(Peers& peers, MonotonicTime now) {
   while (job_->asked < job_->written + kWindowBytes &&
          (job_->file_bytes == 0 || job_->asked < job_->file_bytes)) {
-    const SnapshotRead read{.last = job_->snapshot.last,
-                            .offset = job_->asked,
-                            .bytes_max = kSnapshotChunkBytesMax};
+    const SnapshotRead read{
+        .last = job_->snapshot.last, .offset = job_->asked, .bytes_max = kSnapshotChunkBytesMax};
     if (!peers.SendSnapshotRead(job_->source, read)) break;
     job_->asked_at = now;
     job_->asked += kSnapshotChunkBytesMax;
@@ -113,11 +112,11 @@ void SnapshotFetch::OnChunk(Peers& peers, raft::NodeId from, SnapshotChunk chunk
   job_->received += chunk.bytes.size();
   stats_.bytes = job_->received;
   const uint64_t through = job_->received;
-  background_.Post([this, &peers, job = job_, chunk = std::move(chunk), through,
-                    on_replica = on_replica_] {
-    const absl::Status status = job->file->WriteAt(chunk.offset, chunk.bytes);
-    on_replica([this, &peers, job, status, through] { OnWrote(peers, job, status, through); });
-  });
+  background_.Post(
+      [this, &peers, job = job_, chunk = std::move(chunk), through, on_replica = on_replica_] {
+        const absl::Status status = job->file->WriteAt(chunk.offset, chunk.bytes);
+        on_replica([this, &peers, job, status, through] { OnWrote(peers, job, status, through); });
+      });
   Ask(peers, now);
 }
 

@@ -33,9 +33,9 @@ namespace mokv::replica {
 class SnapshotFetch {
  public:
   struct Stats {
-    uint64_t bytes = 0;         // Of the one that is on its way, so far.
-    uint64_t bytes_total = 0;   // 0: none is on its way, or its size is not known yet.
-    uint64_t failed = 0;        // Begun again, or given up: damaged, no space, not there any more.
+    uint64_t bytes = 0;        // Of the one that is on its way, so far.
+    uint64_t bytes_total = 0;  // 0: none is on its way, or its size is not known yet.
+    uint64_t failed = 0;       // Begun again, or given up: damaged, no space, not there any more.
     std::string last_error;
   };
   // It is on this node's disk, under its name, and loaded.

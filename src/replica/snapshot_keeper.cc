@@ -108,9 +108,8 @@ void SnapshotKeeper::Step(std::shared_ptr<Writing> writing) {
     writing->file.reset();
     if (!more.ok()) static_cast<void>(writing->directory->Remove(writing->path));
     SnapshotKeeper& keeper = writing->keeper;
-    keeper.on_replica_([&keeper, writing, status = more.status()] {
-      keeper.OnWritten(writing, status);
-    });
+    keeper.on_replica_(
+        [&keeper, writing, status = more.status()] { keeper.OnWritten(writing, status); });
   });
 }
 
@@ -185,7 +184,9 @@ void SnapshotKeeper::SetInUse(std::set<uint64_t> indexes) {
 }
 
 void SnapshotKeeper::RemoveOld() {
-  const auto is_free = [this](const EntryId& last) { return !in_use_.contains(last.index.value()); };
+  const auto is_free = [this](const EntryId& last) {
+    return !in_use_.contains(last.index.value());
+  };
   for (const EntryId& last : old_) {
     if (!is_free(last)) continue;
     // One that cannot be removed now is found, and removed, by the next start.

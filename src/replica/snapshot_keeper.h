@@ -41,9 +41,9 @@ class SnapshotKeeper {
   struct Stats {
     uint64_t taken = 0;
     uint64_t failed = 0;
-    Index last;               // The newest one's last entry; 0: there is none.
-    uint64_t bytes = 0;       // Of the newest one's file.
-    std::string last_error;   // Why the last attempt failed; empty after a good one.
+    Index last;              // The newest one's last entry; 0: there is none.
+    uint64_t bytes = 0;      // Of the newest one's file.
+    std::string last_error;  // Why the last attempt failed; empty after a good one.
   };
   using Taken = absl::AnyInvocable<void(const raft::SnapshotMeta& meta)>;
 
@@ -99,7 +99,7 @@ class SnapshotKeeper {
   Taken taken_;
 
   std::shared_ptr<Writing> writing_;
-  bool written_ = false;     // It is whole, and waits for the log.
+  bool written_ = false;  // It is whole, and waits for the log.
   bool publishing_ = false;
   std::vector<EntryId> kept_;  // The newest first.
   std::vector<EntryId> old_;   // Not kept any more, but the file is still there.

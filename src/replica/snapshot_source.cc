@@ -51,7 +51,8 @@ void SnapshotSource::Answer(Peers& peers, const Question& question) {
                   path = keeper_.directory().PathOf(question.read.last)] {
     absl::StatusOr<SnapshotChunk> chunk = ReadChunk(*files, path, question.read);
     // Not readable is like not there: the peer is told to fetch another one.
-    if (!chunk.ok()) chunk = SnapshotChunk{.last = question.read.last, .offset = question.read.offset};
+    if (!chunk.ok())
+      chunk = SnapshotChunk{.last = question.read.last, .offset = question.read.offset};
     on_replica([&peers, connection = question.connection, chunk = *std::move(chunk)]() mutable {
       peers.AnswerSnapshotRead(connection, std::move(chunk));
     });

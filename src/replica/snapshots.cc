@@ -43,8 +43,8 @@ void Snapshots::OnSent(const std::vector<raft::Message>& messages, MonotonicTime
   }
 }
 
-void Snapshots::Tick(const raft::Core& core, const machine::Machine& machine, wal::Log& log,
-                     Peers& peers, MonotonicTime now) {
+void Snapshots::Tick(const raft::Core& core, machine::Machine& machine, wal::Log& log, Peers& peers,
+                     MonotonicTime now) {
   keeper_.Tick(now);
   fetch_.Tick(peers, now);
   for (const raft::NodeId& silent : source_.Tick(peers, now)) {
@@ -60,8 +60,7 @@ uint64_t Snapshots::BytesDue(const machine::Machine& machine) const {
   return std::max(options_.log_bytes, machine.stats().data_bytes / 2);
 }
 
-void Snapshots::MaybeTake(const raft::Core& core, const machine::Machine& machine,
-                          MonotonicTime now) {
+void Snapshots::MaybeTake(const raft::Core& core, machine::Machine& machine, MonotonicTime now) {
   const Index applied = core.applied();
   const bool due = bytes_applied_ - bytes_at_newest_ >= BytesDue(machine);
   if (!(due || wanted_) || !keeper_.MayTake(now)) return;
@@ -116,8 +115,7 @@ void Snapshots::OnInstallSnapshot(const raft::Message& message, const raft::Core
   const raft::SnapshotMeta& snapshot = std::get<raft::InstallSnapshot>(message.body).snapshot;
   const bool is_needed = message.to == core.id() && message.term >= core.term() &&
                          snapshot.membership != nullptr && snapshot.last.index > core.commit() &&
-                         !core.log().Holds(snapshot.last) &&
-                         core.role() != raft::Role::kLeader;
+                         !core.log().Holds(snapshot.last) && core.role() != raft::Role::kLeader;
   if (!is_needed) return give_core_(raft::Receive{message});
   told_ = message;
   if (ready_.has_value()) return Install();

@@ -60,7 +60,7 @@ class Snapshots {
   void OnTurn(const raft::Core& core, bool wanted);
   // Messages that are about to leave.
   void OnSent(const std::vector<raft::Message>& messages, MonotonicTime now);
-  void Tick(const raft::Core& core, const machine::Machine& machine, wal::Log& log, Peers& peers,
+  void Tick(const raft::Core& core, machine::Machine& machine, wal::Log& log, Peers& peers,
             MonotonicTime now);
 
   // A leader says that this node needs a snapshot. The core hears of it when it is here.
@@ -83,7 +83,7 @@ class Snapshots {
   void OnFetched(LoadedSnapshot loaded);
   void Install();
   uint64_t BytesDue(const machine::Machine& machine) const;
-  void MaybeTake(const raft::Core& core, const machine::Machine& machine, MonotonicTime now);
+  void MaybeTake(const raft::Core& core, machine::Machine& machine, MonotonicTime now);
   void MaybeCut(const raft::Core& core, const machine::Machine& machine, wal::Log& log);
 
   const Options options_;
@@ -93,8 +93,8 @@ class Snapshots {
   SnapshotFetch fetch_;
 
   bool wanted_ = false;
-  uint64_t bytes_applied_ = 0;  // Of entries.
-  uint64_t bytes_at_newest_ = 0;  // As many of them had been applied when that was taken.
+  uint64_t bytes_applied_ = 0;     // Of entries.
+  uint64_t bytes_at_newest_ = 0;   // As many of them had been applied when that was taken.
   uint64_t bytes_at_written_ = 0;  // The same for the one that is being written.
   // Fetched and loaded, for the core; and what a leader said last.
   std::optional<LoadedSnapshot> ready_;

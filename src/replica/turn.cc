@@ -199,9 +199,8 @@ void Replica::Persist(raft::PersistRequest request) {
 // is let go of elsewhere: that takes as long as it was large.
 void Replica::Install(const raft::SnapshotMeta& snapshot) {
   log_->ResetTo(wal::Ticket(), snapshot.last.index, snapshot.last.term);
-  std::shared_ptr<const void> before =
-      machine_.Install(snapshots_->TakeInstalled(snapshot.last));
-  executors_.snapshots.Post([before = std::move(before)]() mutable { before.reset(); });
+  machine::Machine::Replaced before = machine_.Install(snapshots_->TakeInstalled(snapshot.last));
+  executors_.snapshots.Post([before = std::move(before)]() mutable { before = {}; });
   writes_.OnInstalled(snapshot.last.index);
   gate_.OnApplied(snapshot.last.index, machine_.revision());
 }

@@ -195,9 +195,10 @@ void Writes::OnApplied(const std::vector<Entry>& entries,
 }
 
 void Writes::OnInstalled(Index last) {
-  Unknown(entries_.TakeThrough(last),
-          "the leader's snapshot has taken the place of the entry on this node, which does not know "
-          "what became of it");
+  Unknown(
+      entries_.TakeThrough(last),
+      "the leader's snapshot has taken the place of the entry on this node, which does not know "
+      "what became of it");
 }
 
 void Writes::AnswerApplied() {

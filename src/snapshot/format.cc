@@ -50,9 +50,10 @@ absl::StatusOr<EntryId> DecodeHeader(std::string_view bytes) {
     return DataLoss("the header, at offset 0, does not verify");
   }
   if (const auto version = Get<uint32_t>(bytes, 8); version != kVersion) {
-    return FailedPrecondition("it has version {}, and this program reads version {}; use the "
-                              "program that wrote it, or a newer one",
-                              version, kVersion);
+    return FailedPrecondition(
+        "it has version {}, and this program reads version {}; use the "
+        "program that wrote it, or a newer one",
+        version, kVersion);
   }
   return EntryId{Index(Get<uint64_t>(bytes, 16)), Term(Get<uint64_t>(bytes, 24))};
 }

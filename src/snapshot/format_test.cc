@@ -64,9 +64,8 @@ TEST_F(ReaderTest, GivesBackWhatWasWritten) {
 TEST_F(ReaderTest, ReadsBlocksOfAnySize) {
   Encoder encoder(kLast);
   std::string file;
-  const std::vector<size_t> sizes = {0,         1,         kBlockBytes, (1 << 20) - 41,
-                                     1 << 20,   3 << 20,   7,           (1 << 20) + 1,
-                                     123'456,   2 << 20};
+  const std::vector<size_t> sizes = {0,       1, kBlockBytes,   (1 << 20) - 41, 1 << 20,
+                                     3 << 20, 7, (1 << 20) + 1, 123'456,        2 << 20};
   for (const size_t size : sizes) {
     encoder.Add({.section = "s", .payload = std::string(size, 'x'), .records = 1});
     file += encoder.Take();

@@ -40,9 +40,9 @@ absl::Status Reader::Damage(std::string_view what) const {
 }
 
 absl::Status Reader::Refuse(const absl::Status& reason) const {
-  return absl::Status(reason.code(), fmt::format("{}: block {}, at offset {}: {}", path_,
-                                                 seen_.blocks - 1, block_offset_,
-                                                 MessageOf(reason)));
+  return absl::Status(reason.code(),
+                      fmt::format("{}: block {}, at offset {}: {}", path_, seen_.blocks - 1,
+                                  block_offset_, MessageOf(reason)));
 }
 
 absl::Status Reader::Fill(size_t bytes) {
@@ -51,8 +51,8 @@ absl::Status Reader::Fill(size_t bytes) {
   buffer_.erase(0, std::exchange(begin_, 0));
   const size_t have = buffer_.size();
   const uint64_t left = file_bytes_ - offset_ - have;
-  const auto more = static_cast<size_t>(
-      std::min<uint64_t>(left, std::max(bytes - have, kReadBytes)));
+  const auto more =
+      static_cast<size_t>(std::min<uint64_t>(left, std::max(bytes - have, kReadBytes)));
   buffer_.resize(have + more);
   MOKV_ASSIGN_OR_RETURN(const uint64_t got,
                         file_->ReadInto(offset_ + have, {buffer_.data() + have, more}));

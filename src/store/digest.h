@@ -21,6 +21,17 @@ struct Digest {
 
   void Add(const ItemFields& item);
   void Remove(const ItemFields& item);
+  // Of what else belongs to the state.
+  Digest& operator+=(const Digest& other) {
+    low += other.low;
+    high += other.high;
+    return *this;
+  }
+  Digest& operator-=(const Digest& other) {
+    low -= other.low;
+    high -= other.high;
+    return *this;
+  }
   bool operator==(const Digest&) const = default;
 };
 
