@@ -440,13 +440,21 @@ TEST(ForwardCodec, RefusesAWaitForEver) {
 
 TEST(ForwardCodec, ResultsOfEveryKindSurvive) {
   using Fate = replica::WriteResult::Fate;
+  using Outcome = machine::Result::Outcome;
   std::vector<replica::WriteResult> results(4);
   results[0].fate = Fate::kApplied;
   results[0].applied = {.revision = Revision(7), .deleted = 3};
   results[1].fate = Fate::kApplied;
   results[1].applied = {.outcome = machine::Result::Outcome::kConditionFailed,
                         .revision = Revision(8),
-                        .found_revision = Revision(2)};
+                        .found_revision = Revision(2),
+                        .failed_operation = 4};
+  for (const Outcome refused : {Outcome::kNoSession, Outcome::kAnswerGone,
+                                Outcome::kTooManyUnanswered, Outcome::kTooManySessions}) {
+    results.push_back({.fate = Fate::kApplied, .applied = {.outcome = refused}, .reason = {}});
+  }
+  results.push_back({.fate = Fate::kApplied, .applied = {.session = SessionId(9)}, .reason = {}});
+  results.push_back({.fate = Fate::kApplied, .applied = {.ttls_ms = {60'000, 0}}, .reason = {}});
   results[2].fate = Fate::kNotDone;
   results[2].reason = absl::UnavailableError("no \xff leader");
   results[3].fate = Fate::kUnknown;
@@ -462,10 +470,7 @@ TEST(ForwardCodec, ResultsOfEveryKindSurvive) {
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_EQ(got[i].fate, results[i].fate);
     EXPECT_EQ(got[i].reason, results[i].reason);
-    EXPECT_EQ(got[i].applied.outcome, results[i].applied.outcome);
-    EXPECT_EQ(got[i].applied.revision, results[i].applied.revision);
-    EXPECT_EQ(got[i].applied.found_revision, results[i].applied.found_revision);
-    EXPECT_EQ(got[i].applied.deleted, results[i].applied.deleted);
+    EXPECT_EQ(got[i].applied, results[i].applied) << i;
   }
 }
 

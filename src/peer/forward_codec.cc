@@ -33,17 +33,46 @@ absl::Status Get(const proto::Status& status) {
   return absl::Status(code, status.message());
 }
 
+constexpr std::pair<machine::Result::Outcome, Result::Outcome> kOutcomes[] = {
+    {machine::Result::Outcome::kApplied, Result::APPLIED_OUTCOME},
+    {machine::Result::Outcome::kConditionFailed, Result::CONDITION_FAILED},
+    {machine::Result::Outcome::kNoSession, Result::NO_SESSION},
+    {machine::Result::Outcome::kAnswerGone, Result::ANSWER_GONE},
+    {machine::Result::Outcome::kTooManyUnanswered, Result::TOO_MANY_UNANSWERED},
+    {machine::Result::Outcome::kTooManySessions, Result::TOO_MANY_SESSIONS},
+};
+
+void Put(const machine::Result& applied, Result& out) {
+  for (const auto& [ours, theirs] : kOutcomes) {
+    if (ours == applied.outcome) out.set_outcome(theirs);
+  }
+  out.set_revision(applied.revision.value());
+  out.set_found_revision(applied.found_revision.value());
+  out.set_deleted(applied.deleted);
+  out.set_failed_operation(applied.failed_operation);
+  out.set_session(applied.session.value());
+  out.mutable_ttls_ms()->Add(applied.ttls_ms.begin(), applied.ttls_ms.end());
+}
+
+absl::StatusOr<machine::Result> GetApplied(const Result& result) {
+  for (const auto& [ours, theirs] : kOutcomes) {
+    if (theirs != result.outcome()) continue;
+    return machine::Result{.outcome = ours,
+                           .revision = Revision(result.revision()),
+                           .found_revision = Revision(result.found_revision()),
+                           .failed_operation = result.failed_operation(),
+                           .deleted = result.deleted(),
+                           .session = SessionId(result.session()),
+                           .ttls_ms = {result.ttls_ms().begin(), result.ttls_ms().end()}};
+  }
+  return absl::InvalidArgumentError("a write's result with an unknown outcome");
+}
+
 void Put(const replica::WriteResult& result, Result& out) {
   switch (result.fate) {
     case replica::WriteResult::Fate::kApplied:
       out.set_fate(Result::APPLIED);
-      out.set_outcome(result.applied.outcome == machine::Result::Outcome::kApplied
-                          ? Result::APPLIED_OUTCOME
-                          : Result::CONDITION_FAILED);
-      out.set_revision(result.applied.revision.value());
-      out.set_found_revision(result.applied.found_revision.value());
-      out.set_deleted(result.applied.deleted);
-      return;
+      return Put(result.applied, out);
     case replica::WriteResult::Fate::kNotDone:
       out.set_fate(Result::NOT_DONE);
       break;
@@ -75,16 +104,7 @@ absl::StatusOr<replica::WriteResult> Get(const Result& result) {
     if (out.reason.ok()) return absl::InvalidArgumentError("a failed write without a reason");
     return out;
   }
-  if (result.outcome() == Result::APPLIED_OUTCOME) {
-    out.applied.outcome = machine::Result::Outcome::kApplied;
-  } else if (result.outcome() == Result::CONDITION_FAILED) {
-    out.applied.outcome = machine::Result::Outcome::kConditionFailed;
-  } else {
-    return absl::InvalidArgumentError("a write's result with an unknown outcome");
-  }
-  out.applied.revision = Revision(result.revision());
-  out.applied.found_revision = Revision(result.found_revision());
-  out.applied.deleted = result.deleted();
+  MOKV_ASSIGN_OR_RETURN(out.applied, GetApplied(result));
   return out;
 }
 
