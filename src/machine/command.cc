@@ -262,7 +262,7 @@ bool MayGrow(const Command& command) {
 }
 
 bool MayRepeat(const Command& command) {
-  return command.session.has_value() || std::holds_alternative<KeepAlive>(command.control);
+  return command.session.has_value() || IsKeepAlive(command);
 }
 
 }  // namespace mokv::machine

@@ -97,5 +97,8 @@ bool MayGrow(const Command& command);
 // Whether it may be carried out twice and come to the same: so it may be sent again when nobody
 // knows whether it has arrived.
 bool MayRepeat(const Command& command);
+inline bool IsKeepAlive(const Command& command) {
+  return std::holds_alternative<KeepAlive>(command.control);
+}
 
 }  // namespace mokv::machine

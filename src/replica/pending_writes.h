@@ -31,6 +31,12 @@ struct Write {
   MonotonicTime give_up_at;
   // Not to be forwarded: it came from another node (one hop), or is the leader's own.
   bool only_here = false;
+  // machine::MayRepeat: sent again when the connection to the leader broke.
+  bool may_repeat = false;
+  // A leader gathers them.
+  bool keep_alive = false;
+  // It was sent over a connection that broke: whatever it comes to now, it may have been done.
+  bool in_doubt = false;
   WriteDone done;
 };
 

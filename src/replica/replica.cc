@@ -159,6 +159,8 @@ void Replica::Propose(WriteRequest request, WriteDone done) {
   inbox_.Add(Write{.command = std::move(command),
                    .subject = std::move(request.subject),
                    .give_up_at = request.give_up_at,
+                   .may_repeat = machine::MayRepeat(request.command),
+                   .keep_alive = machine::IsKeepAlive(request.command),
                    .done = std::move(done)});
 }
 
@@ -258,6 +260,7 @@ void Replica::OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) {
 void Replica::OnConnectionClosed(raft::NodeId peer, ConnectionId connection, bool last) {
   writes_.OnConnectionClosed(connection);
   administration_.OnClosed(connection);
+  inbox_.Wake();  // Some may go by another one.
   if (core_ == nullptr) return;
   // A leader probes what may be lost; that it is gone itself only the last connection says.
   if (last || core_->role() == raft::Role::kLeader) Step(raft::ConnectionClosed{peer});

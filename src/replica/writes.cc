@@ -37,13 +37,17 @@ absl::Status Writes::CheckLimits(const machine::Command& command, uint64_t bytes
 
 // What is in the log must be understood by every node, or none can go on. So a leader looks into
 // what others pass on: one of a newer version may know commands that this one does not.
-absl::Status Writes::CheckForwarded(const std::string& command) const {
-  const absl::StatusOr<machine::Command> decoded = machine::DecodeCommand(command);
+absl::Status Writes::CheckForwarded(Write& write) const {
+  const absl::StatusOr<machine::Command> decoded = machine::DecodeCommand(*write.command);
   if (!decoded.ok()) {
     return FailedPrecondition("the leader does not know this command: {}",
                               MessageOf(decoded.status()));
   }
-  return CheckLimits(*decoded, command.size());
+  if (std::holds_alternative<machine::AdvanceTime>(decoded->control)) {
+    return absl::FailedPreconditionError("only the leader itself says that time has passed");
+  }
+  write.keep_alive = machine::IsKeepAlive(*decoded);
+  return CheckLimits(*decoded, write.command->size());
 }
 
 absl::Status Writes::Admit(const machine::Command& command, uint64_t bytes) {
@@ -82,7 +86,7 @@ void Writes::AddForwarded(Peers& peers, ConnectionId connection, ForwardId id,
                 .give_up_at = give_up_at,
                 .only_here = true,
                 .done = [owed, i](const WriteResult& result) { owed->Set(i, result); }};
-    absl::Status status = refusal.ok() ? CheckForwarded(*write.command) : refusal;
+    absl::Status status = refusal.ok() ? CheckForwarded(write) : refusal;
     CountIn(write.command->size());
     if (status.ok()) {
       Add(std::move(write));
@@ -94,15 +98,72 @@ void Writes::AddForwarded(Peers& peers, ConnectionId connection, ForwardId id,
 
 std::optional<raft::Propose> Writes::Route(const raft::Core& core, wal::Log& log, Peers& peers,
                                            NextId next_id) {
-  if (waiting_.empty()) return std::nullopt;
   if (core.role() == raft::Role::kLeader) {
-    return core.transferring() ? std::nullopt : Propose(log, next_id);
+    if (core.transferring()) return std::nullopt;
+    // Earlier leaders may have moved the time in entries that are not applied here before.
+    if (core.can_serve()) Beat(clock_.Now());
+    return waiting_.empty() ? std::nullopt : Propose(log, next_id);
   }
+  cluster_clock_.Stop();
+  if (waiting_.empty() && held_.empty()) return std::nullopt;
   for (Write& write : TakeWaiting([](const Write& waiting) { return waiting.only_here; })) {
     NotDone(write, Unavailable("this node does not lead"));
   }
-  if (core.leader() != raft::NodeId() && !blocked_) Forward(core.leader(), peers, next_id);
+  if (core.leader() != raft::NodeId() && !blocked_) {
+    std::move(held_.begin(), held_.end(), std::back_inserter(waiting_));
+    held_.clear();
+    Forward(core.leader(), peers, next_id);
+  }
   return std::nullopt;
+}
+
+Write Writes::OwnWrite(const machine::Command& command, MonotonicTime give_up_at, WriteDone done) {
+  Write write{.command = std::make_shared<const std::string>(machine::EncodeCommand(command)),
+              .subject = {},
+              .give_up_at = give_up_at,
+              .only_here = true,
+              .done = std::move(done)};
+  CountIn(write.command->size());
+  return write;
+}
+
+void Writes::Beat(MonotonicTime now) {
+  if (!cluster_clock_.IsDue(now, !held_.empty())) return;
+  std::vector<Write> own;
+  for (GatheredKeepAlives& one : Gather(std::exchange(held_, {}))) {
+    MonotonicTime give_up_at;
+    for (const Write& write : one.writes) give_up_at = std::max(give_up_at, write.give_up_at);
+    const machine::Command command = one.command;
+    own.push_back(OwnWrite(command, give_up_at,
+                           [this, gathered = std::move(one)](const WriteResult& result) mutable {
+                             Finish(gathered, result);
+                           }));
+  }
+  if (const std::optional<ClusterClock::Step> step = cluster_clock_.TakeStep()) {
+    own.push_back(OwnWrite(step->command, MonotonicTime::Max(),
+                           [this, number = step->number](const WriteResult&) {
+                             cluster_clock_.OnStepDecided(number);
+                           }));
+  }
+  waiting_.insert(waiting_.begin(), std::make_move_iterator(own.begin()),
+                  std::make_move_iterator(own.end()));
+}
+
+void Writes::Finish(GatheredKeepAlives& gathered, const WriteResult& result) {
+  for (size_t i = 0; i < gathered.writes.size(); ++i) {
+    Write& write = gathered.writes[i];
+    if (result.fate == WriteResult::Fate::kApplied) {
+      Answer(write,
+             {.fate = result.fate, .applied = PartOf(result.applied, gathered, i), .reason = {}});
+    } else if (result.fate == WriteResult::Fate::kUnknown) {
+      ++unknown_;
+      Answer(write, result);
+    } else if (absl::IsUnavailable(result.reason)) {
+      WaitAgain(std::move(write));
+    } else {
+      NotDone(write, result.reason);
+    }
+  }
 }
 
 std::optional<raft::Propose> Writes::Propose(wal::Log& log, NextId next_id) {
@@ -143,10 +204,13 @@ void Writes::OnProposed(const raft::ProposalResult& result, const raft::Core& co
 
 // Who is answered may come back with the next write: nobody is while the list is being walked.
 std::vector<Write> Writes::TakeWaiting(absl::FunctionRef<bool(const Write&)> which) {
-  const auto taken = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                           [&](const Write& write) { return !which(write); });
-  std::vector<Write> out(std::make_move_iterator(taken), std::make_move_iterator(waiting_.end()));
-  waiting_.erase(taken, waiting_.end());
+  std::vector<Write> out;
+  for (std::vector<Write>* from : {&waiting_, &held_}) {
+    const auto taken = std::stable_partition(from->begin(), from->end(),
+                                             [&](const Write& write) { return !which(write); });
+    std::move(taken, from->end(), std::back_inserter(out));
+    from->erase(taken, from->end());
+  }
   return out;
 }
 
@@ -225,13 +289,40 @@ void Writes::OnForwardAnswer(ForwardId id, ConnectionId connection,
       if (batch.leader == leader) blocked_ = true;
       WaitAgain(std::move(write));
     } else {
-      Answer(write, results[i]);
+      Answer(write, write.in_doubt ? InDoubt(results[i]) : results[i]);
     }
   }
 }
 
 void Writes::OnConnectionClosed(ConnectionId connection) {
-  Unknown(at_leader_.OnClosed(connection), "the connection to the leader broke");
+  std::vector<Write> lost;
+  for (Write& write : at_leader_.OnClosed(connection)) {
+    if (!write.may_repeat) {
+      lost.push_back(std::move(write));
+      continue;
+    }
+    write.in_doubt = true;
+    WaitAgain(std::move(write));
+  }
+  Unknown(std::move(lost), "the connection to the leader broke");
+}
+
+// Of a write that may have been carried out by an attempt before this one.
+WriteResult Writes::InDoubt(WriteResult result) {
+  using Outcome = machine::Result::Outcome;
+  const auto unknown = [&](absl::Status reason) {
+    ++unknown_;
+    return WriteResult{.fate = WriteResult::Fate::kUnknown, .reason = std::move(reason)};
+  };
+  if (result.fate == WriteResult::Fate::kNotDone) return unknown(std::move(result.reason));
+  if (result.fate != WriteResult::Fate::kApplied) return result;
+  // In between the session may have ended, with the answer of the first attempt.
+  if (result.applied.outcome == Outcome::kNoSession ||
+      result.applied.outcome == Outcome::kAnswerGone) {
+    return unknown(absl::FailedPreconditionError(
+        "the session that the write was sent in has ended, or keeps its answer no more"));
+  }
+  return result;
 }
 
 // Certainly not done so far: it waits for a leader again, unless who waits has no more time.
@@ -257,12 +348,21 @@ void Writes::Expire(MonotonicTime now, bool leads, std::string_view no_leader) {
 }
 
 void Writes::FailAll(std::string_view why) {
-  for (Write& write : std::exchange(waiting_, {})) NotDone(write, Unavailable("{}", why));
+  // Keep-alives that were gathered wait again, each for itself, before they are told.
+  while (!waiting_.empty() || !held_.empty()) {
+    for (Write& write : TakeWaiting([](const Write&) { return true; })) {
+      NotDone(write, Unavailable("{}", why));
+    }
+  }
   Unknown(entries_.TakeAll(), why);
   Unknown(at_leader_.TakeExpired(MonotonicTime::Max()), why);
 }
 
 void Writes::NotDone(Write& write, absl::Status reason) {
+  if (write.in_doubt) {
+    return Answer(write,
+                  InDoubt({.fate = WriteResult::Fate::kNotDone, .reason = std::move(reason)}));
+  }
   refused_.fetch_add(1, std::memory_order_relaxed);
   Answer(write, {.fate = WriteResult::Fate::kNotDone, .reason = std::move(reason)});
 }

@@ -7,7 +7,11 @@
 // A write waits until a leader is known; then it becomes an entry here, or is forwarded, once. While
 // it waits it is certainly not done, and so may wait again when it was refused for the moment. Once
 // it is an entry, or forwarded over a connection that then broke, its fate is unknown until the log
-// or the leader says.
+// or the leader says. One in a client's session is forwarded anew then, since it happens once
+// however often it comes; but if that does not come to an answer, its fate is unknown all the same.
+//
+// Keep-alives of sessions do not become entries one by one: a leader holds them for the next beat of
+// the ClusterClock.
 //
 // Threads: Admit and the counts are thread-safe; the rest is confined to the replica thread, on
 //          which `done` is called.
@@ -30,6 +34,7 @@
 #include "machine/command.h"
 #include "machine/machine.h"
 #include "raft/core.h"
+#include "replica/cluster_clock.h"
 #include "replica/peers.h"
 #include "replica/pending_writes.h"
 #include "replica/report.h"
@@ -51,7 +56,7 @@ class Writes {
   using NextId = absl::FunctionRef<uint64_t()>;
 
   Writes(const Clock& clock, const machine::Machine& machine, Limits limits)
-      : clock_(clock), machine_(machine), limits_(limits) {}
+      : clock_(clock), machine_(machine), limits_(limits), cluster_clock_(machine) {}
   Writes(const Writes&) = delete;
   Writes& operator=(const Writes&) = delete;
 
@@ -65,7 +70,7 @@ class Writes {
   // Fills in what this knows.
   void Count(Counters& counters) const;
 
-  void Add(Write write) { waiting_.push_back(std::move(write)); }
+  void Add(Write write) { (write.keep_alive ? held_ : waiting_).push_back(std::move(write)); }
   // Another node's clients. What is refused is answered at once; the rest waits. `refusal`: why this
   // node takes no writes at all, if so.
   void AddForwarded(Peers& peers, ConnectionId connection, ForwardId id, MonotonicTime give_up_at,
@@ -107,13 +112,19 @@ class Writes {
   };
 
   absl::Status CheckLimits(const machine::Command& command, uint64_t bytes) const;
-  absl::Status CheckForwarded(const std::string& command) const;
+  // Also fills in what a write is, beside its command.
+  absl::Status CheckForwarded(Write& write) const;
+  // What a leader writes by itself, if it is time, goes to the front of what waits.
+  void Beat(MonotonicTime now);
+  Write OwnWrite(const machine::Command& command, MonotonicTime give_up_at, WriteDone done);
+  void Finish(GatheredKeepAlives& gathered, const WriteResult& result);
   std::optional<raft::Propose> Propose(wal::Log& log, NextId next_id);
   void Forward(raft::NodeId leader, Peers& peers, NextId next_id);
-  // Those of `waiting_` for which `which` holds, in their order; they are yet to be answered.
+  // Those of `waiting_` and `held_` for which `which` holds, in their order; they are yet to be answered.
   std::vector<Write> TakeWaiting(absl::FunctionRef<bool(const Write&)> which);
   void WaitAgain(Write write);
   void Unknown(std::vector<Write> writes, std::string_view why);
+  WriteResult InDoubt(WriteResult result);
   void Answer(Write& write, const WriteResult& result);
   void TellIfIdle();
 
@@ -126,12 +137,14 @@ class Writes {
   std::atomic<uint64_t> refused_{0};
 
   std::vector<Write> waiting_;   // For a leader.
+  std::vector<Write> held_;      // Keep-alives: for a beat, or for a leader elsewhere.
   bool blocked_ = false;         // Refused for the moment: until the next tick or leader.
   std::vector<Write> proposed_;  // In this turn.
   PendingWrites entries_;        // Of the log.
   std::vector<Finished> finished_;
   std::vector<Write> superseded_;
   WritesAtLeader at_leader_;
+  ClusterClock cluster_clock_;
   Task when_idle_;
 
   uint64_t unknown_ = 0;

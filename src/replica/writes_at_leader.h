@@ -1,8 +1,9 @@
 // Writes that travel between nodes: those that this node has passed on to the leader and that have
 // no answer yet, and the answer that a leader owes another node.
 //
-// What left over a connection that closed before the answer came has an unknown outcome and is
-// never sent again: the leader may have carried it out.
+// What left over a connection that closed before the answer came has an unknown outcome: the leader
+// may have carried it out. It is never sent again, unless it may be carried out twice and come to the
+// same.
 //
 // Threads: confined to the replica thread. Bounds: the replica's on writes without an answer.
 #pragma once
