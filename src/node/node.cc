@@ -33,6 +33,7 @@
 #include "service/health_service.h"
 #include "service/kv_service.h"
 #include "service/replica_doors.h"
+#include "service/session_service.h"
 #include "store/epochs.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
@@ -158,6 +159,7 @@ class Node::Impl {
   std::unique_ptr<service::ReplicaWriteDoor> writes_;
   std::unique_ptr<service::KvService> kv_;
   std::unique_ptr<service::ClusterService> cluster_;
+  std::unique_ptr<service::SessionService> sessions_;
   std::unique_ptr<net::Listener> listener_;
   telemetry::MetricsPage metrics_;
   std::unique_ptr<net::Worker> log_thread_;
@@ -349,7 +351,9 @@ absl::Status Node::Impl::MakeServer() {
                                              return whats;
                                            },
                                        .gossip = [this] { return gossip_->View(); }});
+  sessions_ = std::make_unique<service::SessionService>(*writes_);
   kv_->Register(*server_);
+  sessions_->Register(*server_);
   cluster_->Register(*server_);
   health_.Register(*server_);
   call_log_.Prepare(*server_, io_.size());

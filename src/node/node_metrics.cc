@@ -256,6 +256,8 @@ void WriteStore(telemetry::MetricsWriter& writer, const NodeParts& parts) {
   writer.Gauge("mokv_store_memory_bytes",
                "Memory that the store has allocated, older versions held by reads included.",
                static_cast<double>(parts.machine->memory_bytes()));
+  writer.Gauge("mokv_sessions", "Sessions of clients that are open.",
+               static_cast<double>(parts.machine->sessions()));
   writer.Gauge("mokv_store_revision", "Revision of the store.",
                static_cast<double>(parts.machine->revision().value()));
 }

@@ -8,6 +8,7 @@
 #include "service/kv_wire.h"
 #include "service/list_source.h"
 #include "service/patience.h"
+#include "service/session_service.h"
 
 namespace mokv::service {
 namespace {
@@ -45,11 +46,23 @@ std::optional<Revision> ExpectedOf(const Request& request) {
   return Revision(request.expected_revision());
 }
 
-// Sessions come with api.Session; until then none is open, and a write in one is not applied.
+// An empty context is none. A number without a session means that its client counts on one.
+absl::Status CheckContext(const api::WriteContext& context) {
+  if (context.session() == 0) {
+    return context.sequence() == 0 ? absl::OkStatus() : NoSession(SessionId(0));
+  }
+  if (context.sequence() != 0) return absl::OkStatus();
+  return InvalidArgument("sequence 0 of session {}; sequences begin at 1", context.session());
+}
+
 template <typename Request>
-absl::Status CheckSession(const Request& request) {
-  if (!request.has_context() || request.context().session() == 0) return absl::OkStatus();
-  return FailedPrecondition("session {} is unknown or has expired", request.context().session());
+std::optional<machine::SessionContext> SessionOf(const Request& request, std::string_view subject) {
+  const api::WriteContext& context = request.context();
+  if (context.session() == 0) return std::nullopt;
+  return machine::SessionContext{.session = SessionId(context.session()),
+                                 .sequence = context.sequence(),
+                                 .lowest_unanswered = context.lowest_unanswered(),
+                                 .subject = std::string(subject)};
 }
 
 }  // namespace
@@ -106,7 +119,7 @@ void KvService::Set(rpc::UnaryCall& call) {
   absl::Status status = ParseRequest(call.request(), request);
   if (status.ok()) status = Authorize(call, request.key(), auth::kProduce);
   if (status.ok()) status = CheckKey(request.key());
-  if (status.ok()) status = CheckSession(request);
+  if (status.ok()) status = CheckContext(request.context());
   if (status.ok() && request.value().size() > options_.value_bytes_max) {
     status = InvalidArgument("value of {} bytes is over the limit of {} (max-value-bytes)",
                              request.value().size(), options_.value_bytes_max);
@@ -115,6 +128,7 @@ void KvService::Set(rpc::UnaryCall& call) {
   Write(call,
         store::Set{std::move(*request.mutable_key()), std::move(*request.mutable_value()),
                    ExpectedOf(request)},
+        SessionOf(request, call.subject()),
         [](const machine::Result& result, std::string& response) {
           AppendSetResponse(result.revision, response);
         });
@@ -125,31 +139,40 @@ void KvService::Delete(rpc::UnaryCall& call) {
   absl::Status status = ParseRequest(call.request(), request);
   if (status.ok()) status = Authorize(call, request.key(), auth::kProduce);
   if (status.ok()) status = CheckKey(request.key());
-  if (status.ok()) status = CheckSession(request);
+  if (status.ok()) status = CheckContext(request.context());
   if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
-  Write(call, store::Delete{request.key(), ExpectedOf(request)},
+  Write(call, store::Delete{request.key(), ExpectedOf(request)}, SessionOf(request, call.subject()),
         [](const machine::Result& result, std::string& response) {
           AppendDeleteResponse(result.revision, result.deleted, response);
         });
 }
 
-void KvService::Write(rpc::UnaryCall& call, store::Operation operation, Append append) {
+void KvService::Write(rpc::UnaryCall& call, store::Operation operation,
+                      std::optional<machine::SessionContext> session, Append append) {
   const std::optional<Revision> expected = store::ExpectedOf(operation);
   // Only a failed condition needs the key again.
   std::string key = expected.has_value() ? store::KeyOf(operation) : std::string();
-  writes_.Write(std::move(operation), std::string(call.subject()), GiveUpAt(call, kWaitMax),
-                [key = std::move(key), expected = expected.value_or(Revision(0)), append,
-                 responder = call.Defer(UnknownAtDeadline())](const WriteResult& result) mutable {
-                  if (result.fate != WriteResult::Fate::kApplied)
-                    return Fail(responder, FailureOf(result));
-                  if (result.applied.outcome == machine::Result::Outcome::kConditionFailed) {
-                    return Fail(responder, NotBegun(ConditionFailed(
-                                               key, expected, result.applied.found_revision)));
-                  }
-                  std::string response;
-                  append(result.applied, response);
-                  responder.Finish(std::move(response));
-                });
+  const SessionId id = session.has_value() ? session->session : SessionId(0);
+  const uint64_t sequence = session.has_value() ? session->sequence : 0;
+  machine::Command command = std::move(operation);
+  command.session = std::move(session);
+  writes_.Write(
+      std::move(command), std::string(call.subject()), GiveUpAt(call, kWaitMax),
+      [key = std::move(key), expected = expected.value_or(Revision(0)), id, sequence, append,
+       responder = call.Defer(UnknownAtDeadline())](const WriteResult& result) mutable {
+        using Outcome = machine::Result::Outcome;
+        if (result.fate != WriteResult::Fate::kApplied) return Fail(responder, FailureOf(result));
+        const machine::Result& applied = result.applied;
+        if (applied.outcome == Outcome::kConditionFailed) {
+          return Fail(responder, NotBegun(ConditionFailed(key, expected, applied.found_revision)));
+        }
+        if (applied.outcome != Outcome::kApplied) {
+          return Fail(responder, NotBegun(RefusalOfSession(applied.outcome, id, sequence)));
+        }
+        std::string response;
+        append(applied, response);
+        responder.Finish(std::move(response));
+      });
 }
 
 void KvService::List(rpc::ServerStreamCall& call) {

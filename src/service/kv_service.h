@@ -8,6 +8,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "auth/authorizer.h"
 #include "replica/report.h"
@@ -43,7 +45,8 @@ class KvService {
 
   // One operation, whose answer `append` makes of the result.
   using Append = void (*)(const machine::Result& result, std::string& response);
-  void Write(rpc::UnaryCall& call, store::Operation operation, Append append);
+  void Write(rpc::UnaryCall& call, store::Operation operation,
+             std::optional<machine::SessionContext> session, Append append);
   absl::Status Authorize(const rpc::Call& call, std::string_view key,
                          std::string_view action) const;
 

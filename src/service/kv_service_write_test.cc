@@ -74,6 +74,30 @@ TEST(KvService, WritesCarryTheirCondition) {
   }
 }
 
+TEST(KvService, WritesCarryTheirSession) {
+  ServedKv node({.subject = "alice"});
+  node.writes.AnswerAtOnce(Applied({.revision = Revision(1)}));
+  api::SetRequest set;
+  set.set_key("k");
+  set.mutable_context()->set_session(9);
+  set.mutable_context()->set_sequence(4);
+  set.mutable_context()->set_lowest_unanswered(3);
+  ResponseOf<api::SetResponse>(node.served.Call("/api.KV/Set", set));
+  api::DeleteRequest erase;
+  erase.set_key("k");
+  *erase.mutable_context() = set.context();
+  ResponseOf<api::DeleteResponse>(node.served.Call("/api.KV/Delete", erase));
+  for (const auto& asked : node.writes.asked()) {
+    ASSERT_TRUE(asked.command.session.has_value());
+    EXPECT_EQ(asked.command.session->session, SessionId(9));
+    EXPECT_EQ(asked.command.session->sequence, 4u);
+    EXPECT_EQ(asked.command.session->lowest_unanswered, 3u);
+    EXPECT_EQ(asked.command.session->subject, "alice");
+  }
+  ResponseOf<api::SetResponse>(node.Set("k", ""));
+  EXPECT_FALSE(node.writes.asked().back().command.session.has_value());
+}
+
 // A message object is used for all calls of a thread: nothing of the last one may be left.
 TEST(KvService, WritesKeepNothingOfTheCallBefore) {
   ServedKv node;
@@ -122,7 +146,7 @@ TEST(KvService, RefusesValuesOverTheLimit) {
   EXPECT_EQ(node.writes.asked().size(), 1u);
 }
 
-TEST(KvService, RefusesWritesOfASession) {
+TEST(KvService, RefusesWhatIsNoWriteOfASession) {
   ServedKv node;
   node.writes.AnswerAtOnce(Applied({.revision = Revision(1)}));
   api::SetRequest set;
@@ -135,17 +159,48 @@ TEST(KvService, RefusesWritesOfASession) {
   ResponseOf<api::SetResponse>(node.served.Call("/api.KV/Set", set));
   ResponseOf<api::DeleteResponse>(node.served.Call("/api.KV/Delete", erase));
 
-  set.mutable_context()->set_session(9);
-  erase.mutable_context()->set_session(9);
-  for (const rpc::CallResult& result :
-       {node.served.Call("/api.KV/Set", set), node.served.Call("/api.KV/Delete", erase)}) {
-    EXPECT_EQ(result.status, absl::FailedPreconditionError("session 9 is unknown or has expired"));
-    EXPECT_EQ(FateOf(result), "not-done");
+  const auto expect_refused = [&](const absl::Status& status) {
+    for (const rpc::CallResult& result :
+         {node.served.Call("/api.KV/Set", set), node.served.Call("/api.KV/Delete", erase)}) {
+      EXPECT_EQ(result.status, status);
+      EXPECT_EQ(FateOf(result), "not-done");
+    }
+  };
+  set.mutable_context()->set_sequence(1);
+  erase.mutable_context()->set_sequence(1);
+  expect_refused(absl::FailedPreconditionError("session 0 is unknown or has expired"));
+  for (api::WriteContext* context : {set.mutable_context(), erase.mutable_context()}) {
+    context->set_session(9);
+    context->set_sequence(0);
   }
+  expect_refused(absl::InvalidArgumentError("sequence 0 of session 9; sequences begin at 1"));
   EXPECT_EQ(node.writes.asked().size(), 2u);
 }
 
 // --- What the client is told
+
+TEST(KvService, WritesThatTheirSessionDoesNotLetPassWereNotDone) {
+  using Outcome = machine::Result::Outcome;
+  ServedKv node;
+  api::SetRequest set;
+  set.set_key("k");
+  set.mutable_context()->set_session(9);
+  set.mutable_context()->set_sequence(4);
+  const auto expect_refused = [&](Outcome outcome, const absl::Status& status) {
+    node.writes.AnswerAtOnce(Applied({.outcome = outcome}));
+    const rpc::CallResult result = node.served.Call("/api.KV/Set", set);
+    EXPECT_EQ(result.status, status);
+    EXPECT_EQ(FateOf(result), "not-done");
+  };
+  expect_refused(Outcome::kNoSession,
+                 absl::FailedPreconditionError("session 9 is unknown or has expired"));
+  expect_refused(Outcome::kAnswerGone, absl::FailedPreconditionError(
+                                           "sequence 4 of session 9 is below lowest_unanswered: "
+                                           "its answer is not kept"));
+  expect_refused(
+      Outcome::kTooManyUnanswered,
+      absl::ResourceExhaustedError("session 9 has 1024 unanswered writes, which is the limit"));
+}
 
 TEST(KvService, AppliedWritesTellTheirRevision) {
   ServedKv node;

@@ -64,7 +64,7 @@ def _compile_api():
     out = scratch_directory("api")
     subprocess.run(
         ["protoc", f"--proto_path={ROOT}", f"--python_out={out}"]
-        + [str(ROOT / "api" / name) for name in ("kv.proto", "health.proto", "cluster.proto")],
+        + [str(ROOT / "api" / f"{name}.proto") for name in ("kv", "health", "cluster", "session")],
         check=True,
     )
     sys.path.insert(0, str(out))
@@ -72,7 +72,7 @@ def _compile_api():
 
 _compile_api()
 sys.path.insert(0, str(ROOT / "tests"))
-from api import health_pb2, kv_pb2  # noqa: E402
+from api import health_pb2, kv_pb2, session_pb2  # noqa: E402
 from google.protobuf import empty_pb2  # noqa: E402
 from ports import free_port  # noqa: E402
 
@@ -98,6 +98,10 @@ class Client:
         self.delete = self.unary(kv + "Delete", kv_pb2.DeleteResponse)
         self.list = self.stream(kv + "List", kv_pb2.GetResponse)
         self.get_servers = self.unary(kv + "GetServers", kv_pb2.GetServersResponse)
+        session = "/api.Session/"
+        self.open_session = self.unary(session + "Open", session_pb2.OpenResponse)
+        self.keep_alive = self.unary(session + "KeepAlive", session_pb2.KeepAliveResponse)
+        self.close_session = self.unary(session + "Close", session_pb2.CloseResponse)
         health = "/grpc.health.v1.Health/"
         self.check = self.unary(health + "Check", health_pb2.HealthCheckResponse)
         self.watch = self.stream(health + "Watch", health_pb2.HealthCheckResponse)
