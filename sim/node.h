@@ -26,7 +26,7 @@ enum class NodeKind : uint8_t { kCores, kReplicas };
 
 // What replicas say to each other besides Raft's messages.
 using Passed = std::variant<replica::Forward, replica::ForwardAnswer, replica::SnapshotRead,
-                            replica::SnapshotChunk>;
+                            replica::SnapshotChunk, replica::StateDigest>;
 
 // On the network: a message of Raft's, and a snapshot's data where there is one.
 struct Packet {

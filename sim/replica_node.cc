@@ -70,6 +70,13 @@ class ReplicaNode::NodePeers final : public replica::Peers {
     if (!node_.up() || !node_.shared_.wires.IsOpen(node_.place_, connection)) return;
     node_.Pass(connection, answer);
   }
+  void SendDigest(raft::NodeId to, const replica::StateDigest& digest) override {
+    const Place place = node_.node_.host.PlaceOf(to);
+    if (!node_.up() || place == kPlacesMax) return;
+    const ConnectionId connection =
+        node_.shared_.wires.Connect(node_.node_.host, node_.place_, place, node_.id(), to);
+    if (connection != ConnectionId()) node_.Pass(connection, digest);
+  }
   bool SendSnapshotRead(raft::NodeId to, const replica::SnapshotRead& read) override {
     const Place place = node_.node_.host.PlaceOf(to);
     if (!node_.up() || place == kPlacesMax) return false;
@@ -321,6 +328,9 @@ void ReplicaNode::Deliver(const Packet& packet) {
   }
   if (const auto* chunk = std::get_if<replica::SnapshotChunk>(packet.passed.get())) {
     return replica.OnSnapshotChunk(packet.message.from, *chunk);
+  }
+  if (const auto* digest = std::get_if<replica::StateDigest>(packet.passed.get())) {
+    return replica.OnDigest(packet.message.from, *digest);
   }
   const auto& answer = std::get<replica::ForwardAnswer>(*packet.passed);
   node_.timeline.Note(place_, "has the answer to forward {} of {}", answer.id, packet.message.from);

@@ -171,6 +171,9 @@ void ReplicaNode::CheckSnapshots() {
 }
 
 void ReplicaNode::CheckState() {
+  if (!life_->differing.empty()) {
+    return shared_.told.Fail("digest: {}: {}", id(), life_->differing);
+  }
   if (life_->fatal.has_value()) {
     return shared_.told.Fail("fatal: {}: {}", id(), life_->fatal->ToString());
   }

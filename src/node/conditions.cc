@@ -8,6 +8,7 @@ namespace mokv {
 namespace {
 
 constexpr std::string_view kFenced = "fenced";
+constexpr std::string_view kState = "state";
 constexpr std::string_view kMember = "member";
 constexpr std::string_view kLog = "acknowledged-entries";
 constexpr std::string_view kSpace = "space";
@@ -21,7 +22,7 @@ bool Has(const std::vector<Condition>& conditions, const std::string& name) {
 }  // namespace
 
 std::vector<std::string> ConditionNames() {
-  return {std::string(kFenced), std::string(kMember), std::string(kLog), std::string(kSpace),
+  return {std::string(kFenced), std::string(kState), std::string(kMember), std::string(kLog), std::string(kSpace),
           std::string(kMemory)};
 }
 
@@ -31,6 +32,11 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
     found.push_back({std::string(name), std::move(what), std::move(text)});
   };
   if (!inputs.fenced.empty()) add(kFenced, "fenced", inputs.fenced);
+  if (!inputs.differing.empty()) {
+    add(kState, "replicas differ",
+        fmt::format("{}. Compare the nodes' data with a backup, and rebuild those that are wrong",
+                    inputs.differing));
+  }
   if (inputs.status.is_member) {
     // As it should be.
   } else if (inputs.met_as_another_instance) {

@@ -21,7 +21,26 @@ absl::Status DataDirectory::Open(const std::string& node_name) {
   if (!lock.ok()) return named(lock.status());
   lock_ = *std::move(lock);
   MOKV_ASSIGN_OR_RETURN(identity_, LoadOrMakeIdentity(files_, path_, node_name));
+  MOKV_RETURN_IF_ERROR(CheckThatItIsNotFenced());
   return CheckThatLogIsThere();
+}
+
+absl::Status DataDirectory::CheckThatItIsNotFenced() const {
+  const absl::StatusOr<std::string> reason = files_.ReadFile(fence_path());
+  if (absl::IsNotFound(reason.status())) return absl::OkStatus();
+  MOKV_RETURN_IF_ERROR(reason.status());
+  return FailedPrecondition(
+      "data-dir {}: this node was fenced: {}. Keep a copy of the directory for whoever looks for the "
+      "reason, remove the member (mokvctl member remove {}) and the directory, then start it again "
+      "and add it anew",
+      path_, *reason, identity_.node_name);
+}
+
+void DataDirectory::KeepFence(const std::string& reason, Executor& background) const {
+  background.Post([this, reason] {
+    const absl::Status kept = files_.WriteFileAtomically(fence_path(), reason);
+    if (!kept.ok()) LogWarn("cannot keep that this node is fenced", {{"reason", MessageOf(kept)}});
+  });
 }
 
 // A node that has lost its log has forgotten its votes and what it acknowledged. The others count

@@ -22,7 +22,8 @@ class DataDirectory {
   DataDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
 
   // Makes the directory if need be, locks it, and finds or makes the identity. FAILED_PRECONDITION:
-  // another process has it, it is another node's, or the log of a member is gone.
+  // another process has it, it is another node's, the log of a member is gone, or its state was
+  // found to differ from the others'.
   absl::Status Open(const std::string& node_name);
 
   std::string log_path() const { return path_ + "/log"; }
@@ -32,9 +33,14 @@ class DataDirectory {
   // Keeps the id of the cluster that the node has become part of, if it was part of none. Writes on
   // `background`. To be called on one thread, whichever that is.
   void KeepClusterId(const std::string& cluster_id, Executor& background) const;
+  // The state in here is not that of the others: Open refuses it from now on. Writes on
+  // `background`.
+  void KeepFence(const std::string& reason, Executor& background) const;
 
  private:
   absl::Status CheckThatLogIsThere() const;
+  absl::Status CheckThatItIsNotFenced() const;
+  std::string fence_path() const { return path_ + "/fenced"; }
 
   FileSystem& files_;
   const std::string path_;

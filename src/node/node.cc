@@ -121,6 +121,7 @@ class Node::Impl {
   absl::Status CheckCondition(const std::string& name) const;
   void SetAlarm(MonotonicTime at);
   void Fence(const std::string& reason);
+  void OnDiffering(const std::string& reason, bool fences);
   void Tick();
   void AddLeavingSteps(Stopping& stopping);
   void AddClosingSteps(Stopping& stopping);
@@ -173,7 +174,8 @@ class Node::Impl {
   MonotonicTime next_condition_look_;
 
   mutable Mutex mutex_;
-  std::string fenced_ ABSL_GUARDED_BY(mutex_);  // Why; empty: it is not.
+  std::string fenced_ ABSL_GUARDED_BY(mutex_);     // Why; empty: it is not.
+  std::string differing_ ABSL_GUARDED_BY(mutex_);  // The same, of other nodes' states.
 };
 
 absl::Status Node::Impl::Start() {
@@ -236,6 +238,9 @@ void Node::Impl::MakeReplica() {
             {{"leader", leader}, {"term", term.value()}});
   };
   callbacks.on_entries_lost = LogEntriesLost;
+  callbacks.on_differing = [this](const std::string& reason, bool fences) {
+    OnDiffering(reason, fences);
+  };
   callbacks.on_fatal = [](const absl::Status& reason) { EndAtOnce(MessageOf(reason)); };
   replica::Replica::Options options{.name = config_.node_name,
                                     .instance_id = data_.identity().instance_id,
@@ -318,6 +323,20 @@ void Node::Impl::Fence(const std::string& reason) {
     fenced_ = reason;
   }
   replica_->Fence(reason);
+}
+
+// The replica fences itself; here it is made to last, and told.
+void Node::Impl::OnDiffering(const std::string& reason, bool fences) {
+  LogError(fences ? "this node's state differs from the others'; it is fenced"
+                  : "the replicas' states differ",
+           {{"reason", reason}});
+  const MutexLock lock(mutex_);
+  if (!fences) {
+    differing_ = reason;
+    return;
+  }
+  fenced_ = reason;
+  data_.KeepFence(reason, *background_thread_);
 }
 
 absl::Status Node::Impl::MakeServer() {
@@ -469,6 +488,7 @@ ConditionInputs Node::Impl::GatherConditions() const {
   inputs.met_as_another_instance = refused.contains("not-me");
   const MutexLock lock(mutex_);
   inputs.fenced = fenced_;
+  inputs.differing = differing_;
   return inputs;
 }
 

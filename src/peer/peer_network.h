@@ -75,6 +75,7 @@ class PeerNetwork final : public replica::Peers,
   void SetMembership(std::shared_ptr<const raft::Membership> membership) override;
   replica::ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward) override;
   void Answer(replica::ConnectionId connection, const replica::ForwardAnswer& answer) override;
+  void SendDigest(raft::NodeId to, const replica::StateDigest& digest) override;
   bool SendSnapshotRead(raft::NodeId to, const replica::SnapshotRead& read) override;
   void AnswerSnapshotRead(replica::ConnectionId connection, replica::SnapshotChunk chunk) override;
   // INVALID_ARGUMENT: `rpc_address` is no address. RESOURCE_EXHAUSTED: too many are being asked.

@@ -129,6 +129,18 @@ void PeerNetwork::Answer(replica::ConnectionId connection, const replica::Forwar
   FlushSoon();
 }
 
+void PeerNetwork::SendDigest(raft::NodeId to, const replica::StateDigest& digest) {
+  const auto peer = peers_.find(to);
+  if (peer == peers_.end() || peer->second.best() == nullptr) return;
+  proto::Frame frame;
+  proto::Digest& out = *frame.mutable_digest();
+  out.set_index(digest.index.value());
+  out.set_format(digest.format);
+  out.set_low(digest.low);
+  out.set_high(digest.high);
+  if (Write(*peer->second.best(), frame, nullptr, context_.options.waiting_bytes_max)) FlushSoon();
+}
+
 void PeerNetwork::SendPing(Established& to) {
   if (!to.ping_is_pending) {
     ++to.pings;
@@ -232,6 +244,14 @@ absl::Status PeerNetwork::OnFrame(Connection& connection, const proto::Frame& fr
       MOKV_ASSIGN_OR_RETURN(replica::ForwardAnswer answer,
                             DecodeAnswer(frame.forward_answer(), attachment));
       handler_.OnForwardAnswer(from->id, std::move(answer));
+      return absl::OkStatus();
+    }
+    case proto::Frame::kDigest: {
+      const proto::Digest& digest = frame.digest();
+      handler_.OnDigest(from->remote.id, {.index = Index(digest.index()),
+                                          .format = digest.format(),
+                                          .low = digest.low(),
+                                          .high = digest.high()});
       return absl::OkStatus();
     }
     case proto::Frame::kHello:

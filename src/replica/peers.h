@@ -89,6 +89,14 @@ struct SnapshotChunk {
 // Small enough that sending one delays no heartbeat: well under a millisecond with TLS.
 inline constexpr uint64_t kSnapshotChunkBytesMax = uint64_t{256} << 10;
 
+// What a node's state came to at an entry of the log: machine::Machine::digest.
+struct StateDigest {
+  Index index;
+  uint32_t format = 0;
+  uint64_t low = 0;
+  uint64_t high = 0;
+};
+
 // Who answers at an address.
 struct PeerIdentity {
   std::string name;
@@ -113,6 +121,8 @@ class Peers {
   virtual ConnectionId SendForward(raft::NodeId to, const Forward& forward) = 0;
   // Over the connection that it came by; dropped if that has closed.
   virtual void Answer(ConnectionId connection, const ForwardAnswer& answer) = 0;
+  // Dropped if there is no connection.
+  virtual void SendDigest(raft::NodeId to, const StateDigest& digest) = 0;
   // Asks `to` for a part of a snapshot, over a connection of its own, so that neither waits for the
   // other: Raft's messages, and what is large. It is dialed when it is needed, and ends when nothing
   // has been asked for some time. False: there is none yet, or too much waits there; ask again.
@@ -131,6 +141,7 @@ class PeersHandler {
   virtual void OnMessage(raft::Message message) = 0;
   virtual void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) = 0;
   virtual void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) = 0;
+  virtual void OnDigest(raft::NodeId from, const StateDigest& digest) = 0;
   virtual void OnSnapshotRead(raft::NodeId from, ConnectionId connection,
                               const SnapshotRead& read) = 0;
   virtual void OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) = 0;

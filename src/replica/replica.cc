@@ -38,7 +38,8 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
       gate_(clock),
       board_(options_.raft.id, options_.raft.election_timeout),
       administration_([this] { inbox_.Wake(); }),
-      replay_(std::make_unique<Replay>(machine, std::nullopt)) {
+      replay_(std::make_unique<Replay>(machine, std::nullopt)),
+      comparison_(options_.comparison_interval) {
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
   if (options_.snapshots.files == nullptr) return;
   snapshots_ = std::make_unique<Snapshots>(
@@ -217,6 +218,11 @@ void Replica::OnMessage(raft::Message message) {
     return snapshots_->OnInstallSnapshot(message, *core_, *peers_, clock_.Now());
   }
   Step(raft::Receive{std::move(message)});
+}
+
+void Replica::OnDigest(raft::NodeId from, const StateDigest& digest) {
+  if (core_ == nullptr || life() == Life::kGone) return;
+  OnFinding(comparison_.OnTold(from, digest, *core_->membership(), core_->id()));
 }
 
 void Replica::OnSnapshotRead(raft::NodeId from, ConnectionId connection, const SnapshotRead& read) {

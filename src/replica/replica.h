@@ -24,6 +24,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,6 +37,7 @@
 #include "machine/machine.h"
 #include "raft/core.h"
 #include "replica/administration.h"
+#include "replica/comparison.h"
 #include "replica/inbox.h"
 #include "replica/observer.h"
 #include "replica/peers.h"
@@ -62,6 +64,7 @@ class Replica final : public PeersHandler {
     Writes::Limits writes;
     uint64_t reads_waiting_max = 65'536;
     Snapshots::Options snapshots;  // Without `files` there are none.
+    uint64_t comparison_interval = Comparison::kIntervalDefault;  // Of tests: see comparison.h.
   };
   struct Callbacks {
     // Whether linearizable reads and writes are served through this node has changed. May be null.
@@ -77,6 +80,9 @@ class Replica final : public PeersHandler {
     // OnAlarm is to be called at `at`, or soon after. A later call takes the place of an earlier
     // one.
     absl::AnyInvocable<void(MonotonicTime at)> set_alarm;
+    // The replicas differ. `fences`: it is this node's state that a majority does not have; it serves
+    // nothing more, and must not under this state ever again. May be null.
+    absl::AnyInvocable<void(const std::string& reason, bool fences)> on_differing;
     // What is on disk cannot be trusted any more, or not be understood; the process must end.
     absl::AnyInvocable<void(const absl::Status& reason)> on_fatal;
     Observer* observer = nullptr;  // Of tests.
@@ -155,6 +161,7 @@ class Replica final : public PeersHandler {
   void OnMessage(raft::Message message) override;
   void OnForward(raft::NodeId from, ConnectionId connection, Forward forward) override;
   void OnForwardAnswer(ConnectionId connection, ForwardAnswer answer) override;
+  void OnDigest(raft::NodeId from, const StateDigest& digest) override;
   void OnSnapshotRead(raft::NodeId from, ConnectionId connection,
                       const SnapshotRead& read) override;
   void OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) override;
@@ -232,6 +239,10 @@ class Replica final : public PeersHandler {
   void Install(const raft::SnapshotMeta& snapshot);
   void Send(const std::vector<raft::Message>& messages);
   void Apply(const std::vector<Entry>& committed);
+  absl::Status ApplyAndCompare(std::span<const Entry> entries);
+  void TellDigest(Index index);
+  void OnFinding(const Comparison::Finding& finding);
+  void FenceAsDiffering(const std::string& reason);
   void TellLosses(const std::vector<raft::EntriesLost>& losses);
   void OnStanding(const raft::Standing& standing);
   void OnMembership();
@@ -264,6 +275,9 @@ class Replica final : public PeersHandler {
   std::unique_ptr<Replay> replay_;
   std::unique_ptr<Snapshots> snapshots_;  // Null: there are none.
   std::vector<EntryId> found_snapshots_;
+  Comparison comparison_;
+  std::string told_differing_;  // What was told last.
+  bool differs_ = false;        // This node's own state: it is about to be fenced.
   std::unique_ptr<raft::Core> core_;           // Null until a new cluster's first entry is durable.
   std::optional<raft::InitialState> initial_;  // What the core then begins with.
   std::string failure_;

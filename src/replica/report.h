@@ -45,6 +45,9 @@ struct Counters {
   uint64_t disk_stalls = 0;
   uint64_t appends_rejected = 0;
   uint64_t log_reads_failed = 0;  // Of entries for slow peers: damage on disk.
+  uint64_t comparisons = 0;       // With the state of other replicas, that came to a finding.
+  uint64_t differences = 0;       // Those in which somebody had another state.
+  uint64_t compared_index = 0;    // Up to this entry a majority is known to have had this state.
   uint64_t messages_malformed = 0;
   uint64_t messages_misaddressed = 0;
 };

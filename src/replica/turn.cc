@@ -4,12 +4,17 @@
 #include <iterator>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "base/check.h"
 #include "base/status.h"
 #include "replica/replica.h"
 
 namespace mokv::replica {
 namespace {
+
+// A fenced leader waits so long for somebody else to lead.
+constexpr Duration kStepAsideMax = std::chrono::seconds(1);
 
 // How far followers may commit, said on its own: nobody waits for it here.
 bool IsCommitNews(const raft::Message& message) {
@@ -240,7 +245,7 @@ MonotonicTime Replica::LeaseNow() const {
 void Replica::Apply(const std::vector<Entry>& committed) {
   results_.clear();
   // The others go on without this node; going on past it would make this one differ.
-  if (const absl::Status applied = machine_.Apply(committed, results_); !applied.ok()) {
+  if (const absl::Status applied = ApplyAndCompare(committed); !applied.ok()) {
     FailEverything("the node is stopping: its log cannot be applied");
     return callbacks_.on_fatal(applied);
   }
@@ -250,6 +255,74 @@ void Replica::Apply(const std::vector<Entry>& committed) {
   gate_.OnApplied(committed.back().index, machine_.revision());
   const auto is_configuration = [](const Entry& e) { return e.type == EntryType::kConfiguration; };
   if (std::any_of(committed.begin(), committed.end(), is_configuration)) FillBoard();
+}
+
+// Where replicas compare their states, a batch is applied in two parts: a state is of one index.
+absl::Status Replica::ApplyAndCompare(std::span<const Entry> entries) {
+  while (!entries.empty()) {
+    const auto due = std::find_if(entries.begin(), entries.end(), [this](const Entry& entry) {
+      return comparison_.IsDue(entry.index);
+    });
+    const bool compares = due != entries.end();
+    const auto count = static_cast<size_t>(due - entries.begin()) + (compares ? 1 : 0);
+    MOKV_RETURN_IF_ERROR(machine_.Apply(entries.first(count), results_));
+    if (compares) TellDigest(due->index);
+    entries = entries.subspan(count);
+  }
+  return absl::OkStatus();
+}
+
+void Replica::TellDigest(Index index) {
+  machine_.Publish();
+  const store::Digest state = machine_.digest();
+  const StateDigest own{.index = index,
+                        .format = Comparison::kFormat,
+                        .low = state.low,
+                        .high = state.high};
+  const raft::Membership& membership = *core_->membership();
+  for (const auto& [id, member] : membership.members()) {
+    if (id != core_->id()) peers_->SendDigest(id, own);
+  }
+  OnFinding(comparison_.OnOwn(own, membership, core_->id()));
+}
+
+void Replica::OnFinding(const Comparison::Finding& finding) {
+  using Verdict = Comparison::Verdict;
+  if (finding.verdict == Verdict::kOpen) return;
+  ++counters_.comparisons;
+  if (finding.verdict == Verdict::kEqual) {
+    counters_.compared_index = std::max(counters_.compared_index, finding.index.value());
+    return;
+  }
+  ++counters_.differences;
+  std::vector<std::string> names;
+  for (const raft::NodeId node : finding.others) names.push_back(NameOf(*core_->membership(), node));
+  const std::string others = fmt::format("{}", fmt::join(names, ", "));
+  if (finding.verdict == Verdict::kDiffers) {
+    return FenceAsDiffering(fmt::format(
+        "its state at entry {} is not that of a majority ({})", finding.index, others));
+  }
+  // Once, not with every comparison.
+  if (std::exchange(told_differing_, others) == others || !callbacks_.on_differing) return;
+  callbacks_.on_differing(
+      finding.verdict == Verdict::kOthers
+          ? fmt::format("the state of {} at entry {} is not that of a majority", others,
+                        finding.index)
+          : fmt::format("no majority has the same state at entry {}; others than this node's: {}",
+                        finding.index, others),
+      /*fences=*/false);
+}
+
+// Nothing is answered from here on. A leader lets somebody else lead first, so that nobody waits for
+// an election.
+void Replica::FenceAsDiffering(const std::string& reason) {
+  if (std::exchange(told_differing_, reason) == reason) return;
+  gate_.Close();
+  differs_ = true;
+  if (callbacks_.on_differing) callbacks_.on_differing(reason, /*fences=*/true);
+  if (core_->role() != raft::Role::kLeader) return Handle(Fenced{reason});
+  StepAside(clock_.Now() + kStepAsideMax,
+            [this, reason](const absl::Status&, bool) { Fence(reason); });
 }
 
 // --- answer
@@ -286,6 +359,7 @@ void Replica::OnStanding(const raft::Standing& standing) {
 
 void Replica::AnswerReads(const raft::Output& output) {
   // Asking again at once would be refused again, unless somebody else leads now.
+  if (differs_) return reads_.FailAll(Unavailable("this node is fenced: {}", told_differing_));
   const bool moved = output.standing.has_value() && output.standing->leader != raft::NodeId();
   for (const raft::ReadResult& result : output.reads) reads_.OnAnswer(result, moved);
   reads_.Release({gate_.applied(), gate_.revision()});

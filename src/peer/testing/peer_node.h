@@ -46,6 +46,7 @@ struct Told {
   std::vector<raft::Message> messages;
   std::vector<Forwarded> forwards;
   std::vector<Answered> answers;
+  std::vector<std::pair<raft::NodeId, replica::StateDigest>> digests;
   std::vector<Read> reads;
   std::vector<Chunk> chunks;
   std::vector<Closed> closed;
@@ -65,6 +66,10 @@ class RecordingHandler final : public replica::PeersHandler {
   void OnForwardAnswer(replica::ConnectionId connection, replica::ForwardAnswer answer) override {
     MutexLock lock(mutex_);
     told_.answers.push_back({connection, std::move(answer)});
+  }
+  void OnDigest(raft::NodeId from, const replica::StateDigest& digest) override {
+    MutexLock lock(mutex_);
+    told_.digests.push_back({from, digest});
   }
   void OnSnapshotRead(raft::NodeId from, replica::ConnectionId connection,
                       const replica::SnapshotRead& read) override {

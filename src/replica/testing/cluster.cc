@@ -39,6 +39,12 @@ class ReplicaCluster::NodePeers final : public Peers {
   void Answer(ConnectionId connection, const ForwardAnswer& answer) override {
     AnswerBy(connection, answer);
   }
+  void SendDigest(raft::NodeId id, const StateDigest& digest) override {
+    std::string to;
+    if (cluster_.FindById(id, &to) == nullptr) return;
+    const ConnectionId connection = cluster_.Connect(name_, to);
+    if (connection != ConnectionId()) cluster_.network_.push_back({name_, to, connection, digest});
+  }
   // Over the one connection that there is.
   bool SendSnapshotRead(raft::NodeId id, const SnapshotRead& read) override {
     std::string to;
@@ -161,6 +167,8 @@ void ReplicaCluster::Deliver(Delivery delivery) {
   const raft::NodeId from = IsUp(delivery.from) ? replica(delivery.from).id() : raft::NodeId();
   if (auto* forward = std::get_if<Forward>(&delivery.what)) {
     to.OnForward(from, delivery.connection, std::move(*forward));
+  } else if (const auto* digest = std::get_if<StateDigest>(&delivery.what)) {
+    to.OnDigest(from, *digest);
   } else if (const auto* read = std::get_if<SnapshotRead>(&delivery.what)) {
     to.OnSnapshotRead(from, delivery.connection, *read);
   } else if (auto* chunk = std::get_if<SnapshotChunk>(&delivery.what)) {

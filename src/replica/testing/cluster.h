@@ -104,7 +104,7 @@ class ReplicaCluster {
     std::string from;
     std::string to;
     ConnectionId connection;
-    std::variant<raft::Message, Forward, ForwardAnswer, SnapshotRead, SnapshotChunk> what;
+    std::variant<raft::Message, Forward, ForwardAnswer, SnapshotRead, SnapshotChunk, StateDigest> what;
   };
   using Link = std::pair<std::string, std::string>;
 

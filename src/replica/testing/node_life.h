@@ -25,6 +25,7 @@ class NoPeers : public Peers {
   void SetMembership(std::shared_ptr<const raft::Membership>) override {}
   ConnectionId SendForward(raft::NodeId, const Forward&) override { return {}; }
   void Answer(ConnectionId, const ForwardAnswer&) override {}
+  void SendDigest(raft::NodeId, const StateDigest&) override {}
   bool SendSnapshotRead(raft::NodeId, const SnapshotRead&) override { return false; }
   void AnswerSnapshotRead(ConnectionId, SnapshotChunk) override {}
   void Identify(const std::string& rpc_address, IdentifyDone done) override {
@@ -53,6 +54,7 @@ struct LifeOptions {
   uint64_t segment_bytes = 64 << 10;
   uint64_t snapshot_log_bytes = uint64_t{1} << 30;
   uint64_t trailing_entries = 0;
+  uint64_t comparison_interval = 8;
   uint64_t seed = 1;
   Observer* observer = nullptr;
   // Told before the replica; may be null.
@@ -68,6 +70,10 @@ class NodeLife {
     callbacks.on_leader_changed = [this](const std::string& leader, Term) {
       MOKV_CHECK_EQ(replica->report().leader, leader);  // Shown before it is told.
     };
+    callbacks.on_differing = [this](const std::string& reason, bool fences) {
+      differing = reason;
+      fenced = fenced || fences;
+    };
     callbacks.on_fatal = [this](const absl::Status& reason) { fatal = reason; };
     callbacks.set_alarm = [this](MonotonicTime at) { alarm = at; };
     callbacks.observer = life.observer;
@@ -81,7 +87,8 @@ class NodeLife {
                              .snapshots = {.files = &files,
                                            .directory = "snapshots",
                                            .log_bytes = life.snapshot_log_bytes,
-                                           .trailing_entries = life.trailing_entries}};
+                                           .trailing_entries = life.trailing_entries},
+                             .comparison_interval = life.comparison_interval};
     replica = std::make_unique<Replica>(
         Replica::Executors{replica_thread, background, background}, this->clock, random, machine,
         options, std::move(callbacks));
@@ -153,6 +160,8 @@ class NodeLife {
   MonotonicTime alarm = MonotonicTime::Max();
   bool serving = false;
   bool disk_stalls = false;
+  std::string differing;  // As told last.
+  bool fenced = false;
   std::optional<absl::Status> fatal;
 };
 
