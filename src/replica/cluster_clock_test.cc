@@ -357,11 +357,18 @@ TEST_F(SessionClusterTest, AGatheredKeepAliveOfADeposedLeaderIsAnswered) {
   cluster.Run(seconds(6));
   ASSERT_TRUE(keep_alive->has_value());
   EXPECT_EQ((*keep_alive)->fate, Fate::kUnknown);
-  EXPECT_EQ(cluster.replica("n1").report().counters.proposals_pending, 1u)
-      << "the step of time: the log will tell";
-  cluster.Heal();
-  cluster.RunUntil([&] { return cluster.replica("n1").report().counters.proposals_pending == 0; },
-                   "it has told");
+}
+
+// Goal:   a node that led and was removed is idle some day. (The simulator found that it never was.)
+// Method: its last step of time is in its log alone when the others remove it.
+TEST_F(SessionClusterTest, AFormerLeaderForgetsItsStepOfTime) {
+  Open("n1", 60'000);
+  cluster.Run(milliseconds(800));
+  cluster.Isolate("n1");
+  cluster.Run(milliseconds(300));
+  EXPECT_EQ(cluster.replica("n1").report().counters.proposals_pending, 1u);
+  cluster.Run(seconds(6));
+  EXPECT_EQ(cluster.replica("n1").report().counters.proposals_pending, 0u);
 }
 
 TEST_F(SessionClusterTest, ANodeThatIsFencedLeavesNoKeepAliveWaiting) {

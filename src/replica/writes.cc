@@ -14,6 +14,10 @@ namespace {
 // Of commands in one forward; a single larger one goes alone.
 constexpr uint64_t kForwardBytesMax = uint64_t{4} << 20;
 
+// Who does not lead any more forgets a step of time after so long: nobody waits for it, and a node
+// that was removed would never hear what became of it, and never be idle.
+constexpr Duration kStepWaitMax = std::chrono::seconds(5);
+
 }  // namespace
 
 absl::Status Writes::CheckLimits(const machine::Command& command, uint64_t bytes) const {
@@ -140,7 +144,7 @@ void Writes::Beat(MonotonicTime now) {
                            }));
   }
   if (const std::optional<ClusterClock::Step> step = cluster_clock_.TakeStep()) {
-    own.push_back(OwnWrite(step->command, MonotonicTime::Max(),
+    own.push_back(OwnWrite(step->command, now + kStepWaitMax,
                            [this, number = step->number](const WriteResult&) {
                              cluster_clock_.OnStepDecided(number);
                            }));
