@@ -107,6 +107,10 @@ inline constexpr size_t kFaultKinds = std::size(kFaultNames);
   X(reads_stale, "reads of what need not be the newest state")       \
   X(reads_failed, "reads that ran out of time")                      \
   X(forwards, "requests passed on to a leader")                      \
+  X(sessions_opened, "sessions of clients opened")                   \
+  X(sessions_ended, "sessions that ended under their clients")       \
+  X(kept_alive, "sessions kept alive")                               \
+  X(sent_again, "writes in a session sent again")                    \
   X(connections_closed, "ends of connections closed")                \
   X(interrupted, "turns interrupted")                                \
   X(died_in_turn, "crashes in the middle of a turn")                 \

@@ -1,5 +1,6 @@
 #include "sim/mutations.h"
 
+#include "machine/mutations/mutation.h"
 #include "raft/mutations/mutation.h"
 #include "replica/mutations/mutation.h"
 
@@ -13,6 +14,9 @@ std::vector<Mutation> MutationsOf(NodeKind nodes) {
     }
   } else {
     for (const replica::MutationInfo& info : replica::kMutations) {
+      mutations.push_back({info.name, info.text, nodes});
+    }
+    for (const machine::MutationInfo& info : machine::kMutations) {
       mutations.push_back({info.name, info.text, nodes});
     }
   }
@@ -31,11 +35,15 @@ std::string_view FindMutation(std::string_view name) {
 void SwitchOn(std::string_view name) {
   raft::active_mutation = raft::Mutation::kNone;
   replica::active_mutation = replica::Mutation::kNone;
+  machine::active_mutation = machine::Mutation::kNone;
   for (const raft::MutationInfo& info : raft::kMutations) {
     if (info.name == name) raft::active_mutation = info.mutation;
   }
   for (const replica::MutationInfo& info : replica::kMutations) {
     if (info.name == name) replica::active_mutation = info.mutation;
+  }
+  for (const machine::MutationInfo& info : machine::kMutations) {
+    if (info.name == name) machine::active_mutation = info.mutation;
   }
 }
 

@@ -1,5 +1,6 @@
 // The deliberate bugs that a run may have: of the core (src/raft/mutations), which both kinds of
-// nodes run, and of the replica (src/replica/mutations). One at a time, by its name.
+// nodes run, of the replica (src/replica/mutations) and of its machine (src/machine/mutations). One
+// at a time, by its name.
 //
 // Threads: confined to the run's.
 #pragma once
@@ -17,7 +18,7 @@ struct Mutation {
   NodeKind nodes = NodeKind::kCores;  // Who is to show it.
 };
 
-// Those of the core for cores, those of the replica for replicas.
+// Those of the core for cores, those of the replica and of its machine for replicas.
 std::vector<Mutation> MutationsOf(NodeKind nodes);
 
 // Its name, which lives as long as the process; empty if there is none.

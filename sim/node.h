@@ -41,6 +41,9 @@ struct Packet {
   uint64_t number = 0;
 };
 
+// What a client asks for instead of its command.
+enum class SessionCall : uint8_t { kNone, kOpen, kKeepAlive };
+
 struct ClientRequest {
   uint64_t id = 0;  // Of the operation, in this run.
   Command command;
@@ -53,6 +56,11 @@ struct ClientRequest {
   bool stale = false;
   uint64_t min_revision = 0;
   Duration patience{0};  // The node gives up after so long.
+  // Of the client's session: for a write, 0 is none.
+  SessionCall call = SessionCall::kNone;
+  uint64_t session = 0;
+  uint64_t sequence = 0;
+  uint64_t ttl_ms = 0;
 };
 
 enum class ReplyKind : uint8_t {
@@ -60,6 +68,7 @@ enum class ReplyKind : uint8_t {
   kCompared,  // A cas: the comparison was made and failed.
   kRefused,   // Certainly not done.
   kUnknown,   // It may have been done, or may still be.
+  kEnded,     // The session has; by this attempt nothing was done.
 };
 
 struct ClientReply {
@@ -68,6 +77,7 @@ struct ClientReply {
   uint64_t value = 0;         // Of a get.
   Place leader = kPlacesMax;  // A refusal's hint; kPlacesMax: none.
   uint64_t revision = 0;      // Of a replica's state, where the answer tells it.
+  uint64_t session = 0;       // That was opened.
 };
 
 class Host {

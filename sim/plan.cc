@@ -91,7 +91,7 @@ void DrawReplicas(Dice& dice, Plan& plan) {
   plan.interrupt_one_in = dice.OneIn(4) ? 0 : uint64_t{2} << dice.Below(6);
   plan.workload.stale_percent = dice.OneIn(2) ? 10 : 0;
   // Snapshots came later, and have dice of their own.
-  Dice snapshots(plan.seed, /*stream=*/4);
+  Dice snapshots(plan.seed, /*stream=*/6);
   if (snapshots.OneIn(4)) return;
   plan.node.snapshot_log_bytes = uint64_t{512} << snapshots.Below(7);
   plan.node.trailing_entries = snapshots.OneIn(2) ? 0 : snapshots.Below(100);
@@ -146,6 +146,8 @@ Plan DrawPlan(uint64_t seed, NodeKind nodes) {
   plan.noticed_percent = dice.OneIn(3) ? 0 : dice.Below(101);
   plan.workload = DrawWorkload(dice, plan.node.options);
   if (nodes == NodeKind::kReplicas) DrawReplicas(dice, plan);
+  // As above: of dice of its own.
+  plan.workload.sessions = nodes == NodeKind::kReplicas && Dice(seed, /*stream=*/5).OneIn(3);
   DrawFaults(dice, plan);
   return plan;
 }
@@ -155,11 +157,11 @@ std::string Describe(const Plan& plan) {
   for (const Fault& fault : plan.faults) ++counts[static_cast<size_t>(fault.kind)];
   std::string text = fmt::format(
       "{} {}, {} voters at first, election timeout {} ms{}, disk up to {} us, network up to {} "
-      "us, {} clients, {} keys; {} faults:",
+      "us, {} clients{}, {} keys; {} faults:",
       plan.places, plan.nodes == NodeKind::kCores ? "nodes" : "replicas", plan.voters,
       plan.election_timeout().count() / 1'000'000, plan.leases() ? ", leases" : "",
       plan.node.disk_max.count() / 1000, plan.network_max.count() / 1000, plan.workload.clients,
-      plan.workload.keys, plan.faults.size());
+      plan.workload.sessions ? " (sessions)" : "", plan.workload.keys, plan.faults.size());
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
     if (counts[kind] > 0) text += fmt::format(" {} {}", counts[kind], kFaultNames[kind].substr(1));
   }

@@ -34,6 +34,7 @@ struct WorkloadSettings {
   uint64_t follower_percent = 20;  // Of reads.
   uint64_t lease_percent = 0;      // Of reads: looked up under the lease if there is one.
   uint64_t stale_percent = 0;      // Of replicas' reads: need not see the newest state.
+  bool sessions = false;           // Some of replicas' clients write in sessions.
   Duration think{0};               // On average.
   Duration timeout{0};
 };

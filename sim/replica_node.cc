@@ -366,7 +366,8 @@ void ReplicaNode::Close(ConnectionId connection) {
 // --- clients and operators
 
 void ReplicaNode::Submit(const ClientRequest& request) {
-  if (request.command.op == Op::kGet) return Read(request);
+  const bool is_read = request.call == SessionCall::kNone && request.command.op == Op::kGet;
+  if (is_read) return Read(request);
   Write(request);
 }
 
@@ -416,8 +417,11 @@ void ReplicaNode::Look(const ClientRequest& request, uint64_t floor) {
 
 // A cas compares the revision of what the client saw: values are unique, so comparing revisions is
 // comparing values.
-void ReplicaNode::Write(const ClientRequest& request) {
-  shared_.told.OnAsked(request);
+machine::Command ReplicaNode::CommandOf(const ClientRequest& request) const {
+  const std::string subject = "client";
+  const SessionId session(request.session);
+  if (request.call == SessionCall::kOpen) return machine::OpenSession{request.ttl_ms, subject};
+  if (request.call == SessionCall::kKeepAlive) return machine::KeepAlive{{{session, subject}}};
   const Command& command = request.command;
   const std::string key = fmt::format("k{}", command.key);
   machine::Command wanted = store::Delete{key, {}};
@@ -426,20 +430,38 @@ void ReplicaNode::Write(const ClientRequest& request) {
     if (command.op == Op::kCas) expected = Revision(shared_.told.RevisionOf(command.expected));
     wanted = store::Set{key, Told::ValueOf(command.value), expected};
   }
+  if (request.session != 0) {
+    wanted.session = machine::SessionContext{.session = session,
+                                             .sequence = request.sequence,
+                                             .lowest_unanswered = request.sequence,
+                                             .subject = subject};
+  }
+  return wanted;
+}
+
+ReplyKind ReplicaNode::KindOf(const replica::WriteResult& result) {
+  using Fate = replica::WriteResult::Fate;
+  using Outcome = machine::Result::Outcome;
+  if (result.fate == Fate::kNotDone) return ReplyKind::kRefused;
+  if (result.fate == Fate::kUnknown) return ReplyKind::kUnknown;
+  if (result.applied.outcome == Outcome::kConditionFailed) return ReplyKind::kCompared;
+  const std::vector<uint64_t>& ttls_ms = result.applied.ttls_ms;
+  const bool kept_nothing_alive = !ttls_ms.empty() && ttls_ms.front() == 0;
+  if (result.applied.outcome != Outcome::kApplied || kept_nothing_alive) return ReplyKind::kEnded;
+  return ReplyKind::kDone;
+}
+
+void ReplicaNode::Write(const ClientRequest& request) {
+  shared_.told.OnAsked(request);
   life_->replica->Propose(
-      {.command = std::move(wanted), .give_up_at = node_.host.Now(place_) + request.patience},
+      {.command = CommandOf(request), .give_up_at = node_.host.Now(place_) + request.patience},
       [this, id = request.id](const replica::WriteResult& result) {
         if (!up()) return;
         shared_.told.OnAnswered(id, result);
-        ClientReply reply{.id = id, .revision = result.applied.revision.value()};
-        if (result.fate == replica::WriteResult::Fate::kNotDone) {
-          reply.kind = ReplyKind::kRefused;
-        } else if (result.fate == replica::WriteResult::Fate::kUnknown) {
-          reply.kind = ReplyKind::kUnknown;
-        } else if (result.applied.outcome != machine::Result::Outcome::kApplied) {
-          reply.kind = ReplyKind::kCompared;
-        }
-        Reply(reply);
+        Reply({.id = id,
+               .kind = KindOf(result),
+               .revision = result.applied.revision.value(),
+               .session = result.applied.session.value()});
       });
 }
 

@@ -95,6 +95,8 @@ class ReplicaNode final : public Node, private replica::Observer {
 
   void Read(const ClientRequest& request);
   void Look(const ClientRequest& request, uint64_t floor);
+  machine::Command CommandOf(const ClientRequest& request) const;
+  static ReplyKind KindOf(const replica::WriteResult& result);
   void Write(const ClientRequest& request);
   void Request(replica::AdminRequest request);
   void Reply(ClientReply reply);

@@ -180,6 +180,8 @@ void ReplicaNode::CheckState() {
   if (core() == nullptr || core()->applied() == applied_) return;
   applied_ = core()->applied();
   const store::Digest digest = life_->machine.digest();
+  shared_.told.CheckState(place_, applied_, life_->machine.revision().value(),
+                          life_->machine.sessions());
   node_.rules.OnApplied(id(), applied_, digest.low ^ (digest.high << 1));
 }
 

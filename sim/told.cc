@@ -23,28 +23,35 @@ uint64_t Told::NumberOf(std::string_view value) {
 
 void Told::OnAsked(const ClientRequest& request) {
   const Op op = request.command.op;
-  if (op != Op::kSet && op != Op::kCas) return;
+  if (request.call != SessionCall::kNone || (op != Op::kSet && op != Op::kCas)) return;
   requests_[request.command.value] = request.id;
   values_[request.id] = request.command.value;
+  ++attempts_[request.command.value];
 }
 
 void Told::OnCommitted(const Entry& entry) {
+  reference_.OnCommitted(entry);
+  if (!reference_.violation().empty()) Fail("{}", reference_.violation());
   if (entry.index <= committed_) return;  // Others have told; it is the same, or no more than that.
   committed_ = entry.index;
   if (entry.type != EntryType::kCommand) return;
   const auto command = machine::DecodeCommand(entry.bytes());
   if (!command.ok()) return Fail("log: entry {}: {}", entry.index, command.status().ToString());
+  if (command->operations.empty()) return;
   const auto* set = std::get_if<store::Set>(&command->operations.front());
   if (set == nullptr) return;
   const uint64_t value = NumberOf(set->value);
   const auto request = requests_.find(value);
   if (request == requests_.end()) return Fail("log: nobody has asked for entry {}", entry.index);
-  if (!entries_.emplace(value, entry.index).second) {
+  // In a session it may come as often as it likes.
+  if (!entries_.emplace(value, entry.index).second && !command->session.has_value()) {
     Fail("log: write #{} is committed as {} and as {}", request->second, entries_.at(value),
          entry.index);
   }
   const auto told = told_.find(request->second);
-  if (told != told_.end() && told->second == Fate::kNotDone) {
+  // Of several attempts the log does not say which this is.
+  const bool only_attempt = attempts_.at(value) == 1;
+  if (told != told_.end() && told->second == Fate::kNotDone && only_attempt) {
     Fail("log: write #{} was told as not done and is entry {}", request->second, entry.index);
   }
 }
@@ -55,7 +62,7 @@ void Told::OnAnswered(uint64_t request, const replica::WriteResult& result) {
   }
   const auto value = values_.find(request);
   const bool committed = value != values_.end() && entries_.contains(value->second);
-  if (result.fate == Fate::kNotDone && committed) {
+  if (result.fate == Fate::kNotDone && committed && attempts_.at(value->second) == 1) {
     Fail("log: write #{} is told as not done and is entry {}", request, entries_.at(value->second));
   }
   if (result.fate != Fate::kApplied) return;
@@ -77,6 +84,15 @@ void Told::OnLook(Place place, uint64_t revision, uint64_t floor, uint64_t value
   if (value != 0) Learn(modified, value);
 }
 
+void Told::CheckState(Place place, Index applied, uint64_t revision, uint64_t sessions) {
+  const std::optional<Reference::State> expected = reference_.At(applied);
+  if (!expected.has_value()) return;
+  if (expected->revision != revision || expected->sessions != sessions) {
+    Fail("once: place {} has applied {} and has revision {}, {} sessions; it should be {}, {}",
+         place, applied, revision, sessions, expected->revision, expected->sessions);
+  }
+}
+
 void Told::CheckLease(Place place, uint64_t revision) {
   if (revision >= newest_) return;
   Fail("lease: place {} would answer from {} at once, but {} was told", place, revision, newest_);
@@ -92,7 +108,10 @@ void Told::Learn(uint64_t revision, uint64_t value) {
   if (!is_new && known->second != value) {
     Fail("revision: {} is of {} and of {}", revision, known->second, value);
   }
-  by_value_.emplace(value, revision);
+  const auto [written, is_first] = by_value_.emplace(value, revision);
+  if (!is_first && written->second != revision) {
+    Fail("revision: the write of {} has {} and has {}", value, written->second, revision);
+  }
 }
 
 }  // namespace mokv::sim

@@ -6,8 +6,9 @@
 //              none is committed twice, and nothing is committed that nobody has asked for
 //   answered   no write has two answers
 //   lease      a node that would answer a read at once has all that anybody was told of by then
-//   revision   one revision is one value everywhere, and an answer is no older than its request
-//              allows
+//   revision   one revision is one value everywhere, and one value one revision, however often it was
+//              written in a session; and an answer is no older than its request allows
+//   once       every state has what the reference (sim/reference.h) has made of the same log
 //
 // Values of writes are unique, so that a value names its write; deletes have none and are judged by
 // the history alone. The text of a violation begins with the rule's name and a colon.
@@ -25,6 +26,7 @@
 #include "base/log_entry.h"
 #include "replica/write.h"
 #include "sim/node.h"
+#include "sim/reference.h"
 
 namespace mokv::sim {
 
@@ -46,6 +48,8 @@ class Told {
   void OnAnswered(uint64_t request, const replica::WriteResult& result);
   // A read found `value` of `modified`, in a state of `revision`. `floor`: no less was allowed.
   void OnLook(Place place, uint64_t revision, uint64_t floor, uint64_t value, uint64_t modified);
+  // `place` has applied so much.
+  void CheckState(Place place, Index applied, uint64_t revision, uint64_t sessions);
   // `place` would answer from `revision` at once.
   void CheckLease(Place place, uint64_t revision);
   // The revision that was seen with the value; 0 for "missing".
@@ -59,9 +63,11 @@ class Told {
  private:
   void Learn(uint64_t revision, uint64_t value);
 
+  Reference reference_;
   Index committed_;
   std::map<uint64_t, uint64_t> requests_;  // By value.
   std::map<uint64_t, uint64_t> values_;    // By request: of those that have one.
+  std::map<uint64_t, uint64_t> attempts_;  // By value: in a session a write may have several.
   std::map<uint64_t, Index> entries_;      // By value.
   std::map<uint64_t, Fate> told_;          // By request.
   std::map<uint64_t, uint64_t> by_revision_;

@@ -2,6 +2,10 @@
 // they saw it: an answer is what it says, no answer in time is an unknown outcome, a refusal is
 // certainly nothing (and so leaves no trace in the history).
 //
+// Some clients of replicas have a session. They send a write again and again, to anybody, until they
+// have an answer: in the history it is one operation, from its first attempt to that answer. Now and
+// then such a client is silent for so long that its session may end.
+//
 // Threads: confined to the run's.
 #pragma once
 
@@ -50,10 +54,27 @@ class Workload {
     bool stale = false;
     uint64_t revision = 0;  // The newest that it was told of.
     std::array<uint64_t, kKeysMax> last_seen{};
+
+    // --- Of sessions.
+    Dice session_dice;  // So that clients without them draw what they always drew.
+    bool has_sessions = false;
+    uint64_t session = 0;   // 0: none, at the moment.
+    uint64_t sequence = 0;  // Of the newest write in it.
+    uint64_t ttl_ms = 0;
+    SessionCall call = SessionCall::kNone;
+    bool in_session = false;  // The command is.
+    bool unsure = false;      // An attempt of the command may have been carried out.
+    bool again = false;       // The command is to be sent once more.
   };
 
   bool focused() const { return world_.now() < focus_until_; }
   void WakeAfter(size_t number, Duration delay);
+  void GiveUp(Client& client, size_t number);
+  void Draw(Client& client, size_t number);
+  void TakeOfSession(Client& client, const ClientReply& reply);
+  // The write is over, and nobody knows whether it was carried out.
+  void LeaveUnknown(Client& client, size_t number);
+  Duration Pause(Client& client);
   void Next(size_t number);
   Command DrawCommand(Client& client, size_t number);
   ClientRequest Request(Client& client) const;
