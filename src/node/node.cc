@@ -145,6 +145,8 @@ class Node::Impl {
   std::unique_ptr<replica::Replica> replica_;
   std::unique_ptr<wal::Log> log_;
   std::atomic<const wal::Log*> open_log_{nullptr};  // For scrapes, once it is open.
+  // For scrapes: only the replica thread may ask the log. As old as the last tick.
+  std::atomic<uint64_t> log_first_index_{0};
   net::IoPool io_;
   // Its one thread drives the replica and owns the connections to other nodes.
   net::IoPool replica_io_;
@@ -402,6 +404,7 @@ absl::Status Node::Impl::StartHttp() {
                                  .request_log = &request_log_,
                                  .sync_times = &sync_times_,
                                  .log = &open_log_,
+                                 .log_first_index = &log_first_index_,
                                  .node_name = config_.node_name});
   telemetry::HttpServerOptions options;
   options.host = config_.bind_addr.host;
@@ -447,6 +450,7 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
                               .space_thread = *log_space_thread_,
                               .loading_thread = snapshot_thread_.get(),
                               .on_sync = [this](Duration took) { sync_times_.Record(took); }}));
+  log_first_index_ = log_->first_index().value();
   open_log_ = log_.get();
   const bool has_state = log_->found().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
@@ -501,6 +505,7 @@ absl::Status Node::Impl::CheckCondition(const std::string& name) const {
 
 void Node::Impl::Tick() {
   replica_->Tick();
+  log_first_index_.store(log_->first_index().value(), std::memory_order_relaxed);
   // Not at once: a new cluster's first entry is just being written.
   if (const MonotonicTime now = clock_.Now(); now >= next_condition_look_) {
     const bool is_first = next_condition_look_ == MonotonicTime();

@@ -95,6 +95,40 @@ void WriteRaft(telemetry::MetricsWriter& writer, const replica::Report& status) 
   }
 }
 
+void WriteSnapshots(telemetry::MetricsWriter& writer, const replica::SnapshotReport& snapshots) {
+  writer.Counter("mokv_snapshots_taken_total", "Snapshots that this node has taken of its state.",
+                 snapshots.taken);
+  writer.Counter("mokv_snapshots_failed_total",
+                 "Snapshots that could not be written; each is tried again, and the log is kept.",
+                 snapshots.failed);
+  writer.Counter("mokv_snapshots_installed_total",
+                 "Snapshots of other nodes that took the place of this node's state.",
+                 snapshots.installed);
+  writer.Gauge("mokv_snapshot_last_index",
+               "Log index at which the newest snapshot was taken; 0: there is none.",
+               static_cast<double>(snapshots.last.value()));
+  writer.Gauge("mokv_snapshot_bytes", "Size of the newest snapshot.",
+               static_cast<double>(snapshots.bytes));
+  writer.Gauge("mokv_snapshot_fetch_bytes",
+               "Size of the snapshot that is being fetched from another node; 0: none is, or its "
+               "size is not known yet.",
+               static_cast<double>(snapshots.fetching_bytes));
+  writer.Gauge("mokv_snapshot_fetched_bytes", "Of that, what has come so far.",
+               static_cast<double>(snapshots.fetching_bytes > 0 ? snapshots.fetched_bytes : 0));
+  writer.Counter("mokv_snapshot_fetch_failures_total",
+                 "Snapshots of other nodes that were given up, or begun again.",
+                 snapshots.fetches_failed);
+  writer.Counter("mokv_snapshot_sent_bytes_total",
+                 "Bytes of this node's snapshots that were given to other nodes.",
+                 snapshots.sent_bytes);
+  writer.Counter("mokv_snapshot_peers_outrun_total",
+                 "Times that the log was cut although another node still needed it, which then "
+                 "needs a snapshot.",
+                 snapshots.peers_outrun);
+  writer.Counter("mokv_log_cuts_total", "Times that the log was cut behind a snapshot.",
+                 snapshots.log_cuts);
+}
+
 void WriteReplica(telemetry::MetricsWriter& writer, const NodeParts& parts) {
   const replica::Report status = parts.replica->report();
   const replica::Counters& counters = status.counters;
@@ -123,6 +157,7 @@ void WriteReplica(telemetry::MetricsWriter& writer, const NodeParts& parts) {
                  counters.batch_entries);
   writer.Histogram("mokv_log_fsync_duration_seconds", "Time of one fdatasync of the log.",
                    parts.sync_times->Snapshot());
+  WriteSnapshots(writer, status.snapshots);
 }
 
 void WritePeers(telemetry::MetricsWriter& writer, const NodeParts& parts) {
@@ -233,6 +268,13 @@ void WriteLog(telemetry::MetricsWriter& writer, const NodeParts& parts) {
                static_cast<double>(stats.segments));
   writer.Gauge("mokv_log_segments_ready", "Files that are prepared for what comes.",
                static_cast<double>(stats.segments_ready));
+  writer.Gauge("mokv_log_disk_bytes",
+               "Bytes of all files of the log: those that it consists of, and those that are "
+               "prepared or kept for what comes.",
+               static_cast<double>(stats.disk_bytes));
+  writer.Gauge("mokv_log_first_index",
+               "First index of the log; entries before it are in snapshots only.",
+               static_cast<double>(parts.log_first_index->load(std::memory_order_relaxed)));
   writer.Gauge("mokv_log_cut_bytes",
                "Bytes at the end of the log that did not verify at the last start and were cut "
                "off: a batch that was not written whole, or was damaged after it was.",

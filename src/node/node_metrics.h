@@ -35,6 +35,7 @@ struct NodeParts {
   const telemetry::RequestLog* request_log;
   const LogSyncTimes* sync_times;
   const std::atomic<const wal::Log*>* log;  // Null until it is open.
+  const std::atomic<uint64_t>* log_first_index;
   std::string node_name;
 };
 

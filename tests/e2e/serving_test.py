@@ -172,7 +172,7 @@ class HttpTest(SharedNodeTestCase):
 
     def test_metrics_cover_the_node(self):
         names = self.node.metrics().names()
-        for part in ("fsync", "key", "bytes", "connections"):
+        for part in ("fsync", "key", "bytes", "connections", "snapshot"):
             matching = [n for n in names if n.startswith("mokv_") and part in n]
             self.assertTrue(matching, f"no metric about {part} in {sorted(names)}")
         ours = {n for n in names if not n.startswith(("mokv_", "process_"))}
