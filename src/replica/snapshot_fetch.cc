@@ -194,9 +194,12 @@ void SnapshotFetch::Tick(Peers& peers, MonotonicTime now) {
 }
 
 void SnapshotFetch::OnApplied(Index applied) {
-  if (job_ == nullptr || job_->snapshot.last.index > applied) return;
+  // The log goes on, so none is needed, whatever became of the last one.
+  if (job_ == nullptr) return stats_.last_error.clear();
+  if (job_->snapshot.last.index > applied) return;
   if (job_->step == Step::kLoading) return;  // Its end is near, and it does no harm.
   Fail(absl::CancelledError("the log has all of it by now"), /*remove=*/true);
+  stats_.last_error.clear();
 }
 
 }  // namespace mokv::replica
