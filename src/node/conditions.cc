@@ -12,6 +12,7 @@ constexpr std::string_view kState = "state";
 constexpr std::string_view kMember = "member";
 constexpr std::string_view kLog = "acknowledged-entries";
 constexpr std::string_view kSpace = "space";
+constexpr std::string_view kSnapshots = "snapshots";
 constexpr std::string_view kMemory = "memory";
 
 bool Has(const std::vector<Condition>& conditions, const std::string& name) {
@@ -22,8 +23,8 @@ bool Has(const std::vector<Condition>& conditions, const std::string& name) {
 }  // namespace
 
 std::vector<std::string> ConditionNames() {
-  return {std::string(kFenced), std::string(kState), std::string(kMember), std::string(kLog), std::string(kSpace),
-          std::string(kMemory)};
+  return {std::string(kFenced), std::string(kState),     std::string(kMember), std::string(kLog),
+          std::string(kSpace),  std::string(kSnapshots), std::string(kMemory)};
 }
 
 std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
@@ -59,6 +60,13 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
   if (inputs.out_of_space) {
     add(kSpace, "no space",
         "there is no space for the log: writes are refused until there is; make room in data-dir");
+  }
+  if (const std::string& error = inputs.status.snapshots.last_error; !error.empty()) {
+    add(kSnapshots, "no new snapshots",
+        fmt::format("the last snapshot could not be written or fetched: {}. It is tried again; "
+                    "until then the log grows and nothing is lost. Make room in data-dir, or look "
+                    "at its disk",
+                    error));
   }
   if (inputs.memory_bytes_max > 0 && inputs.memory_bytes >= inputs.memory_bytes_max) {
     add(kMemory, "memory limit",

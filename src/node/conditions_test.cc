@@ -36,9 +36,11 @@ TEST_F(ConditionsTest, EachIsNamed) {
   inputs.fenced = "because";
   inputs.status.lost_through = Index(7);
   inputs.out_of_space = true;
+  inputs.status.snapshots.last_error = "disk full";
   inputs.memory_bytes = inputs.memory_bytes_max = 1;
   EXPECT_THAT(Whats(),
-              ElementsAre("fenced", "lacks acknowledged entries", "no space", "memory limit"));
+              ElementsAre("fenced", "lacks acknowledged entries", "no space", "no new snapshots",
+                          "memory limit"));
 }
 
 TEST_F(ConditionsTest, WhoIsNoMemberHearsWhatToDo) {
@@ -48,11 +50,24 @@ TEST_F(ConditionsTest, WhoIsNoMemberHearsWhatToDo) {
   EXPECT_THAT(FindConditions(inputs).front().text, HasSubstr("mokvctl member remove n1 first"));
 }
 
+TEST_F(ConditionsTest, ASnapshotThatFailedIsToldUntilOneSucceeds) {
+  inputs.status.snapshots.failed = 1;
+  inputs.status.snapshots.last_error = "n1/snapshots: no space left on device";
+  const std::vector<Condition> found = FindConditions(inputs);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.front().name, "snapshots");
+  EXPECT_THAT(found.front().text, HasSubstr("n1/snapshots: no space left on device"));
+  EXPECT_THAT(found.front().text, HasSubstr("Make room in data-dir"));
+  inputs.status.snapshots.last_error.clear();
+  EXPECT_THAT(Whats(), IsEmpty());
+}
+
 TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
   inputs.fenced = "because";
   inputs.status.is_member = false;
   inputs.status.lost_through = Index(7);
   inputs.out_of_space = true;
+  inputs.status.snapshots.last_error = "disk full";
   inputs.memory_bytes = inputs.memory_bytes_max = 1;
   std::vector<std::string> names;
   for (const Condition& condition : FindConditions(inputs)) names.push_back(condition.name);
