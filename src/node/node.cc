@@ -34,6 +34,7 @@
 #include "service/kv_service.h"
 #include "service/replica_doors.h"
 #include "service/session_service.h"
+#include "snapshot/directory.h"
 #include "store/epochs.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
@@ -68,6 +69,14 @@ void EndAtOnce(std::string_view reason) {
   LogError("the node cannot go on; stopping", {{"reason", reason}});
   FlushLogBeforeExit();
   std::_Exit(EXIT_FAILURE);
+}
+
+// Whoever reads this has a node that does not start, and other nodes that have what it had.
+absl::Status DamagedDiskError(const absl::Status& status, const std::string& node) {
+  return DataLoss(
+      "{}. This node's disk no longer has all that it acknowledged. If other members have it, remove "
+      "this one (mokvctl member remove {}) and its data-dir, then start and add it anew",
+      MessageOf(status), node);
 }
 
 void LogEntriesLost(const std::string& node, const raft::EntriesLost& loss) {
@@ -116,6 +125,7 @@ class Node::Impl {
   absl::Status StartHttp();
   absl::Status RecoverLog();
   absl::Status RecoverLogOnReplicaThread();
+  void LogRecovered(Duration took) const;
   ConditionInputs GatherConditions() const;
   // If the condition of this name holds: an error that says what to do.
   absl::Status CheckCondition(const std::string& name) const;
@@ -439,19 +449,24 @@ absl::Status Node::Impl::RecoverLog() {
 }
 
 absl::Status Node::Impl::RecoverLogOnReplicaThread() {
+  const MonotonicTime began = clock_.Now();
   wal::Options options;
   options.directory = data_.log_path();
   options.segment_bytes = std::max(options.segment_bytes, 4 * config_.max_value_bytes);
-  MOKV_ASSIGN_OR_RETURN(
-      log_, replica::OpenLog(*replica_, std::move(options),
-                             {.files = files_,
-                              .clock = clock_,
-                              .log_thread = *log_thread_,
-                              .space_thread = *log_space_thread_,
-                              .loading_thread = snapshot_thread_.get(),
-                              .on_sync = [this](Duration took) { sync_times_.Record(took); }}));
+  absl::StatusOr<std::unique_ptr<wal::Log>> log =
+      replica::OpenLog(*replica_, std::move(options),
+                       {.files = files_,
+                        .clock = clock_,
+                        .log_thread = *log_thread_,
+                        .space_thread = *log_space_thread_,
+                        .loading_thread = snapshot_thread_.get(),
+                        .on_sync = [this](Duration took) { sync_times_.Record(took); }});
+  if (absl::IsDataLoss(log.status())) return DamagedDiskError(log.status(), config_.node_name);
+  if (!log.ok()) return log.status();
+  log_ = *std::move(log);
   log_first_index_ = log_->first_index().value();
   open_log_ = log_.get();
+  LogRecovered(clock_.Now() - began);
   const bool has_state = log_->found().last_index != Index(0);
   std::optional<std::string> new_cluster_id;
   if (config_.bootstrap && has_state) {
@@ -473,6 +488,19 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
                         fmt::format("data-dir {}: {}", config_.data_dir, MessageOf(started)));
   }
   return absl::OkStatus();
+}
+
+// What the state came from, and what a start costs: the first thing to look at when one takes long.
+void Node::Impl::LogRecovered(Duration took) const {
+  const wal::FoundLog& found = log_->found();
+  const std::vector<EntryId>& snapshots = replica_->snapshots_found();
+  LogInfo("state recovered from snapshot and log",
+          {{"snapshot", snapshots.empty() ? "none" : snapshot::FileName(snapshots.front())},
+           {"log_first", found.first_index.value()},
+           {"log_last", found.last_index.value()},
+           {"log_segments", found.segments},
+           {"keys", machine_.stats().keys},
+           {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
 }
 
 void Node::Impl::SetAlarm(MonotonicTime at) {

@@ -109,6 +109,7 @@ class Replica final : public PeersHandler {
   const snapshot::Directory* snapshots() const;
   // Those that a start has found whole, the newest first.
   void OnSnapshotsFound(std::vector<EntryId> found) { found_snapshots_ = std::move(found); }
+  const std::vector<EntryId>& snapshots_found() const { return found_snapshots_; }
   // After the replay. `new_cluster_id`: with an empty log, begin a new cluster of that id with this
   // node as its only voter; without it an empty log waits to be joined. DATA_LOSS when what was
   // found does not fit together, FAILED_PRECONDITION when it is of another cluster.
