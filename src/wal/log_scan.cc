@@ -32,11 +32,7 @@ class LogScan {
       : files_(files), directory_(directory), replay_(on_entry, on_committed) {}
 
   absl::StatusOr<ScannedLog> Run() {
-    MOKV_RETURN_IF_ERROR(FindSegments());
-    MOKV_RETURN_IF_ERROR(ChooseChain());
-    for (size_t i = 0; i < chain_.size(); ++i) MOKV_RETURN_IF_ERROR(Scan(i));
-    MOKV_RETURN_IF_ERROR(CheckBehindTail());
-    MOKV_RETURN_IF_ERROR(CheckHead());
+    MOKV_RETURN_IF_ERROR(ReadAll());
     MOKV_RETURN_IF_ERROR(FinishTail());
     // Names that a killed process left behind must last too: those of the log, and those of files
     // that are about to get other contents.
@@ -46,7 +42,21 @@ class LogScan {
     return std::move(result_);
   }
 
+  absl::StatusOr<FoundLog> RunWithoutChanges() {
+    changes_nothing_ = true;
+    MOKV_RETURN_IF_ERROR(ReadAll());
+    FillSummary();
+    return result_.found;
+  }
+
  private:
+  absl::Status ReadAll() {
+    MOKV_RETURN_IF_ERROR(FindSegments());
+    MOKV_RETURN_IF_ERROR(ChooseChain());
+    for (size_t i = 0; i < chain_.size(); ++i) MOKV_RETURN_IF_ERROR(Scan(i));
+    MOKV_RETURN_IF_ERROR(CheckBehindTail());
+    return CheckHead();
+  }
   absl::Status FindSegments();
   absl::Status LookAt(SegmentFile& segment);
   absl::Status ChooseChain();
@@ -71,6 +81,7 @@ class LogScan {
   BatchReplay replay_;
   SegmentScanner scanner_;
   std::unique_ptr<File> scanned_file_;
+  bool changes_nothing_ = false;
   std::string cut_text_;  // What was cut off last, for messages.
   ScannedLog result_;
   // From here on, the tail's bytes may never have reached the disk.
@@ -231,8 +242,10 @@ absl::Status LogScan::CheckTail(const SegmentFile& segment) {
 }
 
 void LogScan::Cut(const std::string& path, uint64_t offset, uint64_t bytes) {
-  LogWarn("cut off a log batch that was not written whole, or damaged after it was",
-          {{"file", path}, {"offset", offset}, {"bytes", bytes}});
+  if (!changes_nothing_) {
+    LogWarn("cut off a log batch that was not written whole, or damaged after it was",
+            {{"file", path}, {"offset", offset}, {"bytes", bytes}});
+  }
   result_.found.cut_bytes += bytes;
   cut_text_ = fmt::format("; {} does not verify from offset {} on", path, offset);
 }
@@ -360,6 +373,11 @@ void LogScan::FillSummary() {
 absl::StatusOr<ScannedLog> ScanLog(FileSystem& files, const std::string& directory,
                                    Log::OnEntry& on_entry, Log::OnCommitted& on_committed) {
   return LogScan(files, directory, on_entry, on_committed).Run();
+}
+
+absl::StatusOr<FoundLog> ReadLog(FileSystem& files, const std::string& directory,
+                                 Log::OnEntry& on_entry, Log::OnCommitted& on_committed) {
+  return LogScan(files, directory, on_entry, on_committed).RunWithoutChanges();
 }
 
 }  // namespace mokv::wal

@@ -47,4 +47,9 @@ struct ScannedLog {
 absl::StatusOr<ScannedLog> ScanLog(FileSystem& files, const std::string& directory,
                                    Log::OnEntry& on_entry, Log::OnCommitted& on_committed);
 
+// What ScanLog would find and tell, without changing anything: for a log that nobody has open. What
+// ScanLog would cut off is counted, and stays.
+absl::StatusOr<FoundLog> ReadLog(FileSystem& files, const std::string& directory,
+                                 Log::OnEntry& on_entry, Log::OnCommitted& on_committed);
+
 }  // namespace mokv::wal

@@ -106,6 +106,38 @@ TEST_F(LogScan, CountsATornBatchOnce) {
   EXPECT_EQ(harness.log->found().cut_bytes, 0u);
 }
 
+// Goal: who only looks finds what a start would find, and the next start finds the same.
+TEST_F(LogScan, LookingChangesNothing) {
+  LogHarness harness;
+  const std::vector<uint64_t> offsets = WriteThree(harness);
+  harness.files.Damage(harness.PathOf(1), offsets[2] + 50, "?");
+  const uint64_t operations = harness.files.operation_count();
+  std::vector<std::string> entries;
+  Log::OnEntry on_entry = [&](const EntryView& view) {
+    entries.push_back(fmt::format("{} {}", view.index, view.payload));
+    return absl::OkStatus();
+  };
+  Log::OnCommitted on_committed;
+  const auto read = ReadLog(harness.files, harness.options.directory, on_entry, on_committed);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(harness.files.operation_count(), operations);
+  EXPECT_THAT(entries, ::testing::ElementsAre("1 payload 1", "2 payload 2"));
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_EQ(read->last_index, harness.log->found().last_index);
+  EXPECT_EQ(read->cut_bytes, harness.log->found().cut_bytes);
+  EXPECT_GT(read->cut_bytes, 0u);
+}
+
+TEST_F(LogScan, LookingRefusesWhatAStartRefuses) {
+  LogHarness harness;
+  const std::vector<uint64_t> offsets = WriteThree(harness);
+  harness.files.Damage(harness.PathOf(1), offsets[1] + 50, "?");
+  Log::OnEntry on_entry = [](const EntryView&) { return absl::OkStatus(); };
+  Log::OnCommitted on_committed;
+  const auto read = ReadLog(harness.files, harness.options.directory, on_entry, on_committed);
+  EXPECT_EQ(read.status(), harness.Open());
+}
+
 TEST_F(LogScan, DamageBelowTheDurableMarkIsDataLoss) {
   LogHarness harness;
   const std::vector<uint64_t> offsets = WriteThree(harness);
