@@ -48,6 +48,8 @@ absl::Status Replay::OnEntry(const wal::EntryView& view) {
 }
 
 absl::Status Replay::OnCommitted(Index index) {
+  // Where the snapshot that the log begins behind is gone, what was before it is not here: OnFound
+  // says so.
   index = std::min(index, log_.last().index);
   if (index <= applied_) return absl::OkStatus();
   const bool may_wait = log_.bytes_in_memory() < kUnappliedBytesMax;

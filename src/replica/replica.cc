@@ -211,6 +211,11 @@ void Replica::StepAside(MonotonicTime give_up_at, AdminDone done) {
                        .done = std::move(done)});
 }
 
+void Replica::Freeze(FreezeDone done) {
+  if (const absl::Status status = CheckAccepting(); !status.ok()) return done(status);
+  inbox_.Add(Freezing{std::move(done)});
+}
+
 void Replica::OnMessage(raft::Message message) {
   if (core_ == nullptr || life() == Life::kGone) return;
   if (std::holds_alternative<raft::InstallSnapshot>(message.body)) {

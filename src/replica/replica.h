@@ -45,6 +45,7 @@
 #include "replica/reads.h"
 #include "replica/replay.h"
 #include "replica/report.h"
+#include "replica/snapshot_file.h"
 #include "replica/snapshots.h"
 #include "replica/status_board.h"
 #include "replica/writes.h"
@@ -146,6 +147,12 @@ class Replica final : public PeersHandler {
   // If this node leads, somebody else shall; `done` when that is so, or did not come about.
   void StepAside(MonotonicTime give_up_at, AdminDone done);
 
+  // Gives all that this node has applied by some moment after the call, on the replica thread.
+  // UNAVAILABLE: the node is starting, belongs to no cluster, or takes no part in it any more.
+  // Thread-safe.
+  using FreezeDone = absl::AnyInvocable<void(absl::StatusOr<FrozenSnapshot>)>;
+  void Freeze(FreezeDone done);
+
   void OnAlarm();
   // Ends waits whose time is up, tries again what was refused, gives unused memory back, and shows
   // what is new. To be called every few tens of milliseconds.
@@ -205,8 +212,11 @@ class Replica final : public PeersHandler {
   struct TellWhenIdle {
     Task done;
   };
+  struct Freezing {
+    FreezeDone done;
+  };
   using Event = std::variant<Write, WaitingRead, AdminCall, Durable, LogFailed, Fenced, EntriesRead,
-                             TellWhenIdle, Task>;
+                             TellWhenIdle, Freezing, Task>;
 
   Life life() const { return life_.load(std::memory_order_acquire); }
   void Advance(Life to);
@@ -230,6 +240,7 @@ class Replica final : public PeersHandler {
   void Handle(Fenced fenced);
   void Handle(EntriesRead read);
   void Handle(TellWhenIdle tell);
+  void Handle(Freezing freezing);
   void Handle(Task task);
   void TickIfDue(MonotonicTime now);
   void TickBehindSockets();

@@ -17,6 +17,12 @@
 
 namespace mokv::replica {
 
+// A state and its place in the log.
+struct FrozenSnapshot {
+  raft::SnapshotMeta meta;
+  machine::FrozenState state;
+};
+
 // The bytes of the file, made as they are asked for.
 class SnapshotStream {
  public:

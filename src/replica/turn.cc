@@ -142,6 +142,19 @@ void Replica::Handle(EntriesRead read) {
 
 void Replica::Handle(TellWhenIdle tell) { writes_.WhenIdle(std::move(tell.done)); }
 
+// The inbox is taken before anything new is applied, so the state is that of core_->applied().
+void Replica::Handle(Freezing freezing) {
+  if (life() == Life::kGone) return freezing.done(Unavailable("{}", failure_));
+  const Index applied = core_ == nullptr ? Index() : core_->applied();
+  if (applied == Index() || core_->log().MembershipAt(applied)->empty()) {
+    return freezing.done(Unavailable(
+        "the node is starting, or waits to be added to a cluster: it has no state yet"));
+  }
+  freezing.done(FrozenSnapshot{.meta = {.last = {applied, core_->log().TermAt(applied)},
+                                        .membership = core_->log().MembershipAt(applied)},
+                               .state = machine_.Freeze()});
+}
+
 void Replica::Handle(Task task) {
   if (life() != Life::kGone) task();
 }
