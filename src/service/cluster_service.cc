@@ -8,6 +8,7 @@
 #include "service/fate.h"
 #include "service/kv_wire.h"
 #include "service/patience.h"
+#include "service/saved_snapshot_source.h"
 #include "telemetry/process_metrics.h"
 
 namespace mokv::service {
@@ -38,6 +39,8 @@ void ClusterService::Register(rpc::Server& server) {
   add("/api.Cluster/MemberAdd", &ClusterService::MemberAdd);
   add("/api.Cluster/MemberRemove", &ClusterService::MemberRemove);
   add("/api.Cluster/TransferLeadership", &ClusterService::TransferLeadership);
+  server.AddServerStream("/api.Cluster/SaveSnapshot",
+                         [this](rpc::ServerStreamCall& call) { SaveSnapshot(call); });
 }
 
 absl::Status ClusterService::Authorize(const rpc::Call& call) const {
@@ -120,6 +123,18 @@ void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
     return Fail(call, NotBegun(std::move(status)));
   }
   Change(call, {.kind = replica::AdminRequest::Kind::kTransfer, .name = request.id()});
+}
+
+void ClusterService::SaveSnapshot(rpc::ServerStreamCall& call) {
+  api::SaveSnapshotRequest request;
+  absl::Status status = Authorize(call);
+  if (status.ok()) status = ParseRequest(call.request(), request);
+  if (!status.ok()) return call.Fail(std::move(status));
+  replica_.Freeze(
+      [responder = call.Defer()](absl::StatusOr<replica::FrozenSnapshot> snapshot) mutable {
+        if (!snapshot.ok()) return responder.Fail(snapshot.status());
+        responder.Start(std::make_unique<SavedSnapshotSource>(*std::move(snapshot)));
+      });
 }
 
 void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {

@@ -1,7 +1,8 @@
 // ClusterService: the gRPC service api.Cluster, for operators. Every method needs the action
 // `admin` on the object `cluster`.
 //
-// Threads: handlers run on the I/O threads; changes are answered from the replica thread.
+// Threads: handlers run on the I/O threads; changes, and snapshots that begin, are
+//          answered from the replica thread.
 // Owner:   borrows store and replica.
 #pragma once
 
@@ -49,6 +50,7 @@ class ClusterService {
   void MemberAdd(rpc::UnaryCall& call);
   void MemberRemove(rpc::UnaryCall& call);
   void TransferLeadership(rpc::UnaryCall& call);
+  void SaveSnapshot(rpc::ServerStreamCall& call);
   // Answered with an empty message.
   void Change(rpc::UnaryCall& call, replica::AdminRequest request);
 

@@ -7,13 +7,17 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "api/cluster.pb.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "net/testing/wait.h"
+#include "replica/snapshot_file.h"
 #include "replica/testing/threaded_replica.h"
+#include "service/saved_snapshot_source.h"
 #include "service/testing/policy.h"
 #include "service/testing/served.h"
 #include "service/testing/shared_clock.h"
@@ -352,6 +356,92 @@ TEST(ClusterService, ChangesWaitForAsLongAsTheirDeadlineAllows) {
   cluster.clock.Move(milliseconds(1));
   cluster.node.Tick();
   ExpectFailure(Served::Result(std::move(patient)), gave_up);
+}
+
+// --- SaveSnapshot
+
+// A file in memory.
+class ReceivedFile final : public File {
+ public:
+  explicit ReceivedFile(std::string bytes) : bytes_(std::move(bytes)) {}
+
+  absl::StatusOr<uint64_t> ReadInto(uint64_t offset, std::span<char> buffer) const override {
+    if (offset >= bytes_.size()) return 0;
+    return bytes_.copy(buffer.data(), buffer.size(), offset);
+  }
+  absl::StatusOr<uint64_t> Size() const override { return bytes_.size(); }
+  absl::Status WriteAt(uint64_t, std::string_view) override { return ReadOnly(); }
+  absl::Status Sync() override { return ReadOnly(); }
+  absl::Status Truncate(uint64_t) override { return ReadOnly(); }
+  absl::Status Preallocate(uint64_t) override { return ReadOnly(); }
+
+ private:
+  static absl::Status ReadOnly() { return absl::UnimplementedError("is only read"); }
+  const std::string bytes_;
+};
+
+// Goal:   what is streamed is a snapshot file, byte for byte, of all that was applied, and what was
+//         said of it before is true.
+// Method: values that take several chunks, one of them more than a block.
+TEST(ClusterService, SaveSnapshotStreamsAFileThatLoads) {
+  ServedCluster cluster;
+  cluster.node.Write(store::Set{"large", std::string(3 << 20, 'x')});
+  for (int i = 0; i < 50; ++i) {
+    cluster.node.Write(store::Set{fmt::format("k{}", i), std::string(10'000, 'v')});
+  }
+  cluster.node.Write(store::Delete{"k7"});
+  const rpc::CallResult result =
+      cluster.served.CallStream("/api.Cluster/SaveSnapshot", api::SaveSnapshotRequest());
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  ASSERT_GT(result.messages.size(), 10u);
+  std::string bytes;
+  api::SnapshotMetadata metadata;
+  for (const std::string& message : result.messages) {
+    api::SnapshotChunk chunk;
+    ASSERT_TRUE(chunk.ParseFromString(message));
+    EXPECT_EQ(chunk.has_metadata(), &message == &result.messages.front());
+    EXPECT_LE(chunk.data().size(), SavedSnapshotSource::kChunkBytesMax);
+    EXPECT_NE(chunk.has_metadata(), !chunk.data().empty());
+    if (chunk.has_metadata()) metadata = chunk.metadata();
+    bytes += chunk.data();
+  }
+  EXPECT_GE(bytes.size(), metadata.estimated_bytes());
+  EXPECT_LT(bytes.size(), metadata.estimated_bytes() * 11 / 10);
+  const auto loaded = replica::LoadSnapshot(ReceivedFile(bytes), "received");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->state.store->digest(), cluster.node.machine.digest());
+  EXPECT_EQ(loaded->meta.last.index.value(), metadata.index());
+  EXPECT_EQ(loaded->meta.last.term.value(), metadata.term());
+  EXPECT_EQ(metadata.index(), cluster.Status().applied_index());
+  EXPECT_EQ(metadata.revision(), 52u);
+  EXPECT_EQ(metadata.keys(), 50u);
+  EXPECT_EQ(metadata.cluster_id(), "cluster");
+  EXPECT_EQ(loaded->meta.membership->cluster_id(), "cluster");
+}
+
+TEST(ClusterService, SaveSnapshotOfANodeThatWaitsToBeAddedIsUnavailable) {
+  ServedCluster cluster({.cluster_id = ""});
+  const rpc::CallResult result =
+      cluster.served.CallStream("/api.Cluster/SaveSnapshot", api::SaveSnapshotRequest());
+  EXPECT_EQ(result.status.code(), absl::StatusCode::kUnavailable) << result.status;
+  EXPECT_THAT(result.messages, IsEmpty());
+}
+
+TEST(ClusterService, SaveSnapshotOfAFencedNodeSaysWhy) {
+  ServedCluster cluster;
+  cluster.node.replica->Fence("it differs");
+  const rpc::CallResult result =
+      cluster.served.CallStream("/api.Cluster/SaveSnapshot", api::SaveSnapshotRequest());
+  EXPECT_EQ(result.status, absl::UnavailableError("this node is fenced: it differs"));
+}
+
+TEST(ClusterService, SaveSnapshotNeedsAdminOnTheCluster) {
+  ServedCluster cluster({.subject = "alice", .authorizer = Policy({"alice, *, consume"})});
+  cluster.node.Write(store::Set{"a", "v"});
+  const rpc::CallResult result =
+      cluster.served.CallStream("/api.Cluster/SaveSnapshot", api::SaveSnapshotRequest());
+  EXPECT_EQ(result.status, absl::PermissionDeniedError("alice not permitted to admin to cluster"));
+  EXPECT_THAT(result.messages, IsEmpty());
 }
 
 // --- Who may call
