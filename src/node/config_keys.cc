@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "node/node_name.h"
 
 namespace mokv {
 namespace {
@@ -15,7 +16,6 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using telemetry::RequestLogMode;
 
-constexpr size_t kNodeNameBytesMax = 128;  // Serf's own limit; the name is also a file's content.
 // A message is copied and logged as a whole: far larger ones stall everybody else's writes.
 constexpr uint64_t kValueBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSnapshotLogBytesMin = uint64_t{64} << 10;
@@ -60,11 +60,7 @@ KeyType NodeName() {
                                   kNodeNameBytesMax),
           .set = [](Config& config, const Texts& texts) {
             config.node_name = texts[0];
-            return !texts[0].empty() && texts[0].size() <= kNodeNameBytesMax &&
-                   std::all_of(texts[0].begin(), texts[0].end(), [](char c) {
-                     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                            (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-                   });
+            return IsNodeName(texts[0]);
           }};
 }
 
