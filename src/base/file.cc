@@ -26,7 +26,8 @@ class NamedDirectory final : public OpenedDirectory {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<OpenedDirectory>> FileSystem::OpenDirectory(const std::string& directory) {
+absl::StatusOr<std::unique_ptr<OpenedDirectory>> FileSystem::OpenDirectory(
+    const std::string& directory) {
   return std::make_unique<NamedDirectory>(*this, directory);
 }
 

@@ -70,7 +70,8 @@ class FileSystem {
   virtual absl::Status SyncDirectory(const std::string& directory) = 0;
   // For who may not fail then. What this returns must not outlive the file system. By default its
   // Sync calls SyncDirectory.
-  virtual absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(const std::string& directory);
+  virtual absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(
+      const std::string& directory);
   // An exclusive lock on `path` (created if missing) that ends with the process.
   // FAILED_PRECONDITION when another process holds it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;

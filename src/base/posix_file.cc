@@ -229,7 +229,8 @@ class RealFileSystem final : public FileSystem {
     return opened->Sync();
   }
 
-  absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(const std::string& directory) override {
+  absl::StatusOr<std::unique_ptr<OpenedDirectory>> OpenDirectory(
+      const std::string& directory) override {
     Descriptor fd(RetryOnInterrupt(
         [&] { return open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!fd.valid()) return OperationError("open directory", directory);

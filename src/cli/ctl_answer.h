@@ -25,4 +25,10 @@ inline int ComplainOfUsage(const absl::Status& status) {
   return kCtlUsage;
 }
 
+// An error of files on this machine, whatever its code: the exit status must not say that a node could
+// not be reached.
+inline absl::Status OfFile(const absl::Status& status) {
+  return status.ok() ? status : absl::FailedPreconditionError(status.message());
+}
+
 }  // namespace mokv

@@ -3,6 +3,7 @@
 #include <absl/functional/function_ref.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <map>
 #include <string_view>
@@ -17,6 +18,9 @@ namespace {
 // How the server says what became of a call that failed (docs/reference.md).
 constexpr std::string_view kFateTrailer = "mokv-fate";
 constexpr std::string_view kNotDone = "not-done";
+
+// How often a call without a deadline is looked at.
+constexpr Duration kLookInterval = std::chrono::milliseconds(50);
 
 bool IsCertainlyNotDone(const rpc::CallEnd& end) {
   return end.reached == rpc::Reached::kNo ||
@@ -80,6 +84,10 @@ class CtlClient::Impl {
     return ended.get_future().get();
   }
 
+  absl::Status Download(const net::HostPort& endpoint, const std::string& method,
+                        const std::string& request,
+                        const std::function<absl::Status(std::string_view)>& on_message);
+
   const std::vector<net::HostPort> endpoints;
 
  private:
@@ -100,6 +108,48 @@ class CtlClient::Impl {
   net::IoPool io_;
   std::map<std::string, std::unique_ptr<rpc::Channel>> channels_;
 };
+
+absl::Status CtlClient::Impl::Download(
+    const net::HostPort& endpoint, const std::string& method, const std::string& request,
+    const std::function<absl::Status(std::string_view)>& on_message) {
+  std::atomic<uint64_t> messages = 0;
+  absl::Status refusal;  // The I/O thread's, until `refused` says so.
+  std::atomic<bool> refused = false;
+  std::promise<absl::Status> ended;
+  ChannelTo(endpoint).CallStream(
+      method, request, Duration(0),
+      [&](std::string_view message) {
+        if (refused) return;
+        refusal = on_message(message);
+        if (!refusal.ok()) refused = true;
+        ++messages;
+      },
+      [&](const rpc::CallEnd& end) { ended.set_value(end.status); });
+  std::future<absl::Status> end = ended.get_future();
+  // The channel's end is that of the call, which is waited for: its callbacks use what is above.
+  const auto give_up = [&] {
+    channels_.erase(endpoint.ToString());
+    end.wait();
+  };
+  uint64_t seen = 0;
+  MonotonicTime seen_at = SystemClock().Now();
+  while (end.wait_for(kLookInterval) != std::future_status::ready) {
+    if (refused) {
+      give_up();
+      return refusal;
+    }
+    const MonotonicTime now = SystemClock().Now();
+    if (const uint64_t count = messages; count != seen) {
+      seen = count;
+      seen_at = now;
+    } else if (now - seen_at >= timeout_) {
+      give_up();
+      return absl::DeadlineExceededError(
+          fmt::format("{} has sent nothing within the timeout", endpoint.ToString()));
+    }
+  }
+  return refused ? refusal : end.get();
+}
 
 absl::StatusOr<std::unique_ptr<CtlClient>> CtlClient::Create(const CtlConnection& connection) {
   std::vector<net::HostPort> endpoints;
@@ -146,6 +196,20 @@ absl::Status CtlClient::Stream(const std::string& method, const std::string& req
     status = impl_->Stream(endpoint, method, request, [&](std::string_view message) {
       any_message = true;
       on_message(message);
+    });
+    if (any_message || !absl::IsUnavailable(status)) break;
+  }
+  return status;
+}
+
+absl::Status CtlClient::Download(const std::string& method, const std::string& request,
+                                 const std::function<absl::Status(std::string_view)>& on_message) {
+  absl::Status status = absl::UnavailableError("no endpoint given");
+  bool any_message = false;
+  for (const net::HostPort& endpoint : impl_->endpoints) {
+    status = impl_->Download(endpoint, method, request, [&](std::string_view message) {
+      any_message = true;
+      return on_message(message);
     });
     if (any_message || !absl::IsUnavailable(status)) break;
   }

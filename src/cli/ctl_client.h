@@ -43,6 +43,11 @@ class CtlClient {
   absl::Status Stream(const std::string& method, const std::string& request,
                       const std::function<void(std::string_view)>& on_message);
 
+  // The same for what may take long: the timeout is for each message. An error of `on_message` ends
+  // the call, and is returned.
+  absl::Status Download(const std::string& method, const std::string& request,
+                        const std::function<absl::Status(std::string_view)>& on_message);
+
   const std::vector<net::HostPort>& endpoints() const;
 
  private:

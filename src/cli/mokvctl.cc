@@ -8,7 +8,10 @@
 
 #include "base/standard_streams.h"
 #include "cli/ctl_commands.h"
+#include "cli/ctl_snapshot.h"
 #include "cli/log_dump.h"
+#include "cli/snapshot_files.h"
+#include "cli/verify_directory.h"
 
 namespace {
 
@@ -27,6 +30,9 @@ struct CommandLine {
   bool null_separated = false;
   uint64_t expect = 0;
   std::string directory;
+  std::string file;
+  std::string data_dir;
+  bool force = false;
   std::string name;
   std::string address;
   std::vector<std::string> hosts;
@@ -166,6 +172,45 @@ void AddClusterCommands(CLI::App& app, CommandLine& line) {
   });
 }
 
+void AddSnapshotCommands(CLI::App& app, CommandLine& line) {
+  CLI::App* snapshot = app.add_subcommand("snapshot", "Save and restore all data");
+  snapshot->require_subcommand(1);
+  CLI::App* save =
+      snapshot->add_subcommand("save", "Write what the asked node has into FILE, while it goes on");
+  save->add_option("FILE", line.file, "Is written whole or not at all")->required();
+  save->add_flag("--force", line.force, "Replace FILE if it is there");
+  save->callback([&line] {
+    line.run = [&line] {
+      return mokv::CtlSnapshotSave(line.connection, line.format, line.file, line.force);
+    };
+  });
+  CLI::App* verify =
+      snapshot->add_subcommand("verify", "Check all of FILE and tell what is in it; asks no node");
+  verify->add_option("FILE", line.file)->required();
+  verify->callback(
+      [&line] { line.run = [&line] { return mokv::CtlSnapshotVerify(line.format, line.file); }; });
+  CLI::App* restore = snapshot->add_subcommand(
+      "restore", "Make the data directory of a node that begins a new cluster; asks no node");
+  restore
+      ->add_option("SOURCE", line.file,
+                   "A snapshot file; or the data-dir of a stopped node, when the others are lost")
+      ->required();
+  restore->add_option("--data-dir", line.data_dir, "To be made; must be empty or missing")
+      ->required();
+  restore->add_option("--node-name", line.name, "Of the node that will be started on it")
+      ->required();
+  restore->callback([&line] {
+    line.run = [&line] {
+      return mokv::CtlSnapshotRestore(line.format, line.file, line.data_dir, line.name);
+    };
+  });
+  CLI::App* verify_all =
+      app.add_subcommand("verify", "Check every file of a stopped node's data directory");
+  verify_all->add_option("DATA_DIR", line.data_dir, "The node's data-dir; is not changed")
+      ->required();
+  verify_all->callback([&line] { line.run = [&line] { return mokv::CtlVerify(line.data_dir); }; });
+}
+
 void AddOperatorCommands(CLI::App& app, CommandLine& line) {
   CLI::App* cert = app.add_subcommand("cert", "Make certificates");
   cert->require_subcommand(1);
@@ -216,6 +261,7 @@ int main(int argc, char** argv) {
   AddGlobalOptions(app, line);
   AddKeyCommands(app, line);
   AddClusterCommands(app, line);
+  AddSnapshotCommands(app, line);
   AddOperatorCommands(app, line);
   LetTheLastWin(app);
   try {

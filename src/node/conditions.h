@@ -23,7 +23,7 @@ struct Condition {
 struct ConditionInputs {
   std::string node_name;
   replica::Report status;
-  std::string fenced;  // Why; empty: it is not.
+  std::string fenced;     // Why; empty: it is not.
   std::string differing;  // How the replicas' states differ; empty: nothing is known of that.
   bool out_of_space = false;
   uint64_t memory_bytes = 0;

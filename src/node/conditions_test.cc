@@ -38,9 +38,8 @@ TEST_F(ConditionsTest, EachIsNamed) {
   inputs.out_of_space = true;
   inputs.status.snapshots.last_error = "disk full";
   inputs.memory_bytes = inputs.memory_bytes_max = 1;
-  EXPECT_THAT(Whats(),
-              ElementsAre("fenced", "lacks acknowledged entries", "no space", "no new snapshots",
-                          "memory limit"));
+  EXPECT_THAT(Whats(), ElementsAre("fenced", "lacks acknowledged entries", "no space",
+                                   "no new snapshots", "memory limit"));
 }
 
 TEST_F(ConditionsTest, WhoIsNoMemberHearsWhatToDo) {
@@ -64,6 +63,7 @@ TEST_F(ConditionsTest, ASnapshotThatFailedIsToldUntilOneSucceeds) {
 
 TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
   inputs.fenced = "because";
+  inputs.differing = "n2 has another state";
   inputs.status.is_member = false;
   inputs.status.lost_through = Index(7);
   inputs.out_of_space = true;

@@ -420,11 +420,9 @@ TEST_F(ConfigTest, ElectionsNeedMoreThanTwoHeartbeats) {
 
 TEST_F(ConfigTest, WarnsOnceForEachKeyWithoutEffect) {
   environment_["MOKV_AUDIT_LOG_FILE"] = "/tmp/b";
-  const Config config = ParseInsecure(
-      {"--audit-log-file=/tmp/a", "--snapshot-log-bytes=1GiB", "--read-lease", "--bootstrap"});
+  const Config config = ParseInsecure({"--audit-log-file=/tmp/a", "--read-lease", "--bootstrap"});
   EXPECT_THAT(config.warnings,
-              ElementsAre(StartsWith("--audit-log-file: audit-log-file has no effect"),
-                          StartsWith("--snapshot-log-bytes: snapshot-log-bytes")));
+              ElementsAre(StartsWith("--audit-log-file: audit-log-file has no effect")));
 }
 
 TEST_F(ConfigTest, HelpNamesEveryKeyAndItsDefault) {

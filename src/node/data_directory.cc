@@ -30,7 +30,8 @@ absl::Status DataDirectory::CheckThatItIsNotFenced() const {
   if (absl::IsNotFound(reason.status())) return absl::OkStatus();
   MOKV_RETURN_IF_ERROR(reason.status());
   return FailedPrecondition(
-      "data-dir {}: this node was fenced: {}. Keep a copy of the directory for whoever looks for the "
+      "data-dir {}: this node was fenced: {}. Keep a copy of the directory for whoever looks for "
+      "the "
       "reason, remove the member (mokvctl member remove {}) and the directory, then start it again "
       "and add it anew",
       path_, *reason, identity_.node_name);

@@ -138,7 +138,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> ClaimEmpty(FileSystem& files, const st
 absl::StatusOr<Identity> MakeDataDirectory(FileSystem& files, const std::string& path,
                                            const std::string& node_name, EntryId last,
                                            machine::FrozenState state) {
-  const Identity identity{node_name, NewUniqueId(), NewUniqueId()};
+  Identity identity{node_name, NewUniqueId(), NewUniqueId()};
   MOKV_RETURN_IF_ERROR(Fill(files, path, identity, last, std::move(state)));
   return identity;
 }

@@ -74,7 +74,8 @@ void EndAtOnce(std::string_view reason) {
 // Whoever reads this has a node that does not start, and other nodes that have what it had.
 absl::Status DamagedDiskError(const absl::Status& status, const std::string& node) {
   return DataLoss(
-      "{}. This node's disk no longer has all that it acknowledged. If other members have it, remove "
+      "{}. This node's disk no longer has all that it acknowledged. If other members have it, "
+      "remove "
       "this one (mokvctl member remove {}) and its data-dir, then start and add it anew",
       MessageOf(status), node);
 }

@@ -28,11 +28,11 @@ class Comparison {
   static constexpr uint32_t kFormat = 1;
 
   enum class Verdict {
-    kOpen,      // Too few have told.
-    kEqual,     // A majority of the voters has this node's state, and nobody another.
-    kOthers,    // A majority has this node's state, and somebody another.
-    kDiffers,   // A majority has one and the same state, which is not this node's.
-    kNobody,    // All voters have told, and no majority has the same.
+    kOpen,     // Too few have told.
+    kEqual,    // A majority of the voters has this node's state, and nobody another.
+    kOthers,   // A majority has this node's state, and somebody another.
+    kDiffers,  // A majority has one and the same state, which is not this node's.
+    kNobody,   // All voters have told, and no majority has the same.
   };
   struct Finding {
     Verdict verdict = Verdict::kOpen;

@@ -64,7 +64,7 @@ class Replica final : public PeersHandler {
     raft::Options raft;  // Its id is filled in.
     Writes::Limits writes;
     uint64_t reads_waiting_max = 65'536;
-    Snapshots::Options snapshots;  // Without `files` there are none.
+    Snapshots::Options snapshots;                                 // Without `files` there are none.
     uint64_t comparison_interval = Comparison::kIntervalDefault;  // Of tests: see comparison.h.
   };
   struct Callbacks {
@@ -288,8 +288,8 @@ class Replica final : public PeersHandler {
   std::unique_ptr<Snapshots> snapshots_;  // Null: there are none.
   std::vector<EntryId> found_snapshots_;
   Comparison comparison_;
-  std::string told_differing_;  // What was told last.
-  bool differs_ = false;        // This node's own state: it is about to be fenced.
+  std::string told_differing_;                 // What was told last.
+  bool differs_ = false;                       // This node's own state: it is about to be fenced.
   std::unique_ptr<raft::Core> core_;           // Null until a new cluster's first entry is durable.
   std::optional<raft::InitialState> initial_;  // What the core then begins with.
   std::string failure_;

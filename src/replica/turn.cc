@@ -1,10 +1,10 @@
 // Replica: the turn, and what it is made of, in the order in which the turn does it.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <functional>
 #include <iterator>
 #include <utility>
-
-#include <fmt/ranges.h>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -288,10 +288,8 @@ absl::Status Replica::ApplyAndCompare(std::span<const Entry> entries) {
 void Replica::TellDigest(Index index) {
   machine_.Publish();
   const store::Digest state = machine_.digest();
-  const StateDigest own{.index = index,
-                        .format = Comparison::kFormat,
-                        .low = state.low,
-                        .high = state.high};
+  const StateDigest own{
+      .index = index, .format = Comparison::kFormat, .low = state.low, .high = state.high};
   const raft::Membership& membership = *core_->membership();
   for (const auto& [id, member] : membership.members()) {
     if (id != core_->id()) peers_->SendDigest(id, own);
@@ -309,11 +307,12 @@ void Replica::OnFinding(const Comparison::Finding& finding) {
   }
   ++counters_.differences;
   std::vector<std::string> names;
-  for (const raft::NodeId node : finding.others) names.push_back(NameOf(*core_->membership(), node));
+  for (const raft::NodeId node : finding.others)
+    names.push_back(NameOf(*core_->membership(), node));
   const std::string others = fmt::format("{}", fmt::join(names, ", "));
   if (finding.verdict == Verdict::kDiffers) {
-    return FenceAsDiffering(fmt::format(
-        "its state at entry {} is not that of a majority ({})", finding.index, others));
+    return FenceAsDiffering(
+        fmt::format("its state at entry {} is not that of a majority ({})", finding.index, others));
   }
   // Once, not with every comparison.
   if (std::exchange(told_differing_, others) == others || !callbacks_.on_differing) return;

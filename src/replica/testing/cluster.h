@@ -104,7 +104,8 @@ class ReplicaCluster {
     std::string from;
     std::string to;
     ConnectionId connection;
-    std::variant<raft::Message, Forward, ForwardAnswer, SnapshotRead, SnapshotChunk, StateDigest> what;
+    std::variant<raft::Message, Forward, ForwardAnswer, SnapshotRead, SnapshotChunk, StateDigest>
+        what;
   };
   using Link = std::pair<std::string, std::string>;
 

@@ -1,0 +1,12 @@
+// mokvctl verify: every file of a stopped node's directory. For the thread of main.
+#pragma once
+
+#include <string>
+
+namespace mokv {
+
+// Prints one line a part: OK, or what is wrong, naming file and offset. Changes nothing. Exit status:
+// 0, or 1 when something is wrong, a node runs on the directory, or it is none.
+int CtlVerify(const std::string& data_dir);
+
+}  // namespace mokv
