@@ -2,6 +2,7 @@
 // thread that runs when told.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,12 +52,13 @@ class LogHarness {
       durable.emplace_back(d.last.value(), d.last_term.value());
       durable_ticket = d.ticket;
       batches.push_back(d);
+      if (on_durable) on_durable();
     };
     callbacks.on_failure = [this](const absl::Status& status) { failures.push_back(status); };
     callbacks.on_sync = [this](Duration) { ++syncs; };
     last_ticket = durable_ticket = Ticket(0);
     auto opened = Log::Open(
-        *file_system, clock, executor, executor, options, std::move(callbacks),
+        *file_system, clock, *log_thread, *background, options, std::move(callbacks),
         [this](const EntryView& entry) {
           // What was told to be committed is never replaced.
           MOKV_CHECK_GT(entry.index, committed);
@@ -118,6 +120,8 @@ class LogHarness {
   CrashFileSystem files;
   FileSystem* file_system = &files;
   ManualExecutor executor;
+  Executor* log_thread = &executor;
+  Executor* background = &executor;
   std::unique_ptr<Log> log;
   std::vector<Entry> entries;  // That the last Open found.
   Index committed;             // The last one that Open told to be so.
@@ -126,6 +130,7 @@ class LogHarness {
   std::vector<absl::Status> failures;
   Ticket last_ticket;
   Ticket durable_ticket;
+  std::function<void()> on_durable;  // Besides; on the log thread.
   int syncs = 0;
 
  private:

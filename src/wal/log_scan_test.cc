@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <utility>
 
@@ -407,6 +408,138 @@ TEST_F(LogScan, GroupInASegmentOfVersion1IsDataLoss) {
             fmt::format("{}: damaged at offset {}: record 0 of the batch: malformed: its bytes 2 "
                         "and 3 are not zero",
                         path, offsets[2]));
+}
+
+// Runs what is posted at once, as if the thread were as fast as can be.
+class AtOnce final : public Executor {
+ public:
+  explicit AtOnce(std::function<void()> after_each = nullptr)
+      : after_each_(std::move(after_each)) {}
+
+  void Post(Task task) override {
+    tasks_.push_back(std::move(task));
+    if (std::exchange(running_, true)) return;
+    for (; !tasks_.empty(); tasks_.pop_front()) {
+      Task next = std::move(tasks_.front());
+      next();
+      if (after_each_) after_each_();
+    }
+    running_ = false;
+  }
+
+ private:
+  const std::function<void()> after_each_;
+  std::deque<Task> tasks_;
+  bool running_ = false;
+};
+
+// Starts of a log that crashed after a cut of its head, as its files were to go.
+class LogScanAfterACut : public LogScan {
+ protected:
+  LogScanAfterACut() {
+    harness_.background = &background_;
+    EXPECT_TRUE(harness_.Open().ok());
+    for (uint64_t i = 1; i <= 8; ++i) {
+      harness_.Write(i, 1, std::string(700, 'x'));
+      background_.RunAll();
+    }
+    EXPECT_EQ(harness_.log->stats().segments, 4u);
+    harness_.CutHead(3);
+    harness_.executor.RunAll();
+    // Begins a segment, which says that the head has been cut. (A vote, since half of a seal without
+    // one is a whole one with zeros behind it.)
+    harness_.Append({.entries = {MakeEntry(9, 1, std::string(700, 'x'))},
+                     .hard_state = HardState{Term(1), "somebody", Index(0)}});
+    harness_.executor.RunAll();
+    EXPECT_EQ(harness_.log->stats().segments, 4u);
+    harness_.Kill();
+    background_.DropAll();
+  }
+
+  std::vector<std::string> Names() { return *harness_.files.List(harness_.options.directory); }
+
+  LogHarness harness_{2048};
+  ManualExecutor background_;
+};
+
+// Goal: files that a cut made superfluous go after a start, although nothing more is given to the
+//       log; and since other threads may be at work before the start is over, what they are to seal
+//       the cut with is there when they first look.
+TEST_F(LogScanAfterACut, FilesGoAtOnceAndTheFirstTaskSealsTheCut) {
+  std::vector<size_t> batches;
+  AtOnce log_thread([&] { batches.push_back(harness_.batches.size()); });
+  AtOnce background;
+  harness_.log_thread = &log_thread;
+  harness_.background = &background;
+  ASSERT_THAT(Names(), testing::Contains(SegmentName(1)));
+  ASSERT_TRUE(harness_.Open().ok());
+  ASSERT_GE(batches.size(), 1u);
+  EXPECT_EQ(batches[0], 1u);
+  EXPECT_THAT(Names(), testing::Not(testing::Contains(SegmentName(1))));
+  EXPECT_THAT(Names(), testing::Contains(SegmentName(2)));
+  harness_.log.reset();
+}
+
+// Goal:   the batch that seals a cut at a start does not seal another cut that is in it.
+// Method: give the second cut before the log thread runs; what the first batch lets go goes at once;
+//         then that batch, which is the last one again, is damaged.
+TEST_F(LogScanAfterACut, ACutInTheBatchOfTheSealIsNotSealedByIt) {
+  ASSERT_TRUE(harness_.Open().ok());
+  harness_.CutHead(7);
+  harness_.on_durable = [&] {
+    background_.RunAll();
+    harness_.files.StopAfter(0);
+  };
+  harness_.executor.RunAll();
+  harness_.on_durable = nullptr;
+  EXPECT_EQ(harness_.durable_ticket, harness_.last_ticket);
+  EXPECT_THAT(Names(), testing::Not(testing::Contains(SegmentName(1))));
+  harness_.Kill();
+  const std::string tail = harness_.PathOf(5);
+  const std::vector<uint64_t> batches = BatchesOf(harness_.files.Contents(tail), 5);
+  harness_.files.FlipBit(tail, (batches[batches.size() - 2] + 60) * 8);
+  ASSERT_TRUE(harness_.Open().ok());
+  EXPECT_EQ(harness_.log->first_index(), Index(4));
+  EXPECT_THAT(harness_.entries, SizeIs(6));
+}
+
+// The directory itself may be new.
+TEST_F(LogScan, MakesItsDirectoryLast) {
+  LogHarness harness;
+  std::vector<std::string> synced;
+  harness.files.SetFault([&](Operation operation, const std::string& path) {
+    if (operation == Operation::kSyncDirectory) synced.push_back(path);
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(harness.Open().ok());
+  EXPECT_THAT(synced, testing::Contains("/data"));
+  EXPECT_THAT(synced, testing::Contains("/data/log"));
+}
+
+// No generation would be left for a segment behind it.
+TEST_F(LogScan, FilesOfTheLastGenerationAreNoneOfOurs) {
+  LogHarness harness;
+  WriteThree(harness);
+  const std::string directory = harness.options.directory;
+  ASSERT_TRUE(harness.files.WriteFileAtomically(directory + "/" + SpareName(UINT64_MAX), "?").ok());
+  // So many that all spare files are used.
+  harness.options.ready_segments = 5;
+  ASSERT_TRUE(harness.Open().ok());
+  harness.executor.RunAll();
+  EXPECT_EQ(*harness.files.ReadFile(directory + "/" + SpareName(UINT64_MAX)), "?");
+  harness.Kill();
+  ASSERT_TRUE(harness.files.WriteFileAtomically(harness.PathOf(UINT64_MAX), "?").ok());
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kDataLoss),
+            "/data/log: log-ffffffffffffffff.seg is no segment");
+}
+
+// Also one that is not used yet, since what a newer version does with it is not known.
+TEST_F(LogScan, ReadySegmentOfANewerFormatVersionIsRefused) {
+  LogHarness harness;
+  WriteThree(harness);
+  harness.files.Damage(harness.PathOf(3), 8, std::string("\x05\0\0\0", 4));
+  EXPECT_EQ(MessageOfOpen(harness, absl::StatusCode::kFailedPrecondition),
+            fmt::format("{} has log format version 5; this mokv reads up to 2", harness.PathOf(3)));
 }
 
 // Files that are opened for writing read badly: each read has one wrong bit.
