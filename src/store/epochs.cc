@@ -66,7 +66,7 @@ uint64_t Epochs::OldestInside() const {
   return oldest;
 }
 
-void Epochs::FreeAll(std::vector<void*>& memory) {
+void Epochs::FreeAll(HeapVector<void*>& memory) {
   for (void* one : memory) heap_.Free(one);
   memory.clear();
 }
@@ -80,13 +80,15 @@ void Epochs::Reclaim(bool all) {
   } else if (!all) {
     return;
   }
-  if (waiting_.empty()) return;
-  const uint64_t oldest = OldestInside();
+  const uint64_t oldest = waiting_.empty() ? 0 : OldestInside();
   while (!waiting_.empty() && waiting_.front().epoch < oldest) {
     FreeAll(waiting_.front().memory);
     spare_ = std::move(waiting_.front().memory);
     waiting_.pop_front();
   }
+  if (!all) return;
+  Release(spare_);
+  Release(retired_);
 }
 
 }  // namespace mokv::store

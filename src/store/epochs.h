@@ -15,7 +15,6 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
-#include <vector>
 
 #include "store/heap.h"
 
@@ -33,7 +32,7 @@ class Epochs {
   static constexpr size_t kReadingThreadsMax = 288;
   static constexpr size_t kSlots = 2 * kReadingThreadsMax;
 
-  explicit Epochs(Heap& heap) : heap_(heap) {}
+  explicit Epochs(Heap& heap) : heap_(heap), retired_(heap), spare_(heap) {}
   ~Epochs();
   Epochs(const Epochs&) = delete;
   Epochs& operator=(const Epochs&) = delete;
@@ -45,17 +44,17 @@ class Epochs {
   // reach it.
   void Retire(void* memory) { retired_.push_back(memory); }
   // Frees what nobody can see. Unless `all`, it does nothing while little has been retired: to look
-  // at every slot would cost more than it frees.
+  // at every slot would cost more than it frees. With `all` it keeps no memory for its own lists.
   void Reclaim(bool all);
 
  private:
   struct Batch {
     uint64_t epoch;  // When it was retired: threads that came later cannot see it.
-    std::vector<void*> memory;
+    HeapVector<void*> memory;
   };
 
   uint64_t OldestInside() const;
-  void FreeAll(std::vector<void*>& memory);
+  void FreeAll(HeapVector<void*>& memory);
 
   Heap& heap_;
   std::atomic<uint64_t> epoch_{1};
@@ -63,9 +62,9 @@ class Epochs {
   std::atomic<size_t> reach_{0};
   std::array<Slot, kSlots> slots_;
   // Writer only.
-  std::vector<void*> retired_;
+  HeapVector<void*> retired_;
   std::deque<Batch> waiting_;
-  std::vector<void*> spare_;  // An emptied vector, kept for its capacity.
+  HeapVector<void*> spare_;  // An emptied vector, kept for its capacity.
 };
 
 // Its thread is inside while it lives. Confined to that thread.

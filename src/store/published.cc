@@ -4,11 +4,11 @@
 
 namespace mokv::store {
 
-Published::Published() { newest_.store(&TakeSpare()); }
+Published::Published(Heap& heap) : heap_(heap) { newest_.store(&TakeSpare()); }
 
 State& Published::TakeSpare() {
   if (spare_.empty()) {
-    all_.push_back(std::make_unique<State>());
+    all_.push_back(std::make_unique<State>(heap_));
     spare_.push_back(all_.back().get());
   }
   State& state = *spare_.back();

@@ -21,6 +21,7 @@
 
 #include "base/ids.h"
 #include "store/digest.h"
+#include "store/heap.h"
 #include "store/item.h"
 
 namespace mokv::store {
@@ -31,6 +32,8 @@ struct Stats {
 };
 
 struct State {
+  explicit State(Heap& heap) : held(heap) {}
+
   // Valid while pinned.
   Revision revision{};
   Stats stats;
@@ -49,12 +52,12 @@ struct State {
   State* next_older = nullptr;
   State* next_newer = nullptr;
   // Older versions that this state keeps.
-  std::vector<const Item*> held;
+  HeapVector<const Item*> held;
 };
 
 class Published {
  public:
-  Published();
+  explicit Published(Heap& heap);
 
   Revision revision() const { return Revision(revision_.load(std::memory_order_acquire)); }
 
@@ -80,6 +83,7 @@ class Published {
   void TakeFallen();
   void Retire(State& state);
 
+  Heap& heap_;
   // In a cache line of its own: every look-up reads it.
   alignas(Heap::kCacheLineBytes) mutable std::atomic<uint64_t> revision_{0};
   std::atomic<State*> newest_{nullptr};

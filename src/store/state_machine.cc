@@ -177,6 +177,10 @@ void StateMachine::Publish() {
 void StateMachine::Reclaim() {
   published_.ReleaseUnpinned(kReleasedAtOnce, [this](const Item& item) { UnlinkHeld(item); });
   epochs_.Reclaim(true);
+  // Kept for their capacity only, from one batch to the next.
+  Release(operations_);
+  Release(places_);
+  if (superseded_.empty()) Release(superseded_);
   memory_bytes_.store(heap_.used_bytes(), std::memory_order_relaxed);
 }
 

@@ -87,16 +87,16 @@ class StateMachine {
   mutable Epochs epochs_{heap_};
   HashIndex hash_;
   OrderedIndex order_;
-  Published published_;
+  Published published_{heap_};
 
   // Confined to the writer, and ahead of what is published.
   Revision revision_;
   Stats stats_;
   Digest digest_;
-  std::vector<Superseded> superseded_;  // Since the last publication.
+  HeapVector<Superseded> superseded_{heap_};  // Since the last publication.
   // Of the transactions that are being applied.
-  std::vector<const Operation*> operations_;
-  std::vector<Place> places_;
+  HeapVector<const Operation*> operations_{heap_};
+  HeapVector<Place> places_{heap_};
 
   std::atomic<uint64_t> memory_bytes_{0};
 };

@@ -69,8 +69,8 @@ class Store {
   Stats stats() const;
   Digest digest() const;
   // All that the store has allocated, as the allocator counts it, after the last Publish or
-  // Reclaim: items, both indexes, older versions that views hold, and what waits until no reader
-  // can be looking at it.
+  // Reclaim: items, both indexes, older versions that views hold, what waits until no reader can be
+  // looking at it, and the lists of all these.
   uint64_t memory_bytes() const;
   std::shared_ptr<const View> TakeView() const;
 

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "base/testing/sanitizers.h"
+#include "store/published.h"
 #include "store/store.h"
 #include "store/testing/settled_bytes.h"
 
@@ -151,6 +152,34 @@ TEST(Versions, MemoryComesBackAfterDeletingEverything) {
     EXPECT_LE(SettledBytes(store), empty + 64);
     EXPECT_EQ(store.digest(), Digest{});
   }
+}
+
+// Goal: what the store needs besides items and indexes is counted, and comes back.
+TEST(Versions, MemoryOfListsIsCounted) {
+  constexpr size_t kMany = 10'000;
+  Store store;
+  Set(store, "key", "value");
+  store.Publish();
+  const uint64_t before = SettledBytes(store);
+  // Changes nothing, but takes room for each operation.
+  const Transaction refused(kMany, store::Set{"key", "other", Revision(77)});
+  std::vector<ApplyResult> results;
+  store.Apply({&refused, 1}, results);
+  EXPECT_EQ(results.at(0).outcome, ApplyResult::Outcome::kConditionFailed);
+  store.Publish();
+  EXPECT_GT(store.memory_bytes(), before + kMany * sizeof(void*));
+  EXPECT_EQ(SettledBytes(store), before);
+
+  Heap heap;
+  {
+    Published published(heap);
+    State& pinned = published.PinNewest();
+    pinned.held.resize(kMany);
+    EXPECT_GE(heap.used_bytes(), kMany * sizeof(void*));
+    pinned.held.clear();
+    published.Unpin(pinned);
+  }
+  EXPECT_EQ(heap.used_bytes(), 0u);
 }
 
 TEST(Versions, BatchMayChangeAKeyManyTimes) {
