@@ -240,17 +240,16 @@ std::string EncodeCommand(const Command& command) {
 }
 
 absl::StatusOr<Command> DecodeCommand(std::string_view bytes) {
+  // Made where it is returned from: every entry that is applied comes through here.
+  absl::StatusOr<Command> command(absl::in_place);
   proto::Command message;
   if (bytes.size() > std::numeric_limits<int>::max() ||
       !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return DataLoss("command of {} bytes does not parse", bytes.size());
-  }
-  Command command;
-  if (const std::string_view wrong = TakeAll(message, command); !wrong.empty()) {
-    return DataLoss("command of {} bytes: {}; written by a newer version?", bytes.size(), wrong);
-  }
-  if (const absl::Status status = CheckCommand(command); !status.ok()) {
-    return DataLoss("command of {} bytes: {}", bytes.size(), MessageOf(status));
+    command = DataLoss("command of {} bytes does not parse", bytes.size());
+  } else if (const std::string_view wrong = TakeAll(message, *command); !wrong.empty()) {
+    command = DataLoss("command of {} bytes: {}; written by a newer version?", bytes.size(), wrong);
+  } else if (const absl::Status status = CheckCommand(*command); !status.ok()) {
+    command = DataLoss("command of {} bytes: {}", bytes.size(), MessageOf(status));
   }
   return command;
 }

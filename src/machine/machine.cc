@@ -22,8 +22,11 @@ constexpr uint64_t kTogetherBytesMax = uint64_t{1} << 20;
 // with sessions waits until those before it have been carried out.
 class Machine::Applier {
  public:
-  Applier(store::Store& store, Sessions& sessions, std::vector<Result>& results)
-      : store_(store), sessions_(sessions), results_(results) {}
+  Applier(Machine& machine, std::vector<Result>& results)
+      : store_(machine.store_),
+        sessions_(*machine.sessions_),
+        sessions_changed_(machine.sessions_changed_),
+        results_(results) {}
 
   absl::Status Add(const Entry& entry) {
     switch (entry.type) {
@@ -42,6 +45,7 @@ class Machine::Applier {
   void Flush() {
     if (transactions_.empty()) return;
     applied_.clear();
+    applied_.reserve(transactions_.size());
     store_.Apply(transactions_, applied_);
     for (const store::ApplyResult& applied : applied_) results_.push_back(ResultOf(applied));
     transactions_.clear();
@@ -55,11 +59,13 @@ class Machine::Applier {
       return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
     }
     if (command->operations.empty()) {
+      sessions_changed_ = true;
       Flush();
       results_.push_back(Control(entry.index, command->control));
       return absl::OkStatus();
     }
     if (command->session.has_value()) {
+      sessions_changed_ = true;
       Flush();
       results_.push_back(InSession(*command->session, std::move(command->operations)));
       return absl::OkStatus();
@@ -92,6 +98,7 @@ class Machine::Applier {
 
   store::Store& store_;
   Sessions& sessions_;
+  bool& sessions_changed_;
   std::vector<Result>& results_;
   std::vector<store::Transaction> transactions_;
   std::vector<store::ApplyResult> applied_;
@@ -100,7 +107,7 @@ class Machine::Applier {
 
 absl::Status Machine::Apply(std::span<const Entry> entries, std::vector<Result>& results) {
   results.reserve(results.size() + entries.size());
-  Applier applier(store_, *sessions_, results);
+  Applier applier(*this, results);
   for (const Entry& entry : entries) MOKV_RETURN_IF_ERROR(applier.Add(entry));
   applier.Flush();
   return absl::OkStatus();
@@ -108,7 +115,7 @@ absl::Status Machine::Apply(std::span<const Entry> entries, std::vector<Result>&
 
 void Machine::Publish() {
   store_.Publish();
-  PublishSessions();
+  if (std::exchange(sessions_changed_, false)) PublishSessions();
 }
 
 void Machine::PublishSessions() {

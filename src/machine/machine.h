@@ -87,6 +87,7 @@ class Machine {
 
   store::Store store_;
   std::unique_ptr<Sessions> sessions_ = std::make_unique<Sessions>();  // Never null.
+  bool sessions_changed_ = false;  // Since the last publication, perhaps.
 
   // Of the sessions, as published.
   std::atomic<uint64_t> sessions_bytes_{0};
