@@ -88,7 +88,10 @@ TEST_P(Simulation, IsAsLongAsPromised) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const RunResult result = Run(seed);
     EXPECT_GE(result.simulated, std::chrono::seconds(60)) << seed;
-    EXPECT_GE(result.operations, kOperationsMin) << seed;
+    // Where no quorum is left in the end, nobody waits for more.
+    if (result.coverage.excused == 0) {
+      EXPECT_GE(result.operations, kOperationsMin) << seed;
+    }
     EXPECT_GE(result.faults, kFaultsMin) << seed;
     for (const Counter& counter : CountersOf(result.coverage, GetParam())) {
       EXPECT_FALSE(counter.must_be_zero && counter.value > 0) << counter.name << ", seed " << seed;

@@ -202,7 +202,7 @@ class Simulation {
 
   bool DoEnough() {
     const bool may_wait = options_.operations_max >= kOperationsMin && nemesis_.QuorumIsPossible();
-    for (int i = 0; may_wait && i < 1200 && workload_.operations() < kOperationsMin; ++i) {
+    for (int i = 0; may_wait && i < 600 && workload_.operations() < kOperationsMin; ++i) {
       if (!GoOn(world_.now() + std::chrono::milliseconds(100))) return false;
     }
     return true;

@@ -70,7 +70,8 @@ absl::StatusOr<std::vector<std::string>> ListSnapshots(FileSystem& files,
   MOKV_RETURN_IF_ERROR(names.status());
   std::vector<std::string> paths;
   for (const std::string& name : *names) {
-    if (snapshot::ParseFileName(name).has_value()) paths.push_back(fmt::format("{}/{}", directory, name));
+    if (!snapshot::ParseFileName(name).has_value()) continue;
+    paths.push_back(fmt::format("{}/{}", directory, name));
   }
   // Names are sorted, and begin with the index in digits of one length.
   std::reverse(paths.begin(), paths.end());
