@@ -75,8 +75,7 @@ void EndAtOnce(std::string_view reason) {
 absl::Status DamagedDiskError(const absl::Status& status, const std::string& node) {
   return DataLoss(
       "{}. This node's disk no longer has all that it acknowledged. If other members have it, "
-      "remove "
-      "this one (mokvctl member remove {}) and its data-dir, then start and add it anew",
+      "remove this one (mokvctl member remove {}) and its data-dir, then start and add it anew",
       MessageOf(status), node);
 }
 

@@ -461,14 +461,14 @@ TEST_F(ClusterTest, AHangingDiskOfTheLeaderCostsItsLeadership) {
 // Goal: a node that was away for long gets what memory no longer has from the leader's log files.
 TEST_F(ClusterTest, AFollowerThatLagsReadsTheLogOfTheLeader) {
   cluster.Kill("n3");
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 800; ++i) {
     const WriteOutcome write = cluster.life("n1").Propose(
-        store::Set{fmt::format("key-{}", i), std::string(50'000, 'x'), {}});
+        store::Set{fmt::format("key-{}", i), std::string(30'000, 'x'), {}});
     cluster.Settle();
     ASSERT_TRUE(IsApplied(write)) << i << " " << (*write)->reason;
   }
   cluster.Restart("n3");
-  cluster.RunUntil([&] { return Holds("n3", "key-399"); }, "it has caught up");
+  cluster.RunUntil([&] { return Holds("n3", "key-799"); }, "it has caught up");
   EXPECT_EQ(cluster.machine("n3").digest(), cluster.machine("n1").digest());
 }
 

@@ -176,10 +176,45 @@ class FullDiskTest(unittest.TestCase):
             wait_for(lambda: self.write(client) is None, "writes to be taken again")
             self.assertNotIn("no space", mokvctl([node], "status").out)
 
-    def write(self, client):
+    # Goal:   a snapshot that finds no space costs no write: it is told, the log is kept, and one is
+    #         written once there is room.
+    # Method: few bytes, for which the log's prepared segments have room.
+    def test_snapshots_on_a_full_disk(self):
+        node = harness.Node(snapshot_log_bytes="64KiB")
+        disk = Disk(node)
+        with node.launch(environment=node.environment), node.client() as client:
+            wait_for(node._is_ready, "the node to be ready")
+            disk.fill()
+
+            def write_until(done, what):
+                def write_and_look():
+                    self.assertIsNone(self.write(client, 10_000))
+                    return done()
+
+                wait_for(write_and_look, what)
+
+            def count(name):
+                return node.metrics().sum(f"mokv_snapshots_{name}_total")
+
+            write_until(lambda: count("failed") > 0, "a snapshot to fail")
+            wait_for(lambda: "no new snapshots" in mokvctl([node], "status").out, "it to be told")
+            self.assertIn("[!]snapshots: ", node.http("/readyz?verbose")[1])
+            wait_for(lambda: "tried again; until then the log grows" in node.log(), "the log to tell")
+            self.assertEqual(count("taken"), 0)
+            disk.work()
+            write_until(lambda: count("taken") > 0, "a snapshot to be taken")
+            wait_for(lambda: "[+]snapshots ok" in node.http("/readyz?verbose")[1], "it to be over")
+            self.assertNotIn("no new snapshots", mokvctl([node], "status").out)
+            node.kill()
+            node.launch(environment=node.environment)
+            wait_for(node._is_ready, "the node to be ready again")
+            with node.client() as again:
+                self.assertEqual(harness.get(again, "k").value, b"v" * 10_000)
+
+    def write(self, client, value_bytes=1_000_000):
         """Why it was refused; None when it is done."""
         try:
-            harness.put(client, "k", b"v" * 1_000_000)
+            harness.put(client, "k", b"v" * value_bytes)
         except grpc.RpcError as error:
             self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
             return error.details()

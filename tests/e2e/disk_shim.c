@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,8 +58,17 @@ int fallocate(int fd, int mode, off_t offset, off_t length) {
   return real(fd, mode, offset, length);
 }
 
+static int IsBehindTheEnd(int fd, off_t end) {
+  struct stat file;
+  return fstat(fd, &file) == 0 && end > file.st_size;
+}
+
 ssize_t pwrite(int fd, const void* bytes, size_t count, off_t offset) {
   WaitWhileHanging();
+  if (Told("full") && IsBehindTheEnd(fd, offset + (off_t)count)) {
+    errno = ENOSPC;
+    return -1;
+  }
   ssize_t (*real)(int, const void*, size_t, off_t) =
       (ssize_t(*)(int, const void*, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
   return real(fd, bytes, count, offset);
