@@ -34,6 +34,25 @@ TEST(DataDirectory, KeepsWhoItBelongsTo) {
   EXPECT_NE(MessageOf(status).find("its log is gone"), std::string_view::npos) << status;
 }
 
+// Goal: a node whose state was found to differ does not serve it again after a restart.
+TEST(DataDirectory, IsRefusedOnceItIsFenced) {
+  CrashFileSystem files;
+  ManualExecutor background;
+  {
+    DataDirectory first(files, "data");
+    ASSERT_TRUE(first.Open("n1").ok());
+    first.KeepFence("its state at entry 1024 is not that of a majority (n2, n3)", background);
+    background.RunAll();
+  }
+  SeededRandom random(1);
+  files.PowerLoss(random);
+  DataDirectory again(files, "data");
+  const absl::Status status = again.Open("n1");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(MessageOf(status).find("entry 1024"), std::string_view::npos) << status;
+  EXPECT_NE(MessageOf(status).find("mokvctl member remove n1"), std::string_view::npos) << status;
+}
+
 TEST(DataDirectory, IsOneProcessAlone) {
   CrashFileSystem files;
   DataDirectory first(files, "data");

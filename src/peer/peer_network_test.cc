@@ -90,6 +90,21 @@ TEST_F(PeerNetworkTest, KeepsTheOrderOfMessages) {
   EXPECT_EQ(b_.told().messages[0].from, a_.id());
 }
 
+TEST_F(PeerNetworkTest, TellsDigests) {
+  Connect({&a_, &b_});
+  a_.Do([&] {
+    a_.network().SendDigest(b_.id(),
+                            {.index = Index(1024), .format = 3, .low = UINT64_MAX, .high = 0x1234});
+  });
+  ASSERT_TRUE(Until([&] { return b_.told().digests.size() == 1; }));
+  const auto [from, digest] = b_.told().digests.front();
+  EXPECT_EQ(from, a_.id());
+  EXPECT_EQ(digest.index, Index(1024));
+  EXPECT_EQ(digest.format, 3u);
+  EXPECT_EQ(digest.low, UINT64_MAX);
+  EXPECT_EQ(digest.high, 0x1234u);
+}
+
 TEST_F(PeerNetworkTest, SendsEntriesOfAnySizeToSeveralPeers) {
   PeerNode c(QuickOptions("c"));
   Connect({&a_, &b_, &c});

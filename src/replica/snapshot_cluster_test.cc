@@ -177,6 +177,32 @@ TEST(SnapshotCluster, FetchOutlivesTheLeader) {
   ExpectAllEqual(cluster);
 }
 
+// Goal:   nobody is told that a write was not done because a snapshot has taken its entry's place.
+// Method: a leader's write reaches the others, but no answer comes back; they go on without it until
+//         their log begins behind the write.
+TEST(SnapshotCluster, WriteWhoseEntryIsReplacedIsOfUnknownOutcome) {
+  ReplicaCluster cluster(Snapshotting(3));
+  cluster.Form();
+  ASSERT_EQ(cluster.Leader(), "n1");
+  cluster.CutOneWay("n2", "n1");
+  cluster.CutOneWay("n3", "n1");
+  const WriteOutcome write =
+      cluster.life("n1").Propose(store::Set{"replaced", "v", {}}, seconds(60));
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != "n1"; },
+                   "another leads");
+  cluster.Isolate("n1");
+  cluster.Run(seconds(6));
+  Write(cluster, 2000);
+  const std::string leader = cluster.Leader();
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 1; }, "the log is cut");
+  ASSERT_FALSE(write->has_value());
+  cluster.Heal();
+  cluster.RunUntil([&] { return ReportOf(cluster, "n1").installed > 0; }, "it is installed");
+  cluster.RunUntil([&] { return write->has_value(); }, "the write is answered");
+  EXPECT_EQ((*write)->fate, WriteResult::Fate::kUnknown) << (*write)->reason;
+  EXPECT_NE(cluster.machine("n1").TakeView()->Find("replaced"), nullptr);
+}
+
 TEST(SnapshotCluster, FullDiskLosesNoSnapshotAndNoWrite) {
   ReplicaCluster cluster(Snapshotting(1));
   cluster.Form();

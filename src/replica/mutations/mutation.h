@@ -34,7 +34,6 @@ namespace mokv::replica {
   X(kFetchedNotSynced, "a fetched snapshot gets its name before it is on disk")                \
   X(kCutBehindNewest, "the log is cut behind the newer of two snapshots")                      \
   X(kSnapshotMembersOld, "a snapshot has the members of the log's beginning")                  \
-  X(kInstalledToldNotDone, "writes whose entries a snapshot replaced are told as not done")    \
   X(kKeepAliveLost, "keep-alives that a leader holds are lost with its leadership")            \
   X(kTimeFromWallClock, "the cluster's time is what the leader's clock shows")                 \
   X(kDoubtForgotten, "a write that is given up while it is sent again is told as not done")
