@@ -21,6 +21,7 @@ constexpr std::string_view kSessionsSection = "sessions";
 constexpr std::string_view kItemsSection = "items";
 
 constexpr size_t kNumbers = 6;
+constexpr size_t kItemBytesMin = kNumbers;  // With nothing in it.
 constexpr size_t kVarintBytesMax = 10;
 
 void AppendVarint(uint64_t number, std::string& out) {
@@ -133,7 +134,7 @@ void StateWriter::FillItems(SavedBlock& block) {
   }
 }
 
-StateLoader::StateLoader() = default;
+StateLoader::StateLoader(uint64_t bytes_max) : bytes_max_(bytes_max) {}
 StateLoader::~StateLoader() = default;
 
 absl::Status StateLoader::Add(std::string_view section, std::string_view payload,
@@ -153,6 +154,9 @@ absl::Status StateLoader::AddHead(std::string_view payload) {
   proto::SavedHead head;
   if (!head.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
     return DataLoss("the machine's numbers do not parse");
+  }
+  if (head.keys() > bytes_max_ / kItemBytesMin) {
+    return DataLoss("{} items do not fit into {} bytes", head.keys(), bytes_max_);
   }
   head_ = Head{
       .revision = Revision(head.revision()),

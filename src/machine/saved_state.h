@@ -57,7 +57,9 @@ class StateWriter {
 
 class StateLoader {
  public:
-  StateLoader();
+  // All that will be added has at most so many bytes: room is made for no more items than those can
+  // hold, whatever they claim.
+  explicit StateLoader(uint64_t bytes_max);
   ~StateLoader();
 
   absl::Status Add(std::string_view section, std::string_view payload, uint32_t records);
@@ -79,6 +81,7 @@ class StateLoader {
   absl::Status AddItems(std::string_view payload, uint32_t records);
   absl::Status CheckStore(const store::Store& store) const;
 
+  const uint64_t bytes_max_;
   std::optional<Head> head_;
   std::unique_ptr<store::BulkLoader> loader_;
   Sessions::Loader sessions_;

@@ -29,7 +29,9 @@ std::vector<OwnedBlock> Save(Machine& machine, size_t block_bytes = 64) {
 }
 
 absl::StatusOr<LoadedState> Load(const std::vector<OwnedBlock>& blocks) {
-  StateLoader loader;
+  uint64_t bytes = 0;
+  for (const OwnedBlock& block : blocks) bytes += block.payload.size();
+  StateLoader loader(bytes);
   for (const OwnedBlock& block : blocks) {
     MOKV_RETURN_IF_ERROR(loader.Add(block.section, block.payload, block.records));
   }
@@ -109,7 +111,7 @@ TEST(SavedState, IsThatOfTheMomentWhenItWasFrozen) {
   const store::Digest digest = machine.digest();
   StateWriter writer(machine.Freeze(), 64);
   Change(machine, {{1, "later"}, {4, ""}, {9, "later"}});
-  StateLoader loader;
+  StateLoader loader(1 << 20);
   for (SavedBlock block; writer.Next(block);) {
     ASSERT_TRUE(loader.Add(block.section, block.payload, block.records).ok());
   }
@@ -136,6 +138,14 @@ TEST(SavedState, RefusesASectionThatItDoesNotKnowByName) {
   const absl::Status status = Load(blocks).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(MessageOf(status), HasSubstr("\"leases\""));
+}
+
+// Goal: no memory is taken for items that a file only claims to have.
+TEST(SavedState, RefusesMoreItemsThanItsBytesCanHold) {
+  const std::string claim("\x10\x80\x80\x80\x80\x80\x80\x80\x10", 9);  // 2^53 keys.
+  StateLoader loader(100'000);
+  EXPECT_THAT(MessageOf(loader.Add("machine", claim, 1)),
+              HasSubstr("do not fit into 100000 bytes"));
 }
 
 TEST(SavedState, NoticesWhatIsMissingOrWrong) {

@@ -83,8 +83,8 @@ struct HeartbeatReply {
   std::optional<Index> ends_at = std::nullopt;
 };
 
-// Figure 5.3. The peer layer sends the snapshot's data along and gives the message to the
-// follower's core when all of it has arrived.
+// Figure 5.3. It carries no data: the follower's owner reads that from whoever has it, and gives the
+// message to its core when all of it is there (replica/snapshots.h).
 struct InstallSnapshot {
   SnapshotMeta snapshot;
 };

@@ -48,7 +48,7 @@ absl::StatusOr<LoadedSnapshot> LoadSnapshot(const File& file, const std::string&
   LoadedSnapshot loaded;
   loaded.file_bytes = reader.file_bytes();
   MOKV_ASSIGN_OR_RETURN(loaded.meta, TakeMeta(reader));
-  machine::StateLoader loader;
+  machine::StateLoader loader(reader.file_bytes());
   while (true) {
     MOKV_ASSIGN_OR_RETURN(const std::optional<snapshot::BlockView> block, reader.Next());
     if (!block.has_value()) break;

@@ -24,13 +24,11 @@ class Encoder {
   // Nothing may be added any more.
   void Finish() { Add({.section = std::string(kEndSection), .payload = EncodeEnd(end_)}); }
 
-  const std::string& bytes() const { return out_; }
-  // What has been made and not taken yet: the file's bytes from bytes_taken() on.
+  // What has been made and not taken yet.
   std::string Take() {
     taken_ += out_.size();
     return std::exchange(out_, {});
   }
-  uint64_t bytes_taken() const { return taken_; }
 
  private:
   const uint64_t seed_;

@@ -76,8 +76,7 @@ class Store {
 
   // Replaces the whole state by that of `loaded`, and publishes it. Readers see it with their next
   // Find; a View keeps what it had. Returns the old state: whoever lets go of it last frees its
-  // memory, which may take long. (Machine::Install calls this. Snapshots, which will call that, are
-  // to come.)
+  // memory, which may take long.
   std::shared_ptr<const void> Install(std::unique_ptr<Store> loaded);
 
  private:
@@ -95,7 +94,7 @@ class Store {
 };
 
 // Makes a store of items that come in order, several times faster than applying commands: for
-// snapshots, which are to come. Confined to one thread, which need not be the writer's.
+// snapshots. Confined to one thread, which need not be the writer's.
 class BulkLoader {
  public:
   // With `expected_items`, room is made for all of them at once, not step by step.
