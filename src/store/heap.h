@@ -48,7 +48,7 @@ class HeapAllocator {
   HeapAllocator(const HeapAllocator<Other>& other) : heap_(other.heap()) {}  // NOLINT
 
   T* allocate(size_t count) { return static_cast<T*>(heap_->Allocate(count * sizeof(T))); }
-  void deallocate(T* memory, size_t) { heap_->Free(memory); }
+  void deallocate(T* memory, size_t) { heap_->Free(static_cast<void*>(memory)); }
   Heap* heap() const { return heap_; }
   bool operator==(const HeapAllocator&) const = default;
 
