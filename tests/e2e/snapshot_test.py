@@ -327,7 +327,7 @@ class LostQuorumTest(SnapshotTestCase):
         data = self.directory / "data"
         answer = offline("snapshot", "restore", self.file, "--data-dir", data, "--node-name", "n",
                          LD_PRELOAD=SHIM, MOKV_DISK_CONTROL=str(control))
-        self.assert_answer(answer, REFUSED, "no space")
+        self.assert_answer(answer, REFUSED, "No space left on device")
         self.assertFalse(data.exists(), answer)
 
 
