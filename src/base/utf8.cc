@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <absl/strings/escaping.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -45,6 +47,10 @@ bool IsUtf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string Quoted(std::string_view bytes) {
+  return '"' + absl::CHexEscape(absl::string_view(bytes.data(), bytes.size())) + '"';
 }
 
 }  // namespace mokv

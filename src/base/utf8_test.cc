@@ -56,5 +56,12 @@ TEST(Utf8, FindsABadByteAtAnyPlaceInLongText) {
   }
 }
 
+// Goal: bytes that are cut off in the middle of a sequence are shown, and nothing behind them.
+TEST(Utf8, QuotesAnyBytes) {
+  EXPECT_EQ(Quoted("key \"a\""), R"("key \"a\"")");
+  EXPECT_EQ(Quoted("\xeb\x8d"), R"("\xeb\x8d")");
+  EXPECT_EQ(Quoted(""), R"("")");
+}
+
 }  // namespace
 }  // namespace mokv

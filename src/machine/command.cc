@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "machine/command.pb.h"
 
 namespace mokv::machine {
@@ -214,7 +215,7 @@ absl::Status CheckCommand(const Command& command) {
   absl::flat_hash_set<std::string_view> keys;
   for (const store::Operation& operation : command.operations) {
     if (!keys.insert(store::KeyOf(operation)).second) {
-      return InvalidArgument("key {:?} comes twice in one command", store::KeyOf(operation));
+      return InvalidArgument("key {} comes twice in one command", Quoted(store::KeyOf(operation)));
     }
   }
   return absl::OkStatus();

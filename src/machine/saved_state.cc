@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "machine/saved_state.pb.h"
 
 namespace mokv::machine {
@@ -140,13 +141,13 @@ StateLoader::~StateLoader() = default;
 absl::Status StateLoader::Add(std::string_view section, std::string_view payload,
                               uint32_t records) {
   if (section == kMachineSection) return AddHead(payload);
-  if (!head_.has_value()) return DataLoss("section {:?} comes before the machine's", section);
+  if (!head_.has_value()) return DataLoss("section {} comes before the machine's", Quoted(section));
   if (section == kSessionsSection) return AddSessions(payload, records);
   if (section == kItemsSection) return AddItems(payload, records);
   return FailedPrecondition(
-      "section {:?} is not known to this version; use the program that wrote the snapshot, or a "
+      "section {} is not known to this version; use the program that wrote the snapshot, or a "
       "newer one",
-      section);
+      Quoted(section));
 }
 
 absl::Status StateLoader::AddHead(std::string_view payload) {

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "store/state_machine.h"
 #include "store/store.h"
 
@@ -34,11 +35,12 @@ BulkLoader::~BulkLoader() = default;
 absl::Status BulkLoader::Add(const ItemFields& item) {
   MOKV_CHECK(impl_ != nullptr);
   if (impl_->any && item.key <= impl_->last_key) {
-    return DataLoss("items out of order: key {:?} follows {:?}", item.key, impl_->last_key);
+    return DataLoss("items out of order: key {} follows {}", Quoted(item.key),
+                    Quoted(impl_->last_key));
   }
   if (item.version == 0 || item.create_revision == Revision(0) ||
       item.create_revision > item.mod_revision || item.mod_revision > kRevisionMax) {
-    return DataLoss("key {:?}: version {}, created at revision {}, modified at {}", item.key,
+    return DataLoss("key {}: version {}, created at revision {}, modified at {}", Quoted(item.key),
                     item.version, item.create_revision, item.mod_revision);
   }
   impl_->loading.Append(item);
