@@ -306,7 +306,11 @@ void Replica::Tick() {
   FillBoard();
   if (life() == Life::kGone) return;
   machine_.Reclaim();
-  if (snapshots_ != nullptr) snapshots_->Tick(*core_, machine_, *log_, *peers_, now);
+  if (snapshots_ != nullptr) {
+    // Where the core has taken a snapshot's place already, the state follows with the next turn.
+    const bool state_is_cores = gate_.applied() == core_->applied();
+    snapshots_->Tick(*core_, state_is_cores ? &machine_ : nullptr, *log_, *peers_, now);
+  }
   writes_.Unblock();
   reads_.Unblock();
   administration_.Unblock();

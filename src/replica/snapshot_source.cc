@@ -60,11 +60,11 @@ void SnapshotSource::Answer(Peers& peers, const Question& question) {
 }
 
 std::vector<raft::NodeId> SnapshotSource::Tick(Peers& peers, MonotonicTime now) {
-  const Duration passed = std::min<Duration>(now - last_tick_, std::chrono::milliseconds(100));
+  const Duration passed = std::min<Duration>(now - last_tick_, kBurst);
   last_tick_ = now;
   const auto earned = static_cast<uint64_t>(std::chrono::duration<double>(passed).count() *
                                             static_cast<double>(kBytesPerSecond));
-  budget_bytes_ = std::min(budget_bytes_ + earned, kBytesPerSecond / 10);
+  budget_bytes_ = std::min(budget_bytes_ + earned, kBurstBytes);
   while (!waiting_.empty() && budget_bytes_ >= waiting_.front().read.bytes_max) {
     Answer(peers, waiting_.front());
     waiting_.pop_front();

@@ -46,6 +46,10 @@ class SnapshotSource {
   static constexpr Duration kSilenceMax = std::chrono::seconds(2);
   static constexpr size_t kWaitingMax = 256;
   static constexpr uint64_t kBytesPerSecond = uint64_t{256} << 20;
+  // No more than this is sent in one go after a time in which nothing was asked: what leaves in a
+  // tenth of a second.
+  static constexpr Duration kBurst = std::chrono::milliseconds(100);
+  static constexpr uint64_t kBurstBytes = kBytesPerSecond / 10;
 
   void Answer(Peers& peers, const Question& question);
   void TellKeeper();

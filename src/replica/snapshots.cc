@@ -43,15 +43,16 @@ void Snapshots::OnSent(const std::vector<raft::Message>& messages, MonotonicTime
   }
 }
 
-void Snapshots::Tick(const raft::Core& core, machine::Machine& machine, wal::Log& log, Peers& peers,
+void Snapshots::Tick(const raft::Core& core, machine::Machine* machine, wal::Log& log, Peers& peers,
                      MonotonicTime now) {
   keeper_.Tick(now);
   fetch_.Tick(peers, now);
   for (const raft::NodeId& silent : source_.Tick(peers, now)) {
     give_core_(raft::SnapshotFailed{silent});
   }
-  MaybeTake(core, machine, now);
-  MaybeCut(core, machine, log);
+  if (machine == nullptr) return;
+  MaybeTake(core, *machine, now);
+  MaybeCut(core, *machine, log);
 }
 
 // --- taking

@@ -60,7 +60,8 @@ class Snapshots {
   void OnTurn(const raft::Core& core, bool wanted);
   // Messages that are about to leave.
   void OnSent(const std::vector<raft::Message>& messages, MonotonicTime now);
-  void Tick(const raft::Core& core, machine::Machine& machine, wal::Log& log, Peers& peers,
+  // `machine`: null while its state is not that of core.applied(); then nothing is taken or cut.
+  void Tick(const raft::Core& core, machine::Machine* machine, wal::Log& log, Peers& peers,
             MonotonicTime now);
 
   // A leader says that this node needs a snapshot. The core hears of it when it is here.

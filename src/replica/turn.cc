@@ -142,10 +142,13 @@ void Replica::Handle(EntriesRead read) {
 
 void Replica::Handle(TellWhenIdle tell) { writes_.WhenIdle(std::move(tell.done)); }
 
-// The inbox is taken before anything new is applied, so the state is that of core_->applied().
 void Replica::Handle(Freezing freezing) {
   if (life() == Life::kGone) return freezing.done(Unavailable("{}", failure_));
   const Index applied = core_ == nullptr ? Index() : core_->applied();
+  if (core_ != nullptr && applied != gate_.applied()) {
+    // The core has taken a snapshot's place already, and the state follows later in this turn.
+    return freezing.done(Unavailable("the node is just installing a snapshot; ask again"));
+  }
   if (applied == Index() || core_->log().MembershipAt(applied)->empty()) {
     return freezing.done(Unavailable(
         "the node is starting, or waits to be added to a cluster: it has no state yet"));
