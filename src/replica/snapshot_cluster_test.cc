@@ -177,6 +177,49 @@ TEST(SnapshotCluster, FetchOutlivesTheLeader) {
   ExpectAllEqual(cluster);
 }
 
+// Goal:   what is frozen is the state of the place that it says, also in the moment between the core's
+//         taking an installed snapshot's place and the exchange of the state.
+// Method: a follower that needs a snapshot is asked after each step of what brings it.
+TEST(SnapshotCluster, NothingIsFrozenUnderAnInstalledSnapshotsPlaceTooEarly) {
+  ReplicaCluster cluster(Snapshotting(3));
+  cluster.Form();
+  const std::string away = cluster.Follower();
+  cluster.Kill(away);
+  cluster.Run(seconds(6));
+  Write(cluster, 2000);
+  const std::string leader = cluster.Leader();
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 1; }, "the log is cut");
+  cluster.Restart(away);
+  const Revision before = cluster.machine(away).revision();
+  const Index last_before = cluster.replica(away).core()->log().last().index;
+  int frozen = 0;
+  int refused = 0;
+  const auto freeze = [&] {
+    cluster.replica(away).Freeze([&](const absl::StatusOr<FrozenSnapshot>& snapshot) {
+      ++(snapshot.ok() ? frozen : refused);
+      if (!snapshot.ok() || snapshot->meta.last.index <= last_before) return;
+      EXPECT_GT(snapshot->state.store->revision(), before);
+    });
+  };
+  for (int i = 0; i < 100'000 && ReportOf(cluster, away).installed == 0; ++i) {
+    bool is_idle = true;
+    for (const std::string& name : cluster.names()) {
+      const bool turns = cluster.life(name).replica_thread.pending() > 0;
+      if (!cluster.life(name).RunOne()) continue;
+      is_idle = false;
+      if (name == away && !turns) freeze();  // Beside what its other threads have just told it.
+    }
+    if (cluster.DeliverAny(0, {}) || !is_idle) continue;
+    cluster.Advance(milliseconds(5));
+    for (const std::string& name : cluster.names()) {
+      cluster.life(name).RingAlarm();
+      cluster.replica(name).Tick();
+    }
+  }
+  EXPECT_GT(frozen, 0);
+  EXPECT_GT(refused, 0) << "the moment in question was not met";
+}
+
 // Goal:   nobody is told that a write was not done because a snapshot has taken its entry's place.
 // Method: a leader's write reaches the others, but no answer comes back; they go on without it until
 //         their log begins behind the write.
