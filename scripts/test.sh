@@ -25,7 +25,7 @@ build() { # NAME TARGETS CMAKE_OPTION...
   echo "== build/$name: $(($(date +%s) - begin)) s"
 }
 
-build test all -DCMAKE_BUILD_TYPE=Release
+build test all -DCMAKE_BUILD_TYPE=Release -DMOKV_BUILD_BENCH=ON
 clang="-DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_C_COMPILER=clang-19 -DCMAKE_BUILD_TYPE=RelWithDebInfo"
 # shellcheck disable=SC2086 # Both lists are meant to be split.
 build asan "unit_tests fuzzers" $clang -DMOKV_FUZZ=ON -DMOKV_TESTS="$asan_tests" -DMOKV_TEST_PREFIX=asan/

@@ -56,10 +56,10 @@ Membership Members(uint64_t count) {
 
 std::unique_ptr<Core> MakeCore(uint64_t id, const Membership& membership, Random& random,
                                MonotonicTime now) {
-  Recovered recovered;
-  MOKV_CHECK(recovered.log.Recover(InitialEntry(membership)).ok());
-  recovered.hard_state.term = Term(1);
-  auto core = Core::Create({.id = NodeId(id)}, std::move(recovered), random, now);
+  InitialState initial;
+  MOKV_CHECK(initial.log.Recover(InitialEntry(membership)).ok());
+  initial.hard_state.term = Term(1);
+  auto core = Core::Create({.id = NodeId(id)}, std::move(initial), random, now);
   MOKV_CHECK(core.ok());
   return std::move(*core);
 }
