@@ -28,18 +28,16 @@ class Machine::Applier {
         sessions_changed_(machine.sessions_changed_),
         results_(results) {}
 
-  absl::Status Add(const Entry& entry) {
-    switch (entry.type) {
-      case EntryType::kNoOp:
-      case EntryType::kConfiguration:  // The core's.
-        Flush();
-        results_.emplace_back();
-        return absl::OkStatus();
-      case EntryType::kCommand:
-        return AddCommand(entry);
+  void Add(DecodedEntry& entry) {
+    Command& command = entry.command;
+    if (command.operations.empty() || command.session.has_value()) {
+      Flush();
+      results_.push_back(AloneOf(entry.index, command));
+      return;
     }
-    return DataLoss("log entry {} has type {}, which this version does not know", entry.index,
-                    static_cast<int>(entry.type));
+    transactions_.push_back(std::move(command.operations));
+    bytes_ += entry.bytes;
+    if (transactions_.size() >= kTogetherMax || bytes_ >= kTogetherBytesMax) Flush();
   }
 
   void Flush() {
@@ -53,27 +51,13 @@ class Machine::Applier {
   }
 
  private:
-  absl::Status AddCommand(const Entry& entry) {
-    absl::StatusOr<Command> command = DecodeCommand(entry.bytes());
-    if (!command.ok()) {
-      return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
+  Result AloneOf(Index index, Command& command) {
+    if (std::holds_alternative<std::monostate>(command.control) && command.operations.empty()) {
+      return {};  // The core's.
     }
-    if (command->operations.empty()) {
-      sessions_changed_ = true;
-      Flush();
-      results_.push_back(Control(entry.index, command->control));
-      return absl::OkStatus();
-    }
-    if (command->session.has_value()) {
-      sessions_changed_ = true;
-      Flush();
-      results_.push_back(InSession(*command->session, std::move(command->operations)));
-      return absl::OkStatus();
-    }
-    transactions_.push_back(std::move(command->operations));
-    bytes_ += entry.bytes().size();
-    if (transactions_.size() >= kTogetherMax || bytes_ >= kTogetherBytesMax) Flush();
-    return absl::OkStatus();
+    sessions_changed_ = true;
+    if (command.operations.empty()) return Control(index, command.control);
+    return InSession(*command.session, std::move(command.operations));
   }
 
   Result InSession(const SessionContext& context, store::Transaction operations) {
@@ -105,12 +89,41 @@ class Machine::Applier {
   uint64_t bytes_ = 0;
 };
 
+absl::StatusOr<DecodedEntry> Decode(const Entry& entry) {
+  DecodedEntry decoded{.index = entry.index, .command = {}, .bytes = entry.bytes().size()};
+  switch (entry.type) {
+    case EntryType::kNoOp:
+    case EntryType::kConfiguration:  // The core's.
+      return decoded;
+    case EntryType::kCommand: {
+      absl::StatusOr<Command> command = DecodeCommand(entry.bytes());
+      if (!command.ok()) {
+        return DataLoss("log entry {}: {}", entry.index, MessageOf(command.status()));
+      }
+      decoded.command = *std::move(command);
+      return decoded;
+    }
+  }
+  return DataLoss("log entry {} has type {}, which this version does not know", entry.index,
+                  static_cast<int>(entry.type));
+}
+
 absl::Status Machine::Apply(std::span<const Entry> entries, std::vector<Result>& results) {
   results.reserve(results.size() + entries.size());
   Applier applier(*this, results);
-  for (const Entry& entry : entries) MOKV_RETURN_IF_ERROR(applier.Add(entry));
+  for (const Entry& entry : entries) {
+    MOKV_ASSIGN_OR_RETURN(DecodedEntry decoded, Decode(entry));
+    applier.Add(decoded);
+  }
   applier.Flush();
   return absl::OkStatus();
+}
+
+void Machine::Apply(std::span<DecodedEntry> entries, std::vector<Result>& results) {
+  results.reserve(results.size() + entries.size());
+  Applier applier(*this, results);
+  for (DecodedEntry& entry : entries) applier.Add(entry);
+  applier.Flush();
 }
 
 void Machine::Publish() {

@@ -19,6 +19,7 @@
 
 #include "base/log_entry.h"
 #include "base/mutex.h"
+#include "machine/command.h"
 #include "machine/result.h"
 #include "machine/sessions.h"
 #include "store/store.h"
@@ -39,12 +40,24 @@ struct LoadedState {
   std::unique_ptr<Sessions> sessions;
 };
 
+// Entries of the log whose commands are decoded. Decoding needs no state: it may be done on another
+// thread than the writer's, ahead of it.
+struct DecodedEntry {
+  Index index;
+  Command command;     // Does nothing where the entry is the core's.
+  uint64_t bytes = 0;  // Of the entry's payload.
+};
+// DATA_LOSS for one that this version does not know.
+absl::StatusOr<DecodedEntry> Decode(const Entry& entry);
+
 class Machine {
  public:
   // Carries committed entries out, in order, and adds a result for each; those of entries that are
   // no commands say nothing. DATA_LOSS for one that this version does not know: some of those before
   // it may have been carried out then, none behind it.
   absl::Status Apply(std::span<const Entry> entries, std::vector<Result>& results);
+  // The same, of entries that are decoded; it takes their operations.
+  void Apply(std::span<DecodedEntry> entries, std::vector<Result>& results);
   void Publish();
   // Gives memory back that readers and views have let go of, for times without writes. A bounded
   // piece of work a call.

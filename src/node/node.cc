@@ -459,7 +459,7 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
                         .clock = clock_,
                         .log_thread = *log_thread_,
                         .space_thread = *log_space_thread_,
-                        .loading_thread = snapshot_thread_.get(),
+                        .applying_thread = snapshot_thread_.get(),
                         .on_sync = [this](Duration took) { sync_times_.Record(took); }});
   if (absl::IsDataLoss(log.status())) return DamagedDiskError(log.status(), config_.node_name);
   if (!log.ok()) return log.status();

@@ -1,6 +1,5 @@
 #include "replica/open_log.h"
 
-#include <future>
 #include <utility>
 
 #include "base/logging.h"
@@ -27,7 +26,7 @@ class Opening {
 
  private:
   // Nothing if the snapshot cannot be begun with; `damage` says why.
-  std::optional<LoadingSnapshot> Load(const std::string& path, absl::Status& damage) const;
+  std::optional<SnapshotToLoad> Find(const std::string& path, absl::Status& damage) const;
   absl::StatusOr<std::unique_ptr<wal::Log>> Open();
   wal::Log::Callbacks Callbacks();
 
@@ -48,9 +47,9 @@ absl::StatusOr<std::unique_ptr<wal::Log>> Opening::Run() {
   for (; !found.empty(); found.erase(found.begin())) {
     const std::string path = directory->PathOf(found.front());
     absl::Status status;
-    std::optional<LoadingSnapshot> snapshot = Load(path, status);
+    std::optional<SnapshotToLoad> snapshot = Find(path, status);
     if (snapshot.has_value()) {
-      Replay& replay = replica_.BeginReplay(std::move(snapshot));
+      Replay& replay = replica_.BeginReplay(std::move(snapshot), environment_.applying_thread);
       auto log = Open();
       if (log.ok()) {
         replica_.OnSnapshotsFound(found);
@@ -73,14 +72,14 @@ absl::StatusOr<std::unique_ptr<wal::Log>> Opening::Run() {
     MOKV_RETURN_IF_ERROR(directory->SetAside(found.front()));
     if (damage.ok()) damage = status;
   }
-  replica_.BeginReplay(std::nullopt);
+  replica_.BeginReplay(std::nullopt, environment_.applying_thread);
   auto log = Open();
   if (log.ok() || damage.ok()) return log;
   return absl::Status(log.status().code(), fmt::format("{} (the newest snapshot: {})",
                                                        MessageOf(log.status()), MessageOf(damage)));
 }
 
-std::optional<LoadingSnapshot> Opening::Load(const std::string& path, absl::Status& damage) const {
+std::optional<SnapshotToLoad> Opening::Find(const std::string& path, absl::Status& damage) const {
   absl::StatusOr<raft::SnapshotMeta> meta = ReadSnapshotMeta(environment_.files, path);
   if (!meta.ok()) {
     damage = meta.status();
@@ -90,17 +89,7 @@ std::optional<LoadingSnapshot> Opening::Load(const std::string& path, absl::Stat
     MOKV_ASSIGN_OR_RETURN(LoadedSnapshot loaded, LoadSnapshot(*files, path));
     return std::move(loaded.state);
   };
-  if (environment_.loading_thread == nullptr) {
-    return LoadingSnapshot{*std::move(meta), [] { return true; }, load};
-  }
-  using State = absl::StatusOr<machine::LoadedState>;
-  const auto promise = std::make_shared<std::promise<State>>();
-  const auto state = std::make_shared<std::future<State>>(promise->get_future());
-  environment_.loading_thread->Post([promise, load] { promise->set_value(load()); });
-  return LoadingSnapshot{
-      *std::move(meta),
-      [state] { return state->wait_for(Duration(0)) == std::future_status::ready; },
-      [state] { return state->get(); }};
+  return SnapshotToLoad{*std::move(meta), load};
 }
 
 wal::Log::Callbacks Opening::Callbacks() {

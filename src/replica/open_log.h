@@ -23,8 +23,9 @@ struct LogEnvironment {
   const Clock& clock;
   Executor& log_thread;
   Executor& space_thread;
-  // Loads a snapshot while the log is read, so it must run by itself; null: it is loaded here.
-  Executor* loading_thread = nullptr;
+  // Loads the snapshot and applies entries while the log is read, so it must run by itself; null:
+  // all that is done here.
+  Executor* applying_thread = nullptr;
   // Time that one fdatasync took; may be null.
   absl::AnyInvocable<void(Duration)> on_sync;
   // Told what is durable before the replica is; of tests.

@@ -10,18 +10,19 @@
 namespace mokv::replica {
 namespace {
 
-raft::SnapshotMeta MetaOf(const std::optional<LoadingSnapshot>& snapshot) {
+raft::SnapshotMeta MetaOf(const std::optional<SnapshotToLoad>& snapshot) {
   return snapshot.has_value() ? snapshot->meta : raft::SnapshotMeta();
 }
 
 }  // namespace
 
-Replay::Replay(machine::Machine& machine, std::optional<LoadingSnapshot> snapshot)
-    : machine_(machine),
-      snapshot_(std::move(snapshot)),
-      base_(MetaOf(snapshot_)),
-      log_(snapshot_.has_value() ? raft::LogView(base_) : raft::LogView()),
-      applied_(base_.last.index) {}
+Replay::Replay(machine::Machine& machine, std::optional<SnapshotToLoad> snapshot, Executor* thread)
+    : base_(MetaOf(snapshot)),
+      applying_(machine, thread),
+      log_(snapshot.has_value() ? raft::LogView(base_) : raft::LogView()),
+      applied_(base_.last.index) {
+  if (snapshot.has_value()) applying_.Begin(std::move(snapshot->load));
+}
 
 absl::Status Replay::OnEntry(const wal::EntryView& view) {
   if (view.index <= base_.last.index) {
@@ -52,33 +53,15 @@ absl::Status Replay::OnCommitted(Index index) {
   // says so.
   index = std::min(index, log_.last().index);
   if (index <= applied_) return absl::OkStatus();
-  const bool may_wait = log_.bytes_in_memory() < kUnappliedBytesMax;
-  if (snapshot_.has_value() && !snapshot_->is_loaded() && may_wait) return absl::OkStatus();
   return ApplyThrough(index);
 }
 
-absl::Status Replay::InstallSnapshot() {
-  if (!snapshot_.has_value()) return absl::OkStatus();
-  absl::StatusOr<machine::LoadedState> loaded = std::exchange(snapshot_, std::nullopt)->take();
-  if (!loaded.ok()) return snapshot_status_ = loaded.status();
-  machine_.Install(*std::move(loaded));
-  return absl::OkStatus();
-}
-
 absl::Status Replay::ApplyThrough(Index index) {
-  MOKV_RETURN_IF_ERROR(InstallSnapshot());
-  std::vector<machine::Result> results;  // Of interest to nobody any more.
   while (applied_ < index) {
-    const Index through = std::min(index, Index(applied_.value() + kPublishedAtOnce));
-    const std::vector<Entry> entries = log_.Slice(applied_.next(), through, kBytesAtOnce);
-    MOKV_RETURN_IF_ERROR(machine_.Apply(entries, results));
+    const std::vector<Entry> entries = log_.Slice(applied_.next(), index, kBytesAtOnce);
+    MOKV_RETURN_IF_ERROR(applying_.Apply(entries));
     applied_ = entries.back().index;
     for (const Entry& entry : entries) recovered_.bytes_since_snapshot += raft::EntryBytes(entry);
-    results.clear();
-    unpublished_ += entries.size();
-    if (unpublished_ < kPublishedAtOnce) continue;
-    machine_.Publish();
-    unpublished_ = 0;
   }
   log_.Trim(applied_, kCacheBytes);
   return absl::OkStatus();
@@ -116,7 +99,7 @@ absl::Status Replay::OnFound(const wal::FoundLog& found) {
   if (hard_state.term < base_.last.term) hard_state = {.term = base_.last.term};
   hard_state.commit = std::max(hard_state.commit, base_.last.index);
   MOKV_RETURN_IF_ERROR(ApplyThrough(std::min(hard_state.commit, log_.last().index)));
-  machine_.Publish();
+  MOKV_RETURN_IF_ERROR(applying_.Finish());
   recovered_.initial.log = std::move(log_);
   recovered_.initial.hard_state = std::move(hard_state);
   recovered_.initial.applied = applied_;

@@ -1,31 +1,28 @@
 // Replay: from what a start finds on disk to a state machine that has applied all that is known to be
-// committed, and the core's picture of the log. The state begins with a snapshot, if there is one,
-// which is loaded while the log is being read. Entries behind what is committed may still be
-// replaced; they stay in memory until Raft has decided.
+// committed, and the core's picture of the log. The state begins with a snapshot, if there is one.
+// Loading it and applying entries is another thread's work (Applying), where there is one, while the
+// log is being read. Entries behind what is committed may still be replaced; they stay in memory
+// until Raft has decided.
 //
-// Threads: confined to the replica thread. Owner: borrows the machine.
-// Bounds:  kUnappliedBytesMax of entries wait for the snapshot; then its loading is waited for.
+// Threads: confined to the replica thread. Owner: borrows the machine and the thread.
 #pragma once
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include <functional>
 #include <optional>
 
 #include "machine/machine.h"
 #include "raft/core.h"
 #include "raft/log_view.h"
+#include "replica/applying.h"
 #include "wal/log.h"
 
 namespace mokv::replica {
 
-// A snapshot that is being loaded.
-struct LoadingSnapshot {
+struct SnapshotToLoad {
   raft::SnapshotMeta meta;
-  std::function<bool()> is_loaded;
-  // Waits. Once.
-  std::function<absl::StatusOr<machine::LoadedState>()> take;
+  Applying::Load load;
 };
 
 // What a start comes to.
@@ -39,7 +36,8 @@ struct RecoveredState {
 
 class Replay {
  public:
-  Replay(machine::Machine& machine, std::optional<LoadingSnapshot> snapshot);
+  // `thread` must run by itself; null: all is done by the caller.
+  Replay(machine::Machine& machine, std::optional<SnapshotToLoad> snapshot, Executor* thread);
 
   // The log's callbacks of the same names. DATA_LOSS for an entry that this version does not know,
   // or a first one that is not a configuration, or that does not follow on the snapshot.
@@ -49,30 +47,23 @@ class Replay {
   absl::Status OnFound(const wal::FoundLog& found);
 
   // Why the snapshot could not be loaded, if that is why one of the above has failed.
-  const absl::Status& snapshot_status() const { return snapshot_status_; }
+  absl::Status snapshot_status() const { return applying_.load_status(); }
   // After OnFound. Once.
   RecoveredState Take() { return std::move(recovered_); }
 
  private:
   // Of the entries in memory; beyond the core's own bound nothing needs them.
   static constexpr uint64_t kCacheBytes = uint64_t{16} << 20;
-  // What is overwritten on the way is given back with each publication.
-  static constexpr uint64_t kPublishedAtOnce = 1024;
   static constexpr uint64_t kBytesAtOnce = uint64_t{16} << 20;
-  static constexpr uint64_t kUnappliedBytesMax = uint64_t{64} << 20;
 
-  absl::Status InstallSnapshot();
   absl::Status ApplyThrough(Index index);
   bool LogFits(const wal::FoundLog& found) const;
 
-  machine::Machine& machine_;
-  std::optional<LoadingSnapshot> snapshot_;  // Until it is installed.
-  const raft::SnapshotMeta base_;            // 0/0: none.
-  absl::Status snapshot_status_;
+  const raft::SnapshotMeta base_;  // 0/0: there is no snapshot.
+  Applying applying_;
   raft::LogView log_;                 // Begins after base_: earlier entries are in the snapshot.
   std::optional<Term> term_at_base_;  // As the log has it.
-  Index applied_;
-  uint64_t unpublished_ = 0;  // Entries.
+  Index applied_;                     // Or given to be.
   RecoveredState recovered_;
 };
 

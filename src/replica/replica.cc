@@ -38,7 +38,7 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
       gate_(clock),
       board_(options_.raft.id, options_.raft.election_timeout),
       administration_([this] { inbox_.Wake(); }),
-      replay_(std::make_unique<Replay>(machine, std::nullopt)),
+      replay_(std::make_unique<Replay>(machine, std::nullopt, nullptr)),
       comparison_(options_.comparison_interval) {
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
   if (options_.snapshots.files == nullptr) return;
@@ -52,9 +52,9 @@ const snapshot::Directory* Replica::snapshots() const {
   return snapshots_ == nullptr ? nullptr : &snapshots_->directory();
 }
 
-Replay& Replica::BeginReplay(std::optional<LoadingSnapshot> snapshot) {
+Replay& Replica::BeginReplay(std::optional<SnapshotToLoad> snapshot, Executor* thread) {
   MOKV_CHECK(log_ == nullptr);
-  replay_ = std::make_unique<Replay>(machine_, std::move(snapshot));
+  replay_ = std::make_unique<Replay>(machine_, std::move(snapshot), thread);
   return *replay_;
 }
 

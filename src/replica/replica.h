@@ -104,7 +104,7 @@ class Replica final : public PeersHandler {
 
   // What the log finds at its opening is to be told to the replay: OpenLog. It may be begun anew as
   // long as nothing has been applied. The state begins with `snapshot`, if there is one.
-  Replay& BeginReplay(std::optional<LoadingSnapshot> snapshot);
+  Replay& BeginReplay(std::optional<SnapshotToLoad> snapshot, Executor* thread);
   Replay& replay() { return *replay_; }
   // Where this node's snapshots are; null: it has none.
   const snapshot::Directory* snapshots() const;

@@ -16,11 +16,10 @@ namespace {
 // Applied at once, as in a replay.
 constexpr uint64_t kBytesAtOnce = uint64_t{16} << 20;
 
-LoadingSnapshot AlreadyLoaded(LoadedSnapshot loaded) {
+SnapshotToLoad AlreadyLoaded(LoadedSnapshot loaded) {
   const auto state = std::make_shared<machine::LoadedState>(std::move(loaded.state));
   return {.meta = std::move(loaded.meta),
-          .is_loaded = [] { return true; },
-          .take = [state]() -> absl::StatusOr<machine::LoadedState> { return std::move(*state); }};
+          .load = [state]() -> absl::StatusOr<machine::LoadedState> { return std::move(*state); }};
 }
 
 // What a start leaves to Raft to decide.
@@ -41,12 +40,12 @@ absl::StatusOr<SalvagedState> Replayed(FileSystem& files, const std::string& log
                                        std::optional<LoadedSnapshot> snapshot) {
   SalvagedState state;
   state.machine = std::make_unique<machine::Machine>();
-  std::optional<LoadingSnapshot> loading;
+  std::optional<SnapshotToLoad> loading;
   if (snapshot.has_value()) {
     state.snapshot = snapshot->meta.last;
     loading = AlreadyLoaded(*std::move(snapshot));
   }
-  Replay replay(*state.machine, std::move(loading));
+  Replay replay(*state.machine, std::move(loading), nullptr);
   wal::Log::OnEntry on_entry = [&](const wal::EntryView& view) { return replay.OnEntry(view); };
   wal::Log::OnCommitted on_committed = [&](Index index) { return replay.OnCommitted(index); };
   MOKV_ASSIGN_OR_RETURN(const wal::FoundLog found,
