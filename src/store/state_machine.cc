@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
 #include <variant>
 
@@ -214,13 +215,23 @@ void StateMachine::Loading::Append(const ItemFields& fields) {
   machine_.CountIn(item);
   order_.Append(item);
   pending_.push_back({machine_.hash_.Hash(item.key()), &item});
-  machine_.hash_.Prefetch(pending_.back().hash);
   if (pending_.size() == kPendingMax) InsertPending();
 }
 
 void StateMachine::Loading::InsertPending() {
-  for (const Pending& one : pending_) machine_.hash_.Insert(one.hash, *one.item);
+  const auto group = [](const Pending& one) { return one.hash >> (64 - kGroupBits); };
+  std::array<size_t, size_t{1} << kGroupBits> next{};  // Where a group's next item goes.
+  for (const Pending& one : pending_) ++next[group(one)];
+  std::exclusive_scan(next.begin(), next.end(), next.begin(), size_t{0});
+  sorted_.resize(pending_.size());
+  for (const Pending& one : pending_) sorted_[next[group(one)]++] = one;
   pending_.clear();
+  for (size_t i = 0; i < sorted_.size(); ++i) {
+    if (i + kFetchedAhead < sorted_.size()) {
+      machine_.hash_.Prefetch(sorted_[i + kFetchedAhead].hash);
+    }
+    machine_.hash_.Insert(sorted_[i].hash, *sorted_[i].item);
+  }
 }
 
 void StateMachine::Loading::Finish(Revision revision) {

@@ -113,14 +113,19 @@ class StateMachine::Loading {
     uint64_t hash;
     const Item* item;
   };
-  // Looked up together, so that the buckets' cache misses overlap.
-  static constexpr size_t kPendingMax = 32;
+  // Items come in the order of their keys, which is none for the hash index. So many of them are sorted
+  // by the beginning of their hash first, so that what is written to at a time is small and near.
+  static constexpr size_t kPendingMax = size_t{1} << 20;
+  static constexpr unsigned kGroupBits = 10;
+  // Buckets are fetched so many items ahead of their use.
+  static constexpr size_t kFetchedAhead = 16;
 
   void InsertPending();
 
   StateMachine& machine_;
   OrderedIndex::Builder order_;
   std::vector<Pending> pending_;
+  std::vector<Pending> sorted_;
 };
 
 }  // namespace mokv::store
