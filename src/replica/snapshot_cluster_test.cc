@@ -158,6 +158,27 @@ TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
   ExpectAllEqual(cluster);
 }
 
+// Goal:   a follower that was slow for a moment reads the log, however little of it makes a snapshot due.
+// Method: one segment is more than the log may be kept for peers; what goes to a follower is held up
+//         while snapshots are taken and the log is cut.
+TEST(SnapshotCluster, LogOfFewSegmentsIsKeptForWhoIsSlow) {
+  ClusterOptions options = Snapshotting(3);
+  options.life.segment_bytes = 64 << 10;
+  options.life.snapshot_log_bytes = 1 << 10;
+  ReplicaCluster cluster(options);
+  cluster.Form();
+  const std::string leader = cluster.Leader();
+  const std::string slow = cluster.Follower();
+  cluster.Hold(leader, slow);
+  const uint64_t taken = ReportOf(cluster, leader).taken;
+  Write(cluster, 100);
+  ASSERT_GE(ReportOf(cluster, leader).taken, taken + 2);
+  cluster.Release();
+  ExpectAllEqual(cluster);
+  EXPECT_EQ(ReportOf(cluster, slow).installed, 0u);
+  EXPECT_EQ(ReportOf(cluster, leader).peers_outrun, 0u);
+}
+
 // The leader dies in the middle of a transfer: whoever follows sends one of its own, or the node has
 // it already.
 TEST(SnapshotCluster, FetchOutlivesTheLeader) {

@@ -87,7 +87,9 @@ void Snapshots::MaybeCut(const raft::Core& core, const machine::Machine& machine
   const Index end(old - options_.trailing_entries);
   Index limit = end;
   if (const Index needed = core.CompactionLimit(); needed < end) {
-    const bool held_too_long = log.stats().disk_bytes > kHeldFactor * BytesDue(machine);
+    const wal::Stats stats = log.stats();
+    const bool held_too_long =
+        stats.segments > kHeldSegmentsMin && stats.segments_bytes > kHeldFactor * BytesDue(machine);
     if (held_too_long && log.first_index() <= end) ++outrun_;
     if (!held_too_long) limit = needed;
   }

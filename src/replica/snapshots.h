@@ -4,7 +4,7 @@
 //
 // The disk is bounded: by the newest two snapshots and one that is being written; and by the log,
 // which is cut behind the older one, less a window. It reaches back further, up to kHeldFactor times
-// what is due, only for peers that still need it.
+// what is due, or kHeldSegmentsMin, only for peers that still need it.
 //
 // Threads: confined to the replica thread, except directory().
 // Owner:   the replica. Borrows machine and executors.
@@ -77,6 +77,9 @@ class Snapshots {
 
  private:
   static constexpr uint64_t kHeldFactor = 4;
+  // So many segments are kept for them in any case: where little log makes a snapshot due, each one
+  // would be too much, and any pause would cost a peer a snapshot.
+  static constexpr uint64_t kHeldSegmentsMin = 4;
   // A cut is a write to the log: not for less than this, unless it reaches its end.
   static constexpr uint64_t kCutEntriesMin = 1024;
 

@@ -164,6 +164,7 @@ Stats Log::stats() const {
               .bytes = counts.bytes,
               .filled_bytes = pool.filled_bytes,
               .segments = parts_->synced.segments(),
+              .segments_bytes = parts_->synced.disk_bytes(),
               .segments_ready = pool.ready_segments,
               .segments_reused = pool.reused,
               .disk_bytes = parts_->synced.disk_bytes() + pool.disk_bytes,

@@ -115,6 +115,7 @@ struct Stats {
   uint64_t bytes = 0;            // Written as batches.
   uint64_t filled_bytes = 0;     // Written besides: zero bytes, to prepare new files.
   uint64_t segments = 0;         // That the log consists of now.
+  uint64_t segments_bytes = 0;   // And their files.
   uint64_t segments_ready = 0;   // Prepared for what comes.
   uint64_t segments_reused = 0;  // Prepared from files that were cut off at the head.
   // Of all the log's files: those that it consists of, ready ones, and spare ones, which hold what
