@@ -32,7 +32,7 @@ def bytes_under(directory):
 class Node:
     """One bootstrapped node without TLS; its data directory stays from start to start."""
 
-    def __init__(self, program, directory):
+    def __init__(self, program, directory, snapshot_log_bytes):
         self.program = program
         self.directory = directory
         self.rpc_port, self.metrics_port = free_port(), free_port()
@@ -41,7 +41,8 @@ class Node:
         with open(self.config, "w") as out:
             out.write(f"data-dir: {self.data_dir}\nnode-name: restart\nbootstrap: true\n"
                       f"bind-addr: 127.0.0.1:{free_port()}\nrpc-port: {self.rpc_port}\n"
-                      f"metrics-port: {self.metrics_port}\nrequest-log: off\ninsecure: true\n")
+                      f"metrics-port: {self.metrics_port}\nrequest-log: off\ninsecure: true\n"
+                      f"snapshot-log-bytes: {snapshot_log_bytes}\n")
         self.process = None
 
     def start(self):
@@ -88,7 +89,7 @@ def load(program, node, keys, *arguments):
 
 
 def measure(options, keys, directory):
-    node = Node(os.path.join(options.bin, "mokv"), directory)
+    node = Node(os.path.join(options.bin, "mokv"), directory, options.snapshot_log_bytes)
     loader = os.path.join(options.bin, "mokv_load")
     try:
         node.start()
@@ -112,6 +113,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keys", default="1M", help="for example 1M,10M")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--snapshot-log-bytes", default="256MiB",
+                        help="as of the node; 100GiB: no snapshot, all from the log")
     parser.add_argument("--kill", action="store_true", help="stop the node by SIGKILL")
     parser.add_argument("--bin", default=os.path.join(here, "../../bin"),
                         help="where mokv and mokv_load are")
