@@ -8,6 +8,7 @@
 
 #include "base/standard_streams.h"
 #include "cli/ctl_commands.h"
+#include "cli/ctl_rebuild.h"
 #include "cli/ctl_snapshot.h"
 #include "cli/log_dump.h"
 #include "cli/snapshot_files.h"
@@ -208,6 +209,16 @@ void AddSnapshotCommands(CLI::App& app, CommandLine& line) {
       app.add_subcommand("verify", "Check every file of a stopped node's data directory");
   verify_all->add_option("DATA_DIR", line.data_dir, "The node's data-dir; is not changed")
       ->required();
+  CLI::App* rebuild = app.add_subcommand(
+      "rebuild",
+      "Make a stopped node, whose disk was damaged or lost, ready to be filled by the "
+      "others; asks no node");
+  rebuild->add_option("DATA_DIR", line.data_dir, "What is in it is moved aside, within it")
+      ->required();
+  rebuild->add_option("--node-name", line.name, "Where DATA_DIR does not say whose it is");
+  rebuild->callback([&line] {
+    line.run = [&line] { return mokv::CtlRebuild(line.format, line.data_dir, line.name); };
+  });
   verify_all->callback([&line] { line.run = [&line] { return mokv::CtlVerify(line.data_dir); }; });
 }
 

@@ -35,15 +35,24 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
   if (!inputs.fenced.empty()) add(kFenced, "fenced", inputs.fenced);
   if (!inputs.differing.empty()) {
     add(kState, "replicas differ",
-        fmt::format("{}. Compare the nodes' data with a backup, and rebuild those that are wrong",
+        fmt::format("{}. Compare the nodes' data with a backup, and rebuild those that are wrong "
+                    "(mokvctl rebuild)",
                     inputs.differing));
   }
   if (inputs.status.is_member) {
     // As it should be.
+  } else if (inputs.is_rebuilt) {
+    add(kMember, "rebuilt, waits to be added",
+        fmt::format("was rebuilt, and waits until the leader puts it in the place of what it was: "
+                    "by start-join-addrs, or with mokvctl member add {0} HOST:PORT. If that lasts, "
+                    "the leader's log says why; one of an older version wants mokvctl member "
+                    "remove {0} first",
+                    inputs.node_name));
   } else if (inputs.met_as_another_instance) {
     add(kMember, "another instance is the member",
-        fmt::format("another instance of {0} is the member, with another data directory: mokvctl "
-                    "member remove {0} first, then this one is added",
+        fmt::format("another instance of {0} is the member, with another data directory. If that "
+                    "is lost: stop this node, run mokvctl rebuild on its data-dir, and start it; "
+                    "or mokvctl member remove {0} first, then this one is added",
                     inputs.node_name));
   } else {
     add(kMember, "waits to be added",

@@ -28,6 +28,8 @@ struct ConditionInputs {
   bool out_of_space = false;
   uint64_t memory_bytes = 0;
   uint64_t memory_bytes_max = 0;  // 0: no limit.
+  // By mokvctl rebuild, and it is no member yet.
+  bool is_rebuilt = false;
   // Another member looked for a node of this name with another data directory.
   bool met_as_another_instance = false;
 };

@@ -47,6 +47,10 @@ TEST_F(ConditionsTest, WhoIsNoMemberHearsWhatToDo) {
   EXPECT_THAT(Whats(), ElementsAre("waits to be added"));
   inputs.met_as_another_instance = true;
   EXPECT_THAT(FindConditions(inputs).front().text, HasSubstr("mokvctl member remove n1 first"));
+  EXPECT_THAT(FindConditions(inputs).front().text, HasSubstr("mokvctl rebuild"));
+  // Nobody has to do anything about one that was rebuilt.
+  inputs.is_rebuilt = true;
+  EXPECT_THAT(Whats(), ElementsAre("rebuilt, waits to be added"));
 }
 
 TEST_F(ConditionsTest, ASnapshotThatFailedIsToldUntilOneSucceeds) {

@@ -50,7 +50,7 @@ TEST(DataDirectory, IsRefusedOnceItIsFenced) {
   const absl::Status status = again.Open("n1");
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(MessageOf(status).find("entry 1024"), std::string_view::npos) << status;
-  EXPECT_NE(MessageOf(status).find("mokvctl member remove n1"), std::string_view::npos) << status;
+  EXPECT_NE(MessageOf(status).find("mokvctl rebuild data"), std::string_view::npos) << status;
 }
 
 TEST(DataDirectory, IsOneProcessAlone) {

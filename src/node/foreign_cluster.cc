@@ -29,8 +29,8 @@ void ForeignCluster::OnIdentified(const std::string& rpc_address,
     return;
   }
   parts_.fence(fmt::format(
-      "it began cluster {} although {} at {} is of cluster {}; stop it, empty data-dir {}, and "
-      "start it without bootstrap",
+      "it began cluster {} although {} at {} is of cluster {}; stop it, move data-dir {} away, and "
+      "start it without bootstrap; if it was a member there before, run mokvctl rebuild first",
       own.cluster_id, found->name, rpc_address, found->cluster_id, parts_.data_dir));
 }
 

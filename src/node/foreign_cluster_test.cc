@@ -58,8 +58,9 @@ TEST_F(ForeignClusterTest, FencesWhenTheOtherNodeSaysSoItself) {
   ASSERT_TRUE(fenced.has_value());
   EXPECT_EQ(
       *fenced,
-      "it began cluster mine although other at other:8400 is of cluster theirs; stop it, empty "
-      "data-dir /data, and start it without bootstrap");
+      "it began cluster mine although other at other:8400 is of cluster theirs; stop it, move "
+      "data-dir /data away, and start it without bootstrap; if it was a member there before, run "
+      "mokvctl rebuild first");
   Meet();
   EXPECT_TRUE(asked.empty()) << "it has fenced already";
 }

@@ -1,5 +1,8 @@
 #include "node/identity.h"
 
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+
 #include <charconv>
 #include <map>
 
@@ -10,7 +13,9 @@
 namespace mokv {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
+constexpr int kVersionWithoutReplaces = 1;
+constexpr std::string_view kReplacesKey = "replaces";
 constexpr std::string_view kVersionKey = "mokv-identity";
 constexpr std::string_view kChecksumKey = "checksum";
 
@@ -19,17 +24,23 @@ std::string PathIn(const std::string& data_dir) { return data_dir + "/identity";
 }  // namespace
 
 std::string EncodeIdentity(const Identity& identity) {
+  const int version = identity.replaces.empty() ? kVersionWithoutReplaces : kVersion;
   std::string text =
-      fmt::format("{}: {}\nnode-name: {}\ninstance-id: {}\ncluster-id: {}\n", kVersionKey, kVersion,
+      fmt::format("{}: {}\nnode-name: {}\ninstance-id: {}\ncluster-id: {}\n", kVersionKey, version,
                   identity.node_name, identity.instance_id, identity.cluster_id);
+  if (!identity.replaces.empty()) {
+    text += fmt::format("{}: {}\n", kReplacesKey, absl::StrJoin(identity.replaces, " "));
+  }
   text += fmt::format("{}: {:016x}\n", kChecksumKey, Checksum64(text));
   return text;
 }
 
 absl::StatusOr<Identity> DecodeIdentity(const std::string& path, std::string_view text) {
   const auto damaged = [&](std::string_view what) {
-    return DataLoss("{} is damaged: {}; restore the data directory or start with an empty one",
-                    path, what);
+    return DataLoss(
+        "{} is damaged: {}. If other members have the node's data: mokvctl rebuild "
+        "DATA_DIR --node-name NAME",
+        path, what);
   };
   std::map<std::string, std::string, std::less<>> fields;
   size_t checked_bytes = 0;
@@ -54,7 +65,8 @@ absl::StatusOr<Identity> DecodeIdentity(const std::string& path, std::string_vie
       fmt::format("{:016x}", Checksum64(text.substr(0, checked_bytes)))) {
     return damaged("its checksum does not match");
   }
-  return Identity{fields["node-name"], fields["instance-id"], fields["cluster-id"]};
+  return Identity{fields["node-name"], fields["instance-id"], fields["cluster-id"],
+                  absl::StrSplit(fields[std::string(kReplacesKey)], ' ', absl::SkipEmpty())};
 }
 
 absl::StatusOr<Identity> LoadOrMakeIdentity(FileSystem& files, const std::string& data_dir,

@@ -2,7 +2,8 @@
 // id, which tells a wiped disk under an old name from the old disk. A plain value.
 //
 // File:   `identity`, lines of `key: value` for people, the first naming format and version, the
-//         last a checksum of those before it. Written atomically.
+//         last a checksum of those before it. Written atomically. Version 2 is one with `replaces`:
+//         a program that does not know of it must not take the directory for a new node's.
 // Errors: FAILED_PRECONDITION for another node's directory or a newer format; DATA_LOSS for a file
 //         that was damaged.
 #pragma once
@@ -10,6 +11,7 @@
 #include <absl/status/statusor.h>
 
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 
@@ -19,6 +21,10 @@ struct Identity {
   std::string node_name;
   std::string instance_id;
   std::string cluster_id;  // Empty until the node is part of a cluster.
+  // Not empty: the directory was made by `mokvctl rebuild`, and the node is not yet a member with
+  // this instance id. The instances of its name whose place it takes, replica::kAnyInstance if that
+  // is not known.
+  std::vector<std::string> replaces = {};
 
   bool operator==(const Identity&) const = default;
 };

@@ -29,7 +29,8 @@ TEST(Identity, RefusesAnotherNodesDirectory) {
 }
 
 TEST(Identity, AnyDamageIsNoticed) {
-  const std::string text = EncodeIdentity({"node-1", "0123456789abcdef", "fedcba9876543210"});
+  const std::string text =
+      EncodeIdentity({"node-1", "0123456789abcdef", "fedcba9876543210", {"abc"}});
   ASSERT_TRUE(DecodeIdentity("identity", text).ok());
   for (size_t i = 0; i < text.size(); ++i) {
     std::string damaged = text;
@@ -39,8 +40,18 @@ TEST(Identity, AnyDamageIsNoticed) {
   }
 }
 
+// Goal: a program that does not know of rebuilt directories must not take one for a new node's; all
+//       others stay as they were.
+TEST(Identity, KeepsWhatItReplacesInAFormatOfItsOwn) {
+  const Identity rebuilt{"node-1", "new", "cluster", {"old", "older"}};
+  const std::string text = EncodeIdentity(rebuilt);
+  EXPECT_EQ(text.find("mokv-identity: 2\n"), 0u) << text;
+  EXPECT_EQ(*DecodeIdentity("identity", text), rebuilt);
+  EXPECT_EQ(EncodeIdentity({"node-1", "new", "cluster"}).find("mokv-identity: 1\n"), 0u);
+}
+
 TEST(Identity, RefusesANewerFormat) {
-  const auto newer = DecodeIdentity("identity", "mokv-identity: 2\nchecksum: 0\n");
+  const auto newer = DecodeIdentity("identity", "mokv-identity: 3\nchecksum: 0\n");
   EXPECT_EQ(newer.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 

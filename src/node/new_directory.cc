@@ -25,12 +25,6 @@ constexpr std::string_view kLock = "lock";
 // One batch is to have room; the node makes the segments that it wants.
 constexpr uint64_t kSegmentBytes = uint64_t{64} << 10;
 
-std::string ParentOf(const std::string& path) {
-  // With and without a slash at its end.
-  const std::filesystem::path inside = std::filesystem::absolute(path) / "";
-  return inside.lexically_normal().parent_path().parent_path().string();
-}
-
 raft::SnapshotMeta MetaOf(const Identity& identity, EntryId last) {
   raft::Member member{.id = raft::NodeIdOf(identity.node_name, identity.instance_id),
                       .name = identity.node_name,
@@ -113,6 +107,12 @@ absl::Status Fill(FileSystem& files, const std::string& path, const Identity& id
 }
 
 }  // namespace
+
+std::string ParentOf(const std::string& path) {
+  // With and without a slash at its end.
+  const std::filesystem::path inside = std::filesystem::absolute(path) / "";
+  return inside.lexically_normal().parent_path().parent_path().string();
+}
 
 absl::Status CheckEmpty(FileSystem& files, const std::string& path) {
   const absl::StatusOr<std::vector<std::string>> names = files.List(path);

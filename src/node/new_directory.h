@@ -23,6 +23,8 @@
 
 namespace mokv {
 
+// The directory that holds `path`: to be synced, so that a new `path` lasts.
+std::string ParentOf(const std::string& path);
 // OK if there is nothing in the directory, or no directory.
 absl::Status CheckEmpty(FileSystem& files, const std::string& path);
 // Makes the directory, if it is missing. While the lock lives, no node starts there, and nobody else

@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/worker.h"
 #include "node/authorizer_setup.h"
+#include "node/beginning.h"
 #include "node/conditions.h"
 #include "node/data_directory.h"
 #include "node/farewell.h"
@@ -72,11 +73,9 @@ void EndAtOnce(std::string_view reason) {
 }
 
 // Whoever reads this has a node that does not start, and other nodes that have what it had.
-absl::Status DamagedDiskError(const absl::Status& status, const std::string& node) {
-  return DataLoss(
-      "{}. This node's disk no longer has all that it acknowledged. If other members have it, "
-      "remove this one (mokvctl member remove {}) and its data-dir, then start and add it anew",
-      MessageOf(status), node);
+absl::Status DamagedDiskError(const absl::Status& status, const std::string& data_dir) {
+  return DataLoss("{}. This node's disk no longer has all that it acknowledged. {}",
+                  MessageOf(status), RebuildAdvice(data_dir));
 }
 
 void LogEntriesLost(const std::string& node, const raft::EntriesLost& loss) {
@@ -275,6 +274,8 @@ void Node::Impl::MakePeers() {
                         .instance_id = data_.identity().instance_id,
                         .rpc_address = rpc_address_,
                         .version = std::string(Version()),
+                        .cluster_id = data_.identity().cluster_id,
+                        .replaces = data_.identity().replaces,
                         .tls = tls_.peer,
                         .allowed_names = tls_.peer_allowed_names,
                         .on_duplicate = [](const std::string& reason) { EndAtOnce(reason); }};
@@ -461,27 +462,16 @@ absl::Status Node::Impl::RecoverLogOnReplicaThread() {
                         .space_thread = *log_space_thread_,
                         .applying_thread = snapshot_thread_.get(),
                         .on_sync = [this](Duration took) { sync_times_.Record(took); }});
-  if (absl::IsDataLoss(log.status())) return DamagedDiskError(log.status(), config_.node_name);
+  if (absl::IsDataLoss(log.status())) return DamagedDiskError(log.status(), config_.data_dir);
   if (!log.ok()) return log.status();
   log_ = *std::move(log);
   log_first_index_ = log_->first_index().value();
   open_log_ = log_.get();
   LogRecovered(clock_.Now() - began);
-  const bool has_state = log_->found().last_index != Index(0);
-  std::optional<std::string> new_cluster_id;
-  if (config_.bootstrap && has_state) {
-    LogInfo("bootstrap is ignored: the data directory already has state",
-            {{"data-dir", config_.data_dir}, {"cluster", data_.identity().cluster_id}});
-  } else if (config_.bootstrap && !data_.identity().cluster_id.empty()) {
-    LogInfo("bootstrap is ignored: the data directory belongs to a cluster already",
-            {{"data-dir", config_.data_dir}, {"cluster", data_.identity().cluster_id}});
-  } else if (config_.bootstrap) {
-    new_cluster_id = NewUniqueId();
-    began_cluster_ = true;
-  } else if (!has_state) {
-    LogInfo("no state yet and bootstrap is off: waiting to be added to a cluster",
-            {{"node", config_.node_name}});
-  }
+  const std::optional<std::string> new_cluster_id = NewClusterId(
+      {.bootstrap = config_.bootstrap, .has_state = log_->found().last_index != Index(0)},
+      config_.data_dir, data_.identity());
+  began_cluster_ = new_cluster_id.has_value();
   const absl::Status started = replica_->Start(*log_, *peers_, new_cluster_id);
   if (!started.ok()) {
     return absl::Status(started.code(),
@@ -517,6 +507,7 @@ ConditionInputs Node::Impl::GatherConditions() const {
     inputs.out_of_space = log->stats().out_of_space;
   }
   const std::map<std::string, uint64_t> refused = peers_->stats().refused;
+  inputs.is_rebuilt = data_.is_rebuilt();
   inputs.met_as_another_instance = refused.contains("not-me");
   const MutexLock lock(mutex_);
   inputs.fenced = fenced_;
@@ -533,6 +524,11 @@ absl::Status Node::Impl::CheckCondition(const std::string& name) const {
 
 void Node::Impl::Tick() {
   replica_->Tick();
+  // Whoever it replaces went from the configuration before it came: there is nothing to ask any more.
+  if (data_.is_rebuilt() && replica_->report().is_member) {
+    LogInfo("the rebuilt node is a member again", {{"node", config_.node_name}});
+    data_.KeepMembership(replica_->cluster_id(), *background_thread_);
+  }
   log_first_index_.store(log_->first_index().value(), std::memory_order_relaxed);
   // Not at once: a new cluster's first entry is just being written.
   if (const MonotonicTime now = clock_.Now(); now >= next_condition_look_) {

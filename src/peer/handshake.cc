@@ -29,6 +29,11 @@ bool TextsFit(const proto::Hello& hello) {
 }
 
 bool TextsFit(const proto::HelloReply& reply) {
+  const auto fits = [](const std::string& text) { return text.size() <= kTextBytesMax; };
+  const auto& replaces = reply.replaces_instance_ids();
+  if (replaces.size() > kReplacesMax || !std::all_of(replaces.begin(), replaces.end(), fits)) {
+    return false;
+  }
   return std::max({reply.refusal_text().size(), reply.name().size(), reply.instance_id().size(),
                    reply.cluster_id().size(), reply.node_version().size()}) <= kTextBytesMax;
 }
@@ -158,6 +163,7 @@ proto::HelloReply AnswerHello(const LocalNode& local, const proto::Hello& hello,
   reply.set_cluster_id(local.cluster_id);
   reply.set_node_version(local.version);
   reply.set_process_id(local.process_id);
+  for (const std::string& instance : local.replaces) reply.add_replaces_instance_ids(instance);
   if (reply.refusal() == proto::HelloReply::NONE) {
     reply.set_protocol_version(std::min(hello.protocol_version_max(), kProtocolVersionMax));
   }
@@ -185,7 +191,8 @@ Remote RemoteOf(const proto::HelloReply& reply) {
           .instance_id = reply.instance_id(),
           .cluster_id = reply.cluster_id(),
           .version = reply.node_version(),
-          .process_id = reply.process_id()};
+          .process_id = reply.process_id(),
+          .replaces = {reply.replaces_instance_ids().begin(), reply.replaces_instance_ids().end()}};
 }
 
 absl::Status CheckReply(const LocalNode& local, const Expected& expected, Purpose purpose,

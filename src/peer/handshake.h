@@ -27,6 +27,9 @@ inline constexpr uint64_t kGroup = 0;
 // Names, ids, addresses and versions: far above what a configuration allows, far below what a
 // hostile peer could make us remember and log.
 inline constexpr size_t kTextBytesMax = 1024;
+// Instances that a node says to replace: it adds one each time that it is rebuilt without having
+// become a member.
+inline constexpr int kReplacesMax = 64;
 
 using Refusal = proto::HelloReply::Refusal;
 std::string_view RefusalName(Refusal refusal);
@@ -44,8 +47,9 @@ struct LocalNode {
   std::string instance_id;
   std::string rpc_address;
   std::string version;
-  std::string cluster_id;  // Empty until the node belongs to one.
-  raft::NodeId id;         // NodeIdOf(name, instance_id).
+  std::string cluster_id;             // Empty until the node belongs to one.
+  std::vector<std::string> replaces;  // replica::PeerIdentity.
+  raft::NodeId id;                    // NodeIdOf(name, instance_id).
   // Tells this process from any other that runs, or ran, with the same identity.
   uint64_t process_id = 0;
   // Common names of certificates that may speak.
@@ -68,7 +72,8 @@ struct Remote {
   std::string instance_id;
   std::string cluster_id;
   std::string version;
-  uint64_t process_id = 0;  // 0: it is too old to say.
+  uint64_t process_id = 0;            // 0: it is too old to say.
+  std::vector<std::string> replaces;  // Only of one that we have dialed.
   std::string rpc_address;  // Where it says that it is reached; only of one that has dialed us.
 };
 

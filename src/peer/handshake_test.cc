@@ -53,6 +53,18 @@ TEST_F(HandshakeTest, RefusesOtherNames) {
   EXPECT_THAT(Answer().refusal_text(), HasSubstr("this is b, not c"));
 }
 
+TEST_F(HandshakeTest, ARebuiltNodeSaysWhosePlaceItTakes) {
+  b_.replaces = {"before", "long-before"};
+  HelloReply reply = Answer();
+  EXPECT_EQ(RemoteOf(reply).replaces, b_.replaces);
+  EXPECT_TRUE(CheckReply(a_, ExpectedOf(b_), Purpose::kIdentify, reply).ok());
+  reply.add_replaces_instance_ids(std::string(kTextBytesMax + 1, 'x'));
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kIdentify, reply).ok());
+  reply.clear_replaces_instance_ids();
+  for (int i = 0; i <= kReplacesMax; ++i) reply.add_replaces_instance_ids("before");
+  EXPECT_FALSE(CheckReply(a_, ExpectedOf(b_), Purpose::kIdentify, reply).ok());
+}
+
 TEST_F(HandshakeTest, RefusesWhoMeansALostDisk) {
   hello_.set_to_instance_id("before");
   EXPECT_EQ(Answer().refusal(), HelloReply::NOT_ME);

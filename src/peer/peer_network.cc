@@ -16,6 +16,8 @@ LocalNode LocalNodeOf(const Options& options) {
           .instance_id = options.instance_id,
           .rpc_address = options.rpc_address,
           .version = options.version,
+          .cluster_id = options.cluster_id,
+          .replaces = options.replaces,
           .id = raft::NodeIdOf(options.name, options.instance_id),
           // Never 0, which means unknown.
           .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,

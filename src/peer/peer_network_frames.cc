@@ -207,7 +207,8 @@ void PeerNetwork::Identify(const std::string& rpc_address, IdentifyDone done) {
     done(replica::PeerIdentity{.name = std::move(remote.name),
                                .instance_id = std::move(remote.instance_id),
                                .cluster_id = std::move(remote.cluster_id),
-                               .version = std::move(remote.version)});
+                               .version = std::move(remote.version),
+                               .replaces = std::move(remote.replaces)});
   };
   auto dial =
       std::make_unique<Dial>(context_, *target, Expected(), Purpose::kIdentify, std::move(finish));

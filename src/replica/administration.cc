@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/logging.h"
 #include "base/status.h"
 
 namespace mokv::replica {
@@ -50,7 +51,7 @@ std::vector<raft::Event> Administration::Route(const raft::Core& core, Peers& pe
     if (pending.state != State::kWaiting) continue;
     const bool leads = core.role() == raft::Role::kLeader;
     if (leads) {
-      if (auto event = RouteHere(at->first, pending, core, peers, next_id())) {
+      if (auto event = RouteHere(at->first, pending, core, peers, now, next_id())) {
         events.push_back(*std::move(event));
       }
     } else if (pending.call.only_here) {
@@ -66,10 +67,10 @@ std::vector<raft::Event> Administration::Route(const raft::Core& core, Peers& pe
 
 std::optional<raft::Event> Administration::RouteHere(uint64_t key, Pending& pending,
                                                      const raft::Core& core, Peers& peers,
-                                                     uint64_t number) {
+                                                     MonotonicTime now, uint64_t number) {
   const AdminRequest& request = pending.call.request;
   if (request.kind == AdminRequest::Kind::kAddMember) {
-    return RouteAddMember(key, pending, core, peers, number);
+    return RouteAddMember(key, pending, core, peers, now, number);
   }
   const raft::Member* member = FindByName(*core.membership(), request.name);
   const bool named = request.kind == AdminRequest::Kind::kRemoveMember || !request.name.empty();
@@ -94,7 +95,7 @@ std::optional<raft::Event> Administration::RouteHere(uint64_t key, Pending& pend
 
 std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending& pending,
                                                           const raft::Core& core, Peers& peers,
-                                                          uint64_t number) {
+                                                          MonotonicTime now, uint64_t number) {
   const AdminRequest& request = pending.call.request;
   const auto finish = [&](const absl::Status& status) {
     Finish(pending_.find(key), status);
@@ -126,10 +127,17 @@ std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending&
   raft::MemberChange::Kind kind = raft::MemberChange::Kind::kAddLearner;
   if (const raft::Member* known = FindByName(membership, found.name)) {
     if (known->instance_id != found.instance_id) {
-      return finish(FailedPrecondition(
-          "{} is a member with another data directory (instance {}; the one at {} is {}). If that "
-          "is lost, remove the old one first: mokvctl member remove {}",
-          found.name, known->instance_id, request.rpc_address, found.instance_id, found.name));
+      const absl::Status replaces = CheckReplacement(core, *known, found, request.rpc_address, now);
+      if (!replaces.ok()) return finish(replaces);
+      LogWarn("a member is removed: a node that was rebuilt takes its place",
+              {{"name", known->name},
+               {"instance", known->instance_id},
+               {"new_instance", found.instance_id}});
+      pending.state = State::kAtCore;
+      pending.makes_room = true;
+      pending.number = number;
+      return ChangeEvent(
+          number, {.kind = raft::MemberChange::Kind::kRemove, .member = *known, .for_good = true});
     }
     if (known->rpc_address == request.rpc_address) return finish(absl::OkStatus());
     added = *known;
@@ -138,14 +146,45 @@ std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending&
   }
   if (request.automatic && membership.WasRemoved(added.id)) {
     return finish(
-        FailedPrecondition("{} at {} was removed for good; empty its data directory, or add it by "
-                           "hand: mokvctl member "
-                           "add {} {}",
+        FailedPrecondition("{} at {} was removed for good; stop it and run mokvctl rebuild on its "
+                           "data-dir, or add it by hand: mokvctl member add {} {}",
                            found.name, request.rpc_address, found.name, request.rpc_address));
   }
   pending.state = State::kAtCore;
   pending.number = number;
   return ChangeEvent(number, {.kind = kind, .member = std::move(added)});
+}
+
+bool Administration::IsAlive(const raft::Core& core, raft::NodeId id, MonotonicTime now) const {
+  if (id == core.id()) return true;
+  const auto peer = core.progress().find(id);
+  return peer != core.progress().end() && now - peer->second.last_response < election_timeout_;
+}
+
+absl::Status Administration::CheckReplacement(const raft::Core& core, const raft::Member& known,
+                                              const PeerIdentity& found,
+                                              const std::string& rpc_address,
+                                              MonotonicTime now) const {
+  const bool means_it = std::any_of(
+      found.replaces.begin(), found.replaces.end(),
+      [&](const std::string& old) { return old == known.instance_id || old == kAnyInstance; });
+  if (!means_it) {
+    return FailedPrecondition(
+        "{} is a member with another data directory (instance {}; the one at {} is {}). If that is "
+        "lost, stop the node, run mokvctl rebuild on its data-dir, and start it; or remove the old "
+        "one first: mokvctl member remove {}",
+        found.name, known.instance_id, rpc_address, found.instance_id, found.name);
+  }
+  // Somebody rebuilt a copy, or another machine's directory under this name.
+  if (IsAlive(core, known.id, now)) {
+    return FailedPrecondition(
+        "{} at {} was rebuilt in the place of instance {}, which is alive: one of the two is to be "
+        "stopped",
+        found.name, rpc_address, known.instance_id);
+  }
+  // The others can do without it: a leader hears a majority of the voters (check-quorum), which
+  // without one that is silent is a majority of the rest.
+  return absl::OkStatus();
 }
 
 void Administration::Forward(Pending& pending, const raft::Core& core, Peers& peers,
@@ -189,6 +228,10 @@ void Administration::Settle(uint64_t number, const absl::Status& status, bool fa
     at->second.state = State::kBlocked;
     at->second.refusal = status;
     return;
+  }
+  if (std::exchange(at->second.makes_room, false) && status.ok()) {
+    at->second.state = State::kWaiting;
+    return wake_();
   }
   Finish(at, status, fate_unknown);
 }

@@ -3,7 +3,10 @@
 // while leadership or another change is in the way.
 //
 // A member is added in two steps: whoever is at the address is asked who it is, and what it says
-// becomes a learner, which the core promotes once it has caught up.
+// becomes a learner, which the core promotes once it has caught up. Where a member of that name is
+// known, and the node says that it was rebuilt in that one's place, the old one is removed between
+// the two: for good, and only if it is silent. So a node never votes as who it was before it lost
+// what it had promised.
 //
 // Threads: confined to the replica thread. Bounds: kCallsMax.
 #pragma once
@@ -42,8 +45,10 @@ class Administration {
   // Operators are few; more than this are a mistake.
   static constexpr size_t kCallsMax = 256;
 
-  // `wake`: something has come, by a callback, that Route should look at.
-  explicit Administration(std::function<void()> wake) : wake_(std::move(wake)) {}
+  // `wake`: something has come, by a callback, that Route should look at. A member that the leader
+  // has not heard for an election timeout is silent.
+  Administration(std::function<void()> wake, Duration election_timeout)
+      : wake_(std::move(wake)), election_timeout_(election_timeout) {}
   ~Administration() { *self_ = nullptr; }
   Administration(const Administration&) = delete;
   Administration& operator=(const Administration&) = delete;
@@ -76,6 +81,8 @@ class Administration {
     AdminCall call;
     State state = State::kWaiting;
     std::optional<PeerIdentity> identity;
+    // What is at the core is the removal of the one that is replaced; the addition comes next.
+    bool makes_room = false;
     uint64_t number = 0;   // Of the request to the core, or of the forward.
     absl::Status refusal;  // The last one that may pass.
     ConnectionId connection;
@@ -83,9 +90,14 @@ class Administration {
   using Pendings = std::map<uint64_t, Pending>;
 
   std::optional<raft::Event> RouteHere(uint64_t key, Pending& pending, const raft::Core& core,
-                                       Peers& peers, uint64_t number);
+                                       Peers& peers, MonotonicTime now, uint64_t number);
   std::optional<raft::Event> RouteAddMember(uint64_t key, Pending& pending, const raft::Core& core,
-                                            Peers& peers, uint64_t number);
+                                            Peers& peers, MonotonicTime now, uint64_t number);
+  // OK: `found` may take the place of `known`, a member of the same name.
+  absl::Status CheckReplacement(const raft::Core& core, const raft::Member& known,
+                                const PeerIdentity& found, const std::string& rpc_address,
+                                MonotonicTime now) const;
+  bool IsAlive(const raft::Core& core, raft::NodeId id, MonotonicTime now) const;
   void Forward(Pending& pending, const raft::Core& core, Peers& peers, MonotonicTime now,
                uint64_t number);
   void OnIdentity(uint64_t key, absl::StatusOr<PeerIdentity> identity);
@@ -95,6 +107,7 @@ class Administration {
   void Finish(Pendings::iterator at, const absl::Status& status, bool fate_unknown = false);
 
   std::function<void()> wake_;
+  const Duration election_timeout_;
   Pendings pending_;  // In the order in which they came.
   uint64_t last_key_ = 0;
   // Outlives this object in callbacks of Identify.

@@ -332,6 +332,40 @@ TEST_F(ClusterTest, AWipedNodeCountsForNothingUntilTheOldOneIsRemoved) {
   ExpectEverywhere("k");
 }
 
+// Goal:   one request puts a rebuilt node in the place of what it was, once that is silent; not in
+//         anybody else's place.
+// Method: n3 is wiped while n1 leads, asks too early, and again after an election timeout.
+TEST_F(ClusterTest, ARebuiltNodeTakesThePlaceOfWhatItWas) {
+  Write("n1", "k");
+  const AdminRequest add{.kind = AdminRequest::Kind::kAddMember,
+                         .name = "n3",
+                         .rpc_address = "n3:8400",
+                         .automatic = true};
+  const auto ask = [&] {
+    const StatusOutcome answered = cluster.life("n2").Request(add);
+    cluster.RunUntil([&] { return answered->has_value(); }, "it is answered");
+    return **answered;
+  };
+  cluster.Rebuild("n3");
+  const absl::Status early = ask();
+  EXPECT_EQ(early.code(), absl::StatusCode::kFailedPrecondition) << early;
+  EXPECT_NE(MessageOf(early).find("is alive"), std::string_view::npos) << early;
+  cluster.Run(seconds(2));
+  EXPECT_FALSE(Holds("n3", "k"));
+  EXPECT_TRUE(ask().ok());
+  ExpectEverywhere("k");
+  EXPECT_EQ(cluster.replica("n1").View().members.size(), 3u);
+  // One of another disk's place, and one that does not know whose.
+  cluster.Rebuild("n3", "another-disk");
+  cluster.Run(seconds(2));
+  const absl::Status not_its = ask();
+  EXPECT_EQ(not_its.code(), absl::StatusCode::kFailedPrecondition) << not_its;
+  EXPECT_NE(MessageOf(not_its).find("mokvctl rebuild"), std::string_view::npos) << not_its;
+  cluster.Rebuild("n3", std::string(kAnyInstance));
+  EXPECT_TRUE(ask().ok());
+  ExpectEverywhere("k");
+}
+
 // Goal: a node that could not be reached when it was added becomes a voter when it can be, also
 // while nobody writes.
 TEST_F(ClusterTest, ALearnerThatComesLateVotesWithoutFurtherWrites) {

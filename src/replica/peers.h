@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -103,7 +104,13 @@ struct PeerIdentity {
   std::string instance_id;
   std::string cluster_id;  // Empty: of none yet.
   std::string version;
+  // Of a node whose data directory was rebuilt: the instances of its name that are lost, and whose
+  // place it is to take.
+  std::vector<std::string> replaces;
 };
+// In PeerIdentity::replaces: whichever instance has the name. A directory that was lost as a whole
+// does not know which one it was.
+inline constexpr std::string_view kAnyInstance = "any";
 
 class Peers {
  public:

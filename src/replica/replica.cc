@@ -37,7 +37,7 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
       reads_(options_.reads_waiting_max),
       gate_(clock),
       board_(options_.raft.id, options_.raft.election_timeout),
-      administration_([this] { inbox_.Wake(); }),
+      administration_([this] { inbox_.Wake(); }, options_.raft.election_timeout),
       replay_(std::make_unique<Replay>(machine, std::nullopt, nullptr)),
       comparison_(options_.comparison_interval) {
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);

@@ -64,7 +64,8 @@ class ReplicaCluster::NodePeers final : public Peers {
     }
     done(PeerIdentity{.name = name,
                       .instance_id = place->second.instance_id,
-                      .cluster_id = place->second.life->replica->cluster_id()});
+                      .cluster_id = place->second.life->replica->cluster_id(),
+                      .replaces = place->second.replaces});
   }
 
  private:
@@ -281,6 +282,12 @@ void ReplicaCluster::Wipe(const std::string& name) {
   place.files = std::make_unique<CrashFileSystem>();
   place.instance_id = fmt::format("disk-{}", ++instances_);
   Restart(name);
+}
+
+void ReplicaCluster::Rebuild(const std::string& name, std::string replaces) {
+  Place& place = places_.at(name);
+  place.replaces = {replaces.empty() ? place.instance_id : std::move(replaces)};
+  Wipe(name);
 }
 
 void ReplicaCluster::Cut(const std::string& one, const std::string& other) {

@@ -75,6 +75,8 @@ class ReplicaCluster {
   }
   // Another, empty disk under the old name.
   void Wipe(const std::string& name);
+  // The same, and it says that it takes the place of `replaces`; empty: of what it was.
+  void Rebuild(const std::string& name, std::string replaces = "");
   // What one sends to the other is lost, in both directions; the connections stay.
   void Cut(const std::string& one, const std::string& other);
   void CutOneWay(const std::string& from, const std::string& to) { cut_.insert({from, to}); }
@@ -98,6 +100,7 @@ class ReplicaCluster {
     std::unique_ptr<Peers> peers;
     std::unique_ptr<NodeLife> life;
     std::string instance_id;
+    std::vector<std::string> replaces;
     uint64_t lives = 0;
   };
   struct Delivery {
