@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "cli/certificates.h"
+#include "cli/ctl_agreement.h"
 #include "cli/ctl_answer.h"
 
 namespace mokv {
@@ -76,7 +77,22 @@ std::string HealthText(const api::StatusResponse& node) {
   return text;
 }
 
-std::string StatusJson(const api::StatusResponse& node, uint64_t lag, uint64_t round_trip_us) {
+// The node's newest digest, and whether its state is the common one: null where nothing is known.
+std::string DigestJson(const api::StatusResponse& node, const Agreement& agreement) {
+  const bool tells = node.digests_size() > 0;
+  const api::StateDigest digest = tells ? *node.digests().rbegin() : api::StateDigest();
+  const auto agrees = agreement.by_name.find(node.id());
+  return fmt::format(
+      R"("digest_index":{},"digest":{},"compared_index":{},"agrees_at":{},"agrees":{})",
+      digest.index(), tells ? JsonString(DigestText(digest)) : "null", node.compared_index(),
+      agreement.index,
+      agrees == agreement.by_name.end() ? "null"
+      : agrees->second                  ? "true"
+                                        : "false");
+}
+
+std::string StatusJson(const api::StatusResponse& node, uint64_t lag, uint64_t round_trip_us,
+                       const Agreement& agreement) {
   std::string conditions;
   for (const std::string& condition : node.conditions()) {
     conditions += (conditions.empty() ? "" : ",") + JsonString(condition);
@@ -84,11 +100,11 @@ std::string StatusJson(const api::StatusResponse& node, uint64_t lag, uint64_t r
   return fmt::format(
       R"({{"name":{},"address":{},"role":{},"term":{},"applied_index":{},"lag":{},"keys":{},)"
       R"("store_bytes":{},"resident_bytes":{},"revision":{},"version":{},"health":"{}",)"
-      R"("conditions":[{}],"cluster_id":{},"rtt_us":{}}})",
+      R"("conditions":[{}],"cluster_id":{},"rtt_us":{},{}}})",
       JsonString(node.id()), JsonString(node.rpc_addr()), JsonString(node.role()), node.term(),
       node.applied_index(), lag, node.keys(), node.store_bytes(), node.resident_bytes(),
       node.revision(), JsonString(node.version()), node.serving() ? "serving" : "not serving",
-      conditions, JsonString(node.cluster_id()), round_trip_us);
+      conditions, JsonString(node.cluster_id()), round_trip_us, DigestJson(node, agreement));
 }
 
 }  // namespace
@@ -201,6 +217,7 @@ int CtlStatus(const CtlConnection& connection, CtlFormat format) {
   if (!client.ok()) return ComplainOfUsage(client.status());
   const NodeStates states = AskAllNodes(**client);
   const std::map<std::string, uint64_t> round_trips = RoundTrips(**client);
+  const Agreement agreement = FindAgreement(states.by_name);
   uint64_t newest = 0;
   for (const auto& [name, node] : states.by_name) newest = std::max(newest, node.applied_index());
   std::vector<std::vector<std::string>> rows = {{"NAME", "ADDRESS", "ROLE", "TERM", "APPLIED",
@@ -210,7 +227,7 @@ int CtlStatus(const CtlConnection& connection, CtlFormat format) {
     const uint64_t lag = newest - node.applied_index();
     const auto found = round_trips.find(name);
     const uint64_t round_trip_us = found == round_trips.end() ? 0 : found->second;
-    if (format == CtlFormat::kJson) PrintLine(StatusJson(node, lag, round_trip_us));
+    if (format == CtlFormat::kJson) PrintLine(StatusJson(node, lag, round_trip_us, agreement));
     rows.push_back({name, node.rpc_addr(), node.role(), std::to_string(node.term()),
                     std::to_string(node.applied_index()), std::to_string(lag),
                     std::to_string(node.keys()), FormatBytes(node.resident_bytes()),
@@ -222,6 +239,8 @@ int CtlStatus(const CtlConnection& connection, CtlFormat format) {
         {node.name, node.address, "-", "-", "-", "-", "-", "-", "-", "-", "unreachable"});
   }
   if (format == CtlFormat::kText && rows.size() > 1) PrintRaw(FormatTable(rows));
+  const std::string agrees = AgreementText(agreement);
+  if (format == CtlFormat::kText && !agrees.empty()) PrintLine(agrees);
   int exit_status = kCtlDone;
   for (const NodeStates::Failed& node : states.failed) {
     exit_status = std::max(

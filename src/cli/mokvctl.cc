@@ -219,7 +219,8 @@ void AddSnapshotCommands(CLI::App& app, CommandLine& line) {
   rebuild->callback([&line] {
     line.run = [&line] { return mokv::CtlRebuild(line.format, line.data_dir, line.name); };
   });
-  verify_all->callback([&line] { line.run = [&line] { return mokv::CtlVerify(line.data_dir); }; });
+  verify_all->callback(
+      [&line] { line.run = [&line] { return mokv::CtlVerify(line.format, line.data_dir); }; });
 }
 
 void AddOperatorCommands(CLI::App& app, CommandLine& line) {

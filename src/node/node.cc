@@ -348,7 +348,7 @@ void Node::Impl::OnDiffering(const std::string& reason, bool fences) {
     differing_ = reason;
     return;
   }
-  fenced_ = reason;
+  fenced_ = fmt::format("{}. {}", reason, RebuildAdvice(config_.data_dir));
   data_.KeepFence(reason, *background_thread_);
 }
 

@@ -26,6 +26,14 @@ Comparison::Finding Comparison::OnTold(raft::NodeId from, const StateDigest& tol
   return Judge(told.index, membership, self);
 }
 
+std::vector<StateDigest> Comparison::DigestsOf(raft::NodeId self) const {
+  std::vector<StateDigest> digests;
+  for (const auto& [index, told] : told_) {
+    if (const auto own = told.find(self); own != told.end()) digests.push_back(own->second);
+  }
+  return digests;
+}
+
 void Comparison::Add(raft::NodeId node, const StateDigest& digest) {
   told_[digest.index][node] = digest;
   while (told_.size() > kKept) told_.erase(told_.begin());

@@ -43,6 +43,9 @@ class Comparison {
   // Every node of a cluster has the same interval.
   explicit Comparison(uint64_t interval = kIntervalDefault) : interval_(interval) {}
 
+  // Those of `self` that are kept, the newest last.
+  std::vector<StateDigest> DigestsOf(raft::NodeId self) const;
+
   bool IsDue(Index index) const { return index.value() % interval_ == 0; }
 
   // A state of this node, or of `from`, a member. What it means now.

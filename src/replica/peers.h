@@ -21,6 +21,7 @@
 #include "base/strong_int.h"
 #include "raft/membership.h"
 #include "raft/messages.h"
+#include "replica/state_digest.h"
 #include "replica/write.h"
 
 namespace mokv::replica {
@@ -89,14 +90,6 @@ struct SnapshotChunk {
 };
 // Small enough that sending one delays no heartbeat: well under a millisecond with TLS.
 inline constexpr uint64_t kSnapshotChunkBytesMax = uint64_t{256} << 10;
-
-// What a node's state came to at an entry of the log: machine::Machine::digest.
-struct StateDigest {
-  Index index;
-  uint32_t format = 0;
-  uint64_t low = 0;
-  uint64_t high = 0;
-};
 
 // Who answers at an address.
 struct PeerIdentity {

@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "raft/types.h"
+#include "replica/state_digest.h"
 
 namespace mokv::replica {
 
@@ -84,6 +85,8 @@ struct Report {
   Index lost_through;
   std::vector<PeerProgress> peers;  // While leading.
   SnapshotReport snapshots;
+  // Of this node's state, where it was compared last; the newest last.
+  std::vector<StateDigest> digests;
   Counters counters;
 };
 

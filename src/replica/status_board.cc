@@ -17,13 +17,15 @@ bool StatusBoard::SetMembership(std::shared_ptr<const raft::Membership> membersh
   return changed;
 }
 
-void StatusBoard::Fill(const raft::Core& core, SnapshotReport snapshots, MonotonicTime now) {
+void StatusBoard::Fill(const raft::Core& core, SnapshotReport snapshots,
+                       std::vector<StateDigest> digests, MonotonicTime now) {
   const raft::Membership& membership = *core.membership();
   Report report{.role = core.role(),
                 .is_member = membership.Contains(core.id()),
                 .leader = NameOf(membership, core.leader()),
                 .lost_through = core.lost_through().index,
-                .snapshots = std::move(snapshots)};
+                .snapshots = std::move(snapshots),
+                .digests = std::move(digests)};
   for (const auto& [id, progress] : core.progress()) {
     report.peers.push_back({.name = NameOf(membership, id),
                             .match = progress.match(),

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -66,7 +67,8 @@ class StatusBoard {
     last_index_.store(last_index.value(), std::memory_order_relaxed);
   }
   void SetCounters(const Counters& counters) { counters_.Set(counters); }
-  void Fill(const raft::Core& core, SnapshotReport snapshots, MonotonicTime now);
+  void Fill(const raft::Core& core, SnapshotReport snapshots, std::vector<StateDigest> digests,
+            MonotonicTime now);
 
  private:
   const raft::NodeId own_;

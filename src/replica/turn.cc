@@ -401,7 +401,7 @@ void Replica::SetAlarm() {
 void Replica::FillBoard() {
   PublishCounters();
   board_.Fill(*core_, snapshots_ == nullptr ? SnapshotReport() : snapshots_->report(),
-              clock_.Now());
+              comparison_.DigestsOf(core_->id()), clock_.Now());
 }
 
 void Replica::PublishCounters() {

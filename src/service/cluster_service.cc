@@ -68,6 +68,14 @@ void ClusterService::Status(rpc::UnaryCall& call) {
   response.set_version(options_.version);
   response.set_serving(options_.serving());
   for (const std::string& condition : options_.conditions()) response.add_conditions(condition);
+  for (const replica::StateDigest& digest : status.digests) {
+    api::StateDigest& out = *response.add_digests();
+    out.set_index(digest.index.value());
+    out.set_format(digest.format);
+    out.set_low(digest.low);
+    out.set_high(digest.high);
+  }
+  response.set_compared_index(status.counters.compared_index);
   call.response() += response.SerializeAsString();
   call.Finish();
 }

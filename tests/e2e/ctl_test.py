@@ -1,5 +1,6 @@
 """mokvctl as people meet it: at a terminal, in a pipe, with wrong words and wrong certificates."""
 
+import json
 import os
 import pty
 import select
@@ -11,7 +12,7 @@ import unittest
 
 import cluster
 import harness
-from harness import MOKV, MOKVCTL, Node, clean_environment, put, wait_for
+from harness import MOKV, MOKVCTL, Node, clean_environment, kv_pb2, put, wait_for
 
 
 def run(node, *arguments, terminal=False, cert="root-client", key=None, certs=None, endpoints=None):
@@ -175,6 +176,32 @@ class ConditionTest(unittest.TestCase):
         with node.launch():
             wait_for(lambda: "waits to be added" in node.log(), "the log to tell")
             self.assertIn(b"not serving; waits to be added", run(node, "status")[1])
+
+
+class AgreementTest(unittest.TestCase):
+    # Goal: operators see at one glance that all nodes have the same state, and where that was seen.
+    def test_nodes_that_have_the_same_state(self):
+        interval = 1024  # Of src/replica/comparison.h.
+        with cluster.Cluster(3) as nodes:
+            self.assertNotIn("state: ", nodes.ctl("status").out)  # None has told yet.
+            with nodes.wait_for_leader().client() as client:
+                requests = [kv_pb2.SetRequest(key=f"k{i}", value=b"v") for i in range(interval)]
+                for call in [client.set.future(r, timeout=harness.CALL_SECONDS_MAX) for r in requests]:
+                    call.result()
+
+            def rows():
+                return [json.loads(line) for line in nodes.ctl("status", "-o", "json").out.splitlines()]
+
+            wait_for(lambda: all(row["compared_index"] == interval for row in rows()),
+                     "the nodes to compare their states")
+            told = rows()
+            self.assertEqual({row["agrees_at"] for row in told}, {interval})
+            self.assertEqual({row["digest_index"] for row in told}, {interval})
+            self.assertEqual([row["agrees"] for row in told], [True] * 3)
+            (digest,) = {row["digest"] for row in told}
+            self.assertRegex(digest, "^[0-9a-f]{32}$")
+            self.assertIn(f"state: the same on 3 nodes at entry {interval}, digest {digest}\n",
+                          nodes.ctl("status").out)
 
 
 class StreamsTest(unittest.TestCase):

@@ -332,6 +332,17 @@ class LostQuorumTest(SnapshotTestCase):
 
 
 class VerifyTest(SnapshotTestCase):
+    def verify_json(self, data, status):
+        answer = self.assert_answer(offline("verify", data, "-o", "json"), status)
+        return [json.loads(line) for line in answer.out.splitlines()]
+
+    def bad_rows(self, data):
+        rows = self.verify_json(data, REFUSED)
+        bad = [row for row in rows if not row["ok"]]
+        self.assertEqual(bad.pop(), rows[-1])  # The totals.
+        self.assertEqual(rows[-1]["bad"], len(bad))
+        return bad
+
     # Goal:   a directory that a node could start with is found good, and each kind of damage is named
     #         by file and place.
     # Method: copies of one directory, each damaged in another place.
@@ -348,6 +359,11 @@ class VerifyTest(SnapshotTestCase):
             for name in ("identity", "snapshots/snapshot-", "log: entries "):
                 self.assertIn(f"OK  {data}/{name}", answer.out)
             self.assertNotIn("BAD", answer.out)
+            rows = self.verify_json(data, DONE)
+            self.assertEqual([row["kind"] for row in rows[-3:]], ["log", "state", "total"])
+            self.assertTrue(all(row["ok"] for row in rows))
+            self.assertEqual(rows[-1], {"kind": "total", "file": str(data), "ok": True,
+                                        "checked": len(rows) - 1, "bad": 0, "not_part_of_state": 0})
             self.assertEqual(files_of(data), before)
 
             def damaged(damage):
@@ -362,10 +378,17 @@ class VerifyTest(SnapshotTestCase):
             self.assert_answer(answer, REFUSED, f"BAD {copy}/snapshots/{newest}: block ")
             self.assertIn("at offset ", answer.out)
             self.assertIn(f"OK  {copy}/log: ", answer.out)  # The rest is looked at all the same.
+            (bad,) = self.bad_rows(copy)
+            self.assertEqual((bad["kind"], bad["file"]), ("snapshot", f"{copy}/snapshots/{newest}"))
+            self.assertIn(f"block {bad['block']}, at offset {bad['offset']},", bad["message"])
 
             segment = min((data / "log").glob("*.seg")).name
             copy, answer = damaged(lambda copy: flip(copy / "log" / segment, 30_000))
             self.assert_answer(answer, REFUSED, f"BAD {copy}/log/{segment}: damaged at offset ")
+            (bad,) = self.bad_rows(copy)
+            self.assertEqual((bad["kind"], bad["file"]), ("log", f"{copy}/log/{segment}"))
+            self.assertLessEqual(bad["offset"], 30_000)
+            self.assertIsNone(bad["block"])
 
             copy, answer = damaged(lambda copy: flip(copy / "identity", 30))
             self.assert_answer(answer, REFUSED, f"BAD {copy}/identity is damaged")
@@ -379,6 +402,8 @@ class VerifyTest(SnapshotTestCase):
 
             copy, answer = damaged(lose_snapshots)
             self.assertIn("was set aside by a start that found it damaged", answer.out)
+            total = self.verify_json(copy, answer.status)[-1]
+            self.assertGreaterEqual(total["not_part_of_state"], 2)
         self.assert_answer(offline("verify", self.directory / "nowhere"), REFUSED, "nowhere")
 
 
