@@ -1,13 +1,15 @@
 """Snapshots of real nodes: they bound the disk and the time of a start, bring up who is too far behind or
 new, and are believed only if they verify.
 
-Environment: MOKV_ROUNDS (default 10 kills), MOKV_SEED.
+Environment: MOKV_ROUNDS (default 10 kills), MOKV_SEED. With MOKV_LOAD_BIN, the load generator of bench/,
+the test of many overwrites makes five million of them (MOKV_OVERWRITES) and not only some ten thousand.
 """
 
 import collections
 import os
 import pathlib
 import shutil
+import subprocess
 import threading
 import time
 import unittest
@@ -30,6 +32,14 @@ SEGMENTS_BESIDES = 6  # Two prepared, two kept for reuse; the first and the last
 SNAPSHOTS_MAX = 3
 # Of an entry, besides value; of a segment's batch, too.
 ENTRY_BYTES_BESIDES = 200
+
+# Besides value and key: of an item in a snapshot, at most.
+ITEM_BYTES_BESIDES = 40
+# The identity and other small files, and what a file system counts for names.
+SMALL_FILES_BYTES = 1 << 20
+
+LOAD = os.environ.get("MOKV_LOAD_BIN")
+OVERWRITES = int(os.environ.get("MOKV_OVERWRITES", "5000000" if LOAD else "80000"))
 
 IN_FLIGHT = 128  # Calls of one writer: enough to fill the batches of the log.
 
@@ -146,15 +156,19 @@ def snapshot_files(node, ending=".snap"):
     return sorted(directory.glob(f"*{ending}"), reverse=True) if directory.exists() else []
 
 
-def log_bytes(node):
+def disk_bytes(directory):
     """As `du` counts them. A file that goes meanwhile is not there any more."""
     total = 0
-    for path in (pathlib.Path(node.settings["data-dir"]) / "log").iterdir():
+    for path in pathlib.Path(directory).rglob("*"):
         try:
             total += path.stat().st_blocks * 512
         except FileNotFoundError:
             pass
     return total
+
+
+def log_bytes(node):
+    return disk_bytes(pathlib.Path(node.settings["data-dir"]) / "log")
 
 
 def flip_bytes(path, offset=None):
@@ -222,6 +236,70 @@ class SnapshotsTest(unittest.TestCase):
             items = {item.key: item for item in harness.list_items(client)}
         self.assertEqual(len(items), len(writes.keys))
         writes.check(self, items)
+
+    # Goal:   the whole data directory stays within what docs/reference.md states, however much is
+    #         written over a small key space, and a start does not grow with that.
+    # Method: more than the bound is written while the directory is looked at; kill -9. How long the
+    #         start takes is told, and not judged: machines differ.
+    def test_many_overwrites(self):
+        keys, value_bytes = (10_000, 100) if LOAD else (2_000, 4096)
+        snapshot_log_bytes = 1 << 20
+        node = Member("node-1", tls=False, request_log="off",
+                      snapshot_log_bytes=str(snapshot_log_bytes))
+        self.addCleanup(node.close)
+        node.start()
+        data_bytes = keys * (value_bytes + ITEM_BYTES_BESIDES)
+        due = max(snapshot_log_bytes, data_bytes // 2)
+        # The third `due`: what is written while a snapshot is.
+        bound = (
+            SNAPSHOTS_MAX * data_bytes
+            + 3 * due
+            + TRAILING_ENTRIES * (value_bytes + ENTRY_BYTES_BESIDES)
+            + SEGMENTS_BESIDES * SEGMENT_BYTES
+            + SMALL_FILES_BYTES
+        )
+        largest = 0
+        began = time.monotonic()
+        overwrite = self.overwrite_by_load if LOAD else self.overwrite
+        for _ in overwrite(node, keys, value_bytes):
+            largest = max(largest, disk_bytes(node.settings["data-dir"]))
+        took = time.monotonic() - began
+        metrics = node.metrics()
+        written = metrics.sum("mokv_log_written_bytes_total")
+        before = wait_for(node.status, "the node to answer")
+        self.assertGreaterEqual(before.revision, OVERWRITES)
+        node.kill()
+        began = time.monotonic()
+        node.launch().wait_until_ready()
+        restart = time.monotonic() - began
+        (told,) = [line for line in node.log().splitlines() if "state recovered" in line]
+        print(f"{OVERWRITES} overwrites of {keys} keys in {took:.1f} s: {written:.0f} bytes of log "
+              f"written, {metrics.sum('mokv_snapshots_taken_total'):.0f} snapshots, at most {largest} of "
+              f"{bound} bytes on disk; ready {restart:.2f} s after kill -9: {told}", flush=True)
+        self.assertGreater(written, bound)  # Or nothing was shown.
+        self.assertLessEqual(largest, bound)
+        after = wait_for(node.status, "the node to answer")
+        self.assertEqual((after.revision, after.keys), (before.revision, before.keys))
+
+    # Both give control back now and then.
+
+    def overwrite(self, node, keys, value_bytes):
+        writes = Writes("k", keys=keys, value_bytes=value_bytes)
+        with node.client() as client:
+            while writes.count < OVERWRITES:
+                writes.write(client, 1000)
+                yield
+
+    def overwrite_by_load(self, node, keys, value_bytes):
+        with subprocess.Popen(
+            [LOAD, "--endpoint", node.address, "-c", "8", "-s", "32", "--reads", "0", "--warmup", "0",
+             "--keys", str(keys), "--value-bytes", str(value_bytes),
+             "--operations", str(OVERWRITES)],
+            stdout=subprocess.PIPE, text=True) as load:
+            while load.poll() is None:
+                yield
+                time.sleep(0.01)
+            self.assertEqual(load.returncode, 0, load.stdout.read())
 
     # Goal:   a follower that was away for longer than the log is kept comes back by a snapshot, and
     #         nobody waits for it meanwhile.
