@@ -80,7 +80,8 @@ from ports import free_port  # noqa: E402
 def fate_of(error):
     """What the server says of a write that failed: `not-done` or `unknown`; None when it said nothing,
     since the call did not reach it, or its answer did not come back."""
-    return dict(error.trailing_metadata() or ()).get("mokv-fate")
+    # Pairs, of both kinds of client.
+    return dict(list(error.trailing_metadata() or ())).get("mokv-fate")
 
 
 def _raw(message):
