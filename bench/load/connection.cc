@@ -62,6 +62,7 @@ absl::Status Connection::AwaitSettings(const LoadOptions& options) {
 void Connection::Submit(Call& call) {
   absl::Status status = session_->Submit(call);
   if (call.open) ++open_calls_;
+  wants_flush_ = true;
   if (!status.ok() && submit_status_.ok()) submit_status_ = std::move(status);
 }
 
@@ -78,6 +79,7 @@ absl::Status Connection::OnReadable() {
 }
 
 absl::Status Connection::Flush() {
+  wants_flush_ = false;
   MOKV_RETURN_IF_ERROR(submit_status_);
   do {
     if (!wants_write()) {

@@ -1,5 +1,5 @@
-// A transport and a session, and the calls of one closed loop: each call that ends is handed to the
-// owner, who may submit it again.
+// A transport and a session, and the calls that may be open on them: each call that ends is handed to
+// the owner, who may submit it again.
 //
 // Threads: confined to its worker. Errors: a status means that the connection is of no more use.
 #pragma once
@@ -45,6 +45,8 @@ class Connection final : public AnswerSink {
   absl::Status OnReadable();
   // Writes what is due, as far as the socket takes it.
   absl::Status Flush();
+  // Whether there are calls that no Flush has seen.
+  bool wants_flush() const { return wants_flush_; }
   // Whether Flush left something, so that the owner should wait for room.
   bool wants_write() const { return written_ < out_.size(); }
 
@@ -62,6 +64,7 @@ class Connection final : public AnswerSink {
   std::unique_ptr<Session> session_;
   std::vector<Call> calls_;
   uint32_t open_calls_ = 0;
+  bool wants_flush_ = false;
   std::string out_;
   size_t written_ = 0;
   absl::Status submit_status_;  // The first Submit that failed, until OnReadable or Flush tell.

@@ -13,6 +13,7 @@
 
 namespace {
 
+using mokv::load::Arrivals;
 using mokv::load::Engine;
 using mokv::load::KeyDistribution;
 using mokv::load::LoadOptions;
@@ -25,6 +26,8 @@ void AddOptions(CLI::App& app, LoadOptions& options, bool& json) {
                                                  {"grpc", Target::kGrpc}};
   const std::map<std::string, Engine> engines = {{"lean", Engine::kLean},
                                                  {"nghttp2", Engine::kNghttp2}};
+  const std::map<std::string, Arrivals> arrivals = {{"even", Arrivals::kEven},
+                                                    {"random", Arrivals::kRandom}};
   const std::map<std::string, KeyDistribution> distributions = {
       {"uniform", KeyDistribution::kUniform}, {"zipf", KeyDistribution::kZipf}};
   app.add_option("--target", options.target, "mokv, etcd, empty (answer must be empty) or grpc")
@@ -37,6 +40,13 @@ void AddOptions(CLI::App& app, LoadOptions& options, bool& json) {
   app.add_option("-s,--streams", options.streams, "Open calls a connection");
   app.add_option("-t,--threads", options.threads);
   app.add_flag("--lockstep", options.lockstep, "Ask again when a connection has all its answers");
+  app.add_option(
+      "--rate", options.rate,
+      "Open loop: so many calls a second in all, each due at a time of its own. A latency "
+      "begins when the call was due, also where it had to wait for one of the -c x -s "
+      "calls in flight to end. 0: closed loop");
+  app.add_option("--arrivals", options.arrivals, "With --rate: even, or random (exponential gaps)")
+      ->transform(CLI::CheckedTransformer(arrivals));
   app.add_option("--warmup", options.warmup_seconds, "Seconds");
   app.add_option("--duration", options.duration_seconds, "Seconds");
   app.add_option("--operations", options.operations, "Stop after so many instead");
@@ -51,7 +61,7 @@ void AddOptions(CLI::App& app, LoadOptions& options, bool& json) {
   app.add_option("--key-bytes", options.key_bytes);
   app.add_option("--value-bytes", options.value_bytes);
   app.add_option("--preload", options.preload, "Set so many keys first");
-  app.add_option("--seed", options.seed);
+  app.add_option("--seed", options.seed, "Of keys, kinds of calls and random arrivals");
   app.add_option("--cacert", options.ca_file, "TLS, and who may have signed the server");
   app.add_option("--cert", options.cert_file);
   app.add_option("--key", options.key_file);
@@ -61,7 +71,8 @@ void AddOptions(CLI::App& app, LoadOptions& options, bool& json) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Closed-loop load for mokv, etcd and other gRPC servers", "load");
+  CLI::App app("Closed-loop or open-loop (--rate) load for mokv, etcd and other gRPC servers",
+               "load");
   app.option_defaults()->always_capture_default();
   LoadOptions options;
   bool json = false;

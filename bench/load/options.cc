@@ -10,6 +10,7 @@ namespace {
 constexpr uint32_t kConnectionsMax = 10'000;
 constexpr uint32_t kStreamsMax = 10'000;
 constexpr uint32_t kThreadsMax = 256;
+constexpr double kRateMax = 1e8;
 // The receive window of a stream must hold a whole answer (session.h).
 constexpr uint32_t kValueBytesMax = 8 << 20;
 
@@ -61,6 +62,14 @@ absl::Status ValidateOptions(const LoadOptions& options) {
     return InvalidArgument("--duration must be positive");
   }
   if (!(options.timeout_seconds > 0)) return InvalidArgument("--timeout must be positive");
+  if (!(options.rate >= 0 && options.rate <= kRateMax)) {
+    return InvalidArgument("--rate {} is not between 0 and {}", options.rate, kRateMax);
+  }
+  if (options.open_loop() && (options.lockstep || options.operations > 0)) {
+    return InvalidArgument(
+        "--rate goes neither with --lockstep nor with --operations: calls begin when they are due, "
+        "for the time of --duration");
+  }
   if (options.path.empty() || options.path[0] != '/') {
     return InvalidArgument("--path '{}' does not begin with /", options.path);
   }

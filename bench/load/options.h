@@ -19,6 +19,9 @@ enum class Target {
 // Which HTTP/2 client makes and reads the frames; README.md compares their cost.
 enum class Engine { kNghttp2, kLean };
 
+// Of an open loop: at even distances, or by chance (exponential gaps).
+enum class Arrivals { kEven, kRandom };
+
 enum class KeyDistribution { kUniform, kZipf };
 
 struct LoadOptions {
@@ -33,6 +36,9 @@ struct LoadOptions {
   // A connection asks again when all of its calls have been answered, as redis-benchmark -P does;
   // otherwise each answer makes room for the next call at once.
   bool lockstep = false;
+  // Calls a second in all, due on a schedule of their own (an open loop); 0: a closed loop.
+  double rate = 0;
+  Arrivals arrivals = Arrivals::kEven;
 
   double warmup_seconds = 1;
   double duration_seconds = 5;
@@ -48,7 +54,7 @@ struct LoadOptions {
   uint32_t key_bytes = 16;
   uint32_t value_bytes = 64;
   uint64_t preload = 0;  // Keys to set before the warm-up.
-  uint64_t seed = 1;
+  uint64_t seed = 1;     // Of keys, of reads among writes, and of random arrivals.
 
   // All three empty: clear text. Without cert and key no client certificate is shown.
   std::string ca_file;
@@ -56,6 +62,7 @@ struct LoadOptions {
   std::string key_file;
 
   bool tls() const { return !ca_file.empty(); }
+  bool open_loop() const { return rate > 0; }
   bool has_keys() const { return target == Target::kMokv || target == Target::kEtcd; }
 };
 

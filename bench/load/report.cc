@@ -81,8 +81,14 @@ std::string ReportText(const Report& report) {
   std::string text = fmt::format("{:.0f} calls/s ({} in {:.2f} s), client CPU {:.2f} us a call\n",
                                  report.OperationsPerSecond(), stats.measured(), report.Seconds(),
                                  ClientMicrosecondsPerCall(stats));
+  if (report.options.open_loop()) {
+    text += fmt::format("open loop: {} calls/s were due, {}; seed {}\n", report.options.rate,
+                        report.options.arrivals == Arrivals::kEven ? "evenly" : "at random",
+                        report.options.seed);
+  }
   text += LatencyLine("reads", stats.reads);
   text += LatencyLine("writes", stats.writes);
+  text += LatencyLine("late", stats.sent_late);
   for (size_t status = 0; status < stats.statuses.size(); ++status) {
     if (stats.statuses[status] == 0) continue;
     text += fmt::format("{:<19}{}\n", GrpcStatusName(status), stats.statuses[status]);
@@ -114,11 +120,13 @@ std::string ReportJson(const Report& report) {
   return fmt::format(
       R"({{"calls_per_second": {:.1f}, "calls": {}, "calls_all_phases": {}, "seconds": {:.6f}, )"
       R"("client_cpu_us_per_call": {:.4f}, "all": {}, "reads": {}, "writes": {}, )"
+      R"("asked_per_second": {:.1f}, "seed": {}, "sent_late": {}, )"
       R"("statuses": {{{}}}, "failures": {{{}}}, "missing": {}, "mismatches": {}, )"
       R"("first_error": {}, "as_expected": {}}})",
       report.OperationsPerSecond(), stats.measured(), stats.calls, report.Seconds(),
       ClientMicrosecondsPerCall(stats), LatencyJson(All(stats)), LatencyJson(stats.reads),
-      LatencyJson(stats.writes), statuses, failures, stats.missing, stats.mismatches,
+      LatencyJson(stats.writes), report.options.rate, report.options.seed,
+      LatencyJson(stats.sent_late), statuses, failures, stats.missing, stats.mismatches,
       JsonString(stats.first_error), report.AsExpected());
 }
 

@@ -69,8 +69,22 @@ TEST(Report, JsonHasTheFigures) {
       R"("p99_us": 3.000, "p99.9_us": 3.000, "max_us": 3.000}, )"
       R"("writes": {"count": 1, "mean_us": 2.000, "p50_us": 2.000, "p90_us": 2.000, )"
       R"("p99_us": 2.000, "p99.9_us": 2.000, "max_us": 2.000}, )"
+      R"("asked_per_second": 0.0, "seed": 1, "sent_late": {"count": 0, "mean_us": 0.000, )"
+      R"("p50_us": 0.000, "p90_us": 0.000, "p99_us": 0.000, "p99.9_us": 0.000, "max_us": 0.000}, )"
       R"("statuses": {"OK": 3}, "failures": {"connection lost": 2}, "missing": 0, )"
       R"("mismatches": 0, "first_error": "say \"no\"", "as_expected": false})");
+}
+
+TEST(Report, TextSaysHowAnOpenLoopWasDriven) {
+  Report report = GoodReport();
+  report.options.rate = 1.5;
+  report.options.arrivals = Arrivals::kRandom;
+  report.options.seed = 42;
+  report.stats.sent_late.Record(1000);
+  const std::string text = ReportText(report);
+  for (const char* part : {"open loop: 1.5 calls/s were due, at random; seed 42", "\nlate "}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  }
 }
 
 TEST(Report, TextNamesWhatWentWrong) {

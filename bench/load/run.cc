@@ -2,10 +2,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "base/status.h"
+#include "load/schedule.h"
 #include "load/worker.h"
 
 namespace mokv::load {
@@ -30,14 +32,27 @@ void OnEach(Workers& workers, const std::function<void(Worker&, uint64_t)>& task
   task(*workers[0], 0);
 }
 
-Window MakeWindow(const LoadOptions& options) {
+Window MakeWindow(const LoadOptions& options, uint64_t now_ns) {
   Window window;
-  window.begin_ns = NowNs() + static_cast<uint64_t>(options.warmup_seconds * 1e9);
+  window.begin_ns = now_ns + static_cast<uint64_t>(options.warmup_seconds * 1e9);
   window.operations = options.operations;
   if (options.operations == 0) {
     window.end_ns = window.begin_ns + static_cast<uint64_t>(options.duration_seconds * 1e9);
   }
   return window;
+}
+
+// Seeds far apart: neighbouring ones would make threads walk the same numbers.
+uint64_t SeedOf(const LoadOptions& options, uint64_t stream) {
+  return SeededRandom(options.seed + stream).Next();
+}
+
+std::optional<Schedule> MakeSchedule(const LoadOptions& options, uint64_t begin_ns,
+                                     uint32_t thread) {
+  if (!options.open_loop()) return std::nullopt;
+  // The first streams are those of the keys.
+  return Schedule(options.arrivals, options.rate, begin_ns, thread, options.threads,
+                  SeedOf(options, options.threads + thread));
 }
 
 }  // namespace
@@ -57,9 +72,8 @@ absl::StatusOr<Report> RunLoad(const LoadOptions& options) {
 
   Workers workers;
   for (uint32_t i = 0; i < options.threads; ++i) {
-    // Seeds far apart: neighbouring ones would make threads walk the same keys.
-    const uint64_t seed = SeededRandom(options.seed + i).Next();
-    workers.push_back(std::make_unique<Worker>(options, requests, KeyChooser(options, zipf, seed)));
+    workers.push_back(
+        std::make_unique<Worker>(options, requests, KeyChooser(options, zipf, SeedOf(options, i))));
     MOKV_RETURN_IF_ERROR(workers.back()->Connect(
         static_cast<uint32_t>(ShareOf(options.connections, options.threads, i)), tls));
   }
@@ -69,13 +83,14 @@ absl::StatusOr<Report> RunLoad(const LoadOptions& options) {
                      ShareBegin(options.preload, options.threads, i + 1));
     });
   }
-  const Window window = MakeWindow(options);
+  const uint64_t now_ns = NowNs();
+  const Window window = MakeWindow(options, now_ns);
   OnEach(workers, [&](Worker& worker, uint64_t i) {
     Window share = window;
     share.operations = ShareOf(window.operations, options.threads, i);
     // A thread whose share is nothing must not take it for "no limit".
     if (window.operations > 0 && share.operations == 0) return;
-    worker.Run(share);
+    worker.Run(share, MakeSchedule(options, now_ns, static_cast<uint32_t>(i)));
   });
 
   Report report = {.options = options, .stats = {}};

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "api/kv.pb.h"
 #include "base/mutex.h"
@@ -88,6 +90,72 @@ TEST_P(RunTest, RunsForATime) {
   EXPECT_TRUE(report->AsExpected()) << ReportText(*report);
   EXPECT_NEAR(report->Seconds(), 0.1, 1e-6);
   EXPECT_GT(report->stats.calls, report->stats.measured());
+}
+
+TEST_P(RunTest, AnOpenLoopMakesEveryCallOfItsSchedule) {
+  FakeServer server([](std::string_view, std::string_view) { return FakeReply{}; });
+  for (const Arrivals arrivals : {Arrivals::kEven, Arrivals::kRandom}) {
+    LoadOptions options = Options(server);
+    options.target = Target::kEmpty;
+    options.operations = 0;
+    options.duration_seconds = 0.5;
+    options.rate = 2000;
+    options.arrivals = arrivals;
+    options.threads = 2;
+    const absl::StatusOr<Report> report = RunLoad(options);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_TRUE(report->AsExpected()) << ReportText(*report);
+    // However slow the machine: what was due is made, late if need be.
+    const double spread = arrivals == Arrivals::kEven ? 1 : 200;  // Six standard deviations.
+    EXPECT_NEAR(static_cast<double>(report->stats.measured()), 1000, spread);
+    EXPECT_EQ(report->stats.sent_late.count(), report->stats.measured());
+  }
+}
+
+// Goal:   a stall of the server delays the calls that come due in it, all of them.
+// Method: one call in flight at most, and a server that thinks 200 ms about one answer.
+TEST_P(RunTest, AnOpenLoopHidesNoStall) {
+  std::atomic<int> calls = 0;
+  FakeServer server([&](std::string_view, std::string_view) {
+    if (++calls == 10) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return FakeReply{};
+  });
+  LoadOptions options = Options(server);
+  options.target = Target::kEmpty;
+  options.connections = 1;
+  options.streams = 1;
+  options.operations = 0;
+  options.duration_seconds = 0.5;
+  options.rate = 1000;
+  const absl::StatusOr<Report> report = RunLoad(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->AsExpected()) << ReportText(*report);
+  EXPECT_EQ(report->stats.measured(), 500u);
+  // 200 calls came due in the stall: half of them waited 100 ms and more. They are a fifth of all.
+  EXPECT_GE(report->stats.reads.Percentile(0.8), 90'000'000u);
+}
+
+TEST_P(RunTest, AnOpenLoopThatIsFarBehindIsGivenUpAndCounted) {
+  std::atomic<int> calls = 0;
+  FakeServer server([&](std::string_view, std::string_view) {
+    ++calls;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return FakeReply{};
+  });
+  LoadOptions options = Options(server);
+  options.target = Target::kEmpty;
+  options.operations = 0;
+  options.duration_seconds = 0.2;
+  options.timeout_seconds = 0.2;
+  options.rate = 100'000;
+  const absl::StatusOr<Report> report = RunLoad(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_FALSE(report->AsExpected());
+  const Stats& stats = report->stats;
+  EXPECT_GT(stats.failures[static_cast<size_t>(Failure::kNotSent)], 10'000u);
+  EXPECT_EQ(stats.calls + stats.failures[static_cast<size_t>(Failure::kNotSent)] +
+                stats.failures[static_cast<size_t>(Failure::kNoAnswer)],
+            20'000u);
 }
 
 TEST_P(RunTest, LockstepMakesTheSameCalls) {

@@ -16,6 +16,8 @@ std::string_view FailureName(Failure failure) {
       return "no grpc-status";
     case Failure::kNoAnswer:
       return "no answer";
+    case Failure::kNotSent:
+      return "due, not sent";
   }
   return "unknown";
 }
@@ -51,6 +53,7 @@ void Stats::Merge(const Stats& other) {
   last_ns = std::max(last_ns, other.last_ns);
   reads.Merge(other.reads);
   writes.Merge(other.writes);
+  sent_late.Merge(other.sent_late);
   for (size_t i = 0; i < statuses.size(); ++i) statuses[i] += other.statuses[i];
   for (size_t i = 0; i < failures.size(); ++i) failures[i] += other.failures[i];
   missing += other.missing;

@@ -18,18 +18,20 @@ enum class Failure {
   kHttpStatus,  // Not 200.
   kNoGrpcStatus,
   kNoAnswer,  // Still open when the timeout had passed.
+  kNotSent,   // Open loop: due, but no call in flight had ended until it was given up.
 };
-inline constexpr size_t kFailures = 5;
+inline constexpr size_t kFailures = 6;
 std::string_view FailureName(Failure failure);
 
 inline constexpr size_t kGrpcStatuses = 17;  // 0 to 16; later ones count as UNKNOWN (2).
 std::string_view GrpcStatusName(size_t status);
 
-// Expected answers are counted only when they came inside the measured window; whatever else came
-// is counted at any time, preload and warm-up included, so that nothing stays unseen.
+// Expected answers are counted only when they came inside the measured window, those of an open loop
+// when they were due inside it; whatever else came is counted at any time, preload and warm-up included, so that nothing stays unseen.
 struct Stats {
   Histogram reads;
   Histogram writes;
+  Histogram sent_late;  // Open loop: from due to sent; a part of the latencies above.
   std::array<uint64_t, kGrpcStatuses> statuses{};
   std::array<uint64_t, kFailures> failures{};
   uint64_t missing = 0;     // OK, but the key was not there (etcd's way of saying so).

@@ -8,18 +8,22 @@
 #include <absl/status/status.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "load/connection.h"
 #include "load/keys.h"
 #include "load/options.h"
+#include "load/schedule.h"
 #include "load/stats.h"
 
 namespace mokv::load {
 
-// Answers in [begin, end) are measured; nanoseconds of the monotonic clock.
+// Answers in [begin, end) are measured, in an open loop those to calls that were due in it;
+// nanoseconds of the monotonic clock.
 struct Window {
   uint64_t begin_ns = 0;
   uint64_t end_ns = UINT64_MAX;
@@ -38,8 +42,9 @@ class Worker final : public ConnectionOwner {
   // Sets keys number `begin` to `end` - 1.
   void Preload(uint64_t begin, uint64_t end);
   // Warm-up and measurement: calls run from now to the end of the window, then the open ones
-  // finish.
-  void Run(const Window& window);
+  // finish. With a schedule an open loop: each call is made when it is due, or as soon as a call in
+  // flight ends; what was due before the end of the window is still made, for at most the timeout.
+  void Run(const Window& window, std::optional<Schedule> schedule);
 
   Stats& stats() { return stats_; }
 
@@ -47,15 +52,31 @@ class Worker final : public ConnectionOwner {
   void OnAnswer(Connection& connection, Call& call) override;
 
  private:
+  struct FreeCall {
+    Connection* connection;
+    Call* call;
+  };
+
   void Loop();
+  bool HasMore() const;
   // One more call, if there is one to make.
   void Continue(Connection& connection, Call& call);
+  void Submit(Connection& connection, Call& call, OpKind kind, uint64_t key, uint64_t started_ns);
+  // Open loop: makes the calls that are due, as far as there are free ones.
+  void SubmitDue();
+  bool ScheduleGoesOn() const {
+    return schedule_.has_value() && schedule_->next_ns() < window_.end_ns;
+  }
+  // Open loop: counts what was due and has not been sent.
+  void CountNotSent();
+  bool IsMeasured(const Call& call) const;
   void Count(const Call& call);
   void CountFailure(Failure failure);
   void Drop(std::unique_ptr<Connection>& connection, const absl::Status& status);
   void Serve(std::unique_ptr<Connection>& connection, uint32_t events);
   bool GiveUp();
-  int PollTimeoutMs() const;
+  // How long to wait for the sockets.
+  uint64_t WaitNs() const;
   // Notes the thread's CPU time when the clock has passed an end of the window.
   void NoteCpu();
 
@@ -65,6 +86,10 @@ class Worker final : public ConnectionOwner {
   int epoll_fd_;
   std::vector<std::unique_ptr<Connection>> connections_;  // Null once lost.
   std::vector<bool> waits_for_room_;                      // Registered for EPOLLOUT, by connection.
+
+  std::optional<Schedule> schedule_;  // Of an open loop.
+  std::deque<FreeCall> free_;         // Of an open loop: the one that has waited longest first.
+  uint64_t submitted_due_ns_ = 0;     // When SubmitDue last looked.
 
   bool preloading_ = false;
   uint64_t preload_next_ = 0;
