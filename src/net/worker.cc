@@ -1,7 +1,9 @@
 #include "net/worker.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -11,7 +13,8 @@ namespace mokv::net {
 
 class Worker::Impl {
  public:
-  explicit Impl(std::string name) : thread_([this, name = std::move(name)] { Run(name); }) {}
+  Impl(std::string name, Pace pace)
+      : pace_(pace), thread_([this, name = std::move(name)] { Run(name); }) {}
 
   void Post(Task task) {
     bool was_empty;
@@ -37,6 +40,8 @@ class Worker::Impl {
  private:
   void Run(const std::string& name) {
     pthread_setname_np(pthread_self(), name.c_str());
+    // Of this thread alone, on Linux. It is a courtesy: where it is refused, the rests remain.
+    if (pace_ == Pace::kGentle) setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kNice);
     std::vector<Task> batch;
     for (;;) {
       {
@@ -45,10 +50,27 @@ class Worker::Impl {
         if (queue_.empty()) return;
         batch.swap(queue_);
       }
-      for (Task& task : batch) task();
+      for (Task& task : batch) {
+        const MonotonicTime begin = SystemClock().Now();
+        task();
+        if (pace_ == Pace::kGentle) Rest(SystemClock().Now() - begin);
+      }
       batch.clear();
     }
   }
+
+  // Until the time has passed or Stop is called.
+  void Rest(Duration duration) {
+    const MonotonicTime until = SystemClock().Now() + std::min(duration, kRestMax);
+    MutexLock lock(mutex_);
+    while (!stopping_) {
+      const Duration left = until - SystemClock().Now();
+      if (left <= Duration::zero()) return;
+      wake_.WaitFor(lock, left);
+    }
+  }
+
+  const Pace pace_;
 
   Mutex mutex_;
   CondVar wake_;
@@ -57,7 +79,8 @@ class Worker::Impl {
   std::thread thread_;  // Last: it uses the members above.
 };
 
-Worker::Worker(std::string name) : impl_(std::make_unique<Impl>(std::move(name))) {}
+Worker::Worker(std::string name, Pace pace)
+    : impl_(std::make_unique<Impl>(std::move(name), pace)) {}
 Worker::~Worker() { Stop(); }
 void Worker::Post(Task task) { impl_->Post(std::move(task)); }
 void Worker::Stop() { impl_->Stop(); }

@@ -229,7 +229,7 @@ void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
   log_space_thread_ = std::make_unique<net::Worker>("log-space");
   background_thread_ = std::make_unique<net::Worker>("background");
-  snapshot_thread_ = std::make_unique<net::Worker>("snapshots");
+  snapshot_thread_ = std::make_unique<net::Worker>("snapshots", net::Pace::kGentle);
   alarm_timer_ = std::make_unique<net::Timer>(replica_thread());
   tick_timer_ = std::make_unique<net::Timer>(replica_thread());
   replica::Replica::Callbacks callbacks;

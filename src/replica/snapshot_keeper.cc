@@ -6,12 +6,14 @@
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "snapshot/format.h"
 
 namespace mokv::replica {
 namespace {
 
-// Written in one step.
-constexpr size_t kStepBytes = size_t{512} << 10;
+// Written in one step, that is one block: whoever runs the steps may rest between them (net::Worker),
+// and then the processor is taken for a third of a millisecond at a time.
+constexpr size_t kStepBytes = snapshot::kBlockBytes;
 // A sync now and then, so that the last one does not come with all of it at once, while the log wants
 // to sync, too.
 constexpr uint64_t kSyncBytes = uint64_t{8} << 20;
