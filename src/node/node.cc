@@ -178,6 +178,7 @@ class Node::Impl {
   std::unique_ptr<net::Worker> log_space_thread_;
   std::unique_ptr<net::Worker> background_thread_;
   std::unique_ptr<net::Worker> snapshot_thread_;
+  std::unique_ptr<net::Worker> snapshot_writer_thread_;
   std::unique_ptr<net::Worker> request_log_thread_;
   std::unique_ptr<telemetry::HttpServer> http_;
   // Replica thread only.
@@ -229,7 +230,8 @@ void Node::Impl::MakeReplica() {
   log_thread_ = std::make_unique<net::Worker>("log");
   log_space_thread_ = std::make_unique<net::Worker>("log-space");
   background_thread_ = std::make_unique<net::Worker>("background");
-  snapshot_thread_ = std::make_unique<net::Worker>("snapshots", net::Pace::kGentle);
+  snapshot_thread_ = std::make_unique<net::Worker>("snapshots");
+  snapshot_writer_thread_ = std::make_unique<net::Worker>("snapshot-write", net::Pace::kGentle);
   alarm_timer_ = std::make_unique<net::Timer>(replica_thread());
   tick_timer_ = std::make_unique<net::Timer>(replica_thread());
   replica::Replica::Callbacks callbacks;
@@ -265,8 +267,9 @@ void Node::Impl::MakeReplica() {
   options.raft.heartbeat_interval = config_.heartbeat_interval;
   options.raft.lease_reads = config_.read_lease;
   replica_ = std::make_unique<replica::Replica>(
-      replica::Replica::Executors{replica_thread(), *background_thread_, *snapshot_thread_}, clock_,
-      random_, machine_, std::move(options), std::move(callbacks));
+      replica::Replica::Executors{replica_thread(), *background_thread_, *snapshot_thread_,
+                                  *snapshot_writer_thread_},
+      clock_, random_, machine_, std::move(options), std::move(callbacks));
 }
 
 void Node::Impl::MakePeers() {
@@ -590,6 +593,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
     if (log_thread_ != nullptr) log_thread_->Stop();
     if (background_thread_ != nullptr) background_thread_->Stop();
     if (snapshot_thread_ != nullptr) snapshot_thread_->Stop();
+    if (snapshot_writer_thread_ != nullptr) snapshot_writer_thread_->Stop();
     replica_io_.Stop();
   });
   stopping.Add("close the log", kThreadEndMax, [this] {

@@ -43,7 +43,8 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
   MOKV_CHECK(callbacks_.set_alarm && callbacks_.on_fatal);
   if (options_.snapshots.files == nullptr) return;
   snapshots_ = std::make_unique<Snapshots>(
-      options_.snapshots, Snapshots::Executors{executors.background, executors.snapshots},
+      options_.snapshots,
+      Snapshots::Executors{executors.background, executors.snapshots, executors.snapshot_writer},
       [this](Task task) { inbox_.Add(std::move(task)); },
       [this](raft::Event event) { Step(std::move(event)); });
 }

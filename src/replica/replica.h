@@ -92,8 +92,10 @@ class Replica final : public PeersHandler {
     Executor& replica;
     // Where the entries and parts of snapshots that a peer needs are read back from the disk.
     Executor& background;
-    // Where snapshots are written and loaded, which takes long.
+    // Where snapshots are loaded, which takes long.
     Executor& snapshots;
+    // Where they are written, which takes long and which nobody waits for: it may rest between tasks.
+    Executor& snapshot_writer;
   };
 
   Replica(Executors executors, const Clock& clock, Random& random, machine::Machine& machine,

@@ -324,7 +324,7 @@ TEST(Replica, RefusesAtOnceBeforeItsStart) {
   Replica::Callbacks callbacks;
   callbacks.set_alarm = [](MonotonicTime) {};
   callbacks.on_fatal = [](const absl::Status&) {};
-  Replica replica({executor, executor, executor}, clock, random, machine,
+  Replica replica({executor, executor, executor, executor}, clock, random, machine,
                   {.name = "n", .instance_id = "d"}, std::move(callbacks));
   std::optional<WriteResult> write;
   std::optional<absl::Status> read;

@@ -12,11 +12,11 @@ Snapshots::Snapshots(const Options& options, Executors executors, OnReplicaThrea
                      GiveCore give_core)
     : options_(options),
       give_core_(std::move(give_core)),
-      keeper_(snapshot::Directory(*options.files, options.directory), executors.snapshots,
-              on_replica, [this](const raft::SnapshotMeta& meta) { OnTaken(meta); }),
+      keeper_(snapshot::Directory(*options.files, options.directory), executors.writer, on_replica,
+              [this](const raft::SnapshotMeta& meta) { OnTaken(meta); }),
       source_(keeper_, executors.background, on_replica),
       fetch_(snapshot::Directory(*options.files, options.directory), executors.background,
-             executors.snapshots, on_replica,
+             executors.loader, on_replica,
              [this](LoadedSnapshot loaded) { OnFetched(std::move(loaded)); }) {}
 
 void Snapshots::OnFound(const std::vector<EntryId>& found, uint64_t bytes) {

@@ -42,7 +42,8 @@ class Snapshots {
   };
   struct Executors {
     Executor& background;  // Parts of files, for peers and from them.
-    Executor& snapshots;   // What takes long: writing and loading.
+    Executor& loader;      // Loads snapshots, which takes long.
+    Executor& writer;      // Writes them: nobody waits for it.
   };
   // For the core, in the turn in which it is called.
   using GiveCore = std::function<void(raft::Event)>;

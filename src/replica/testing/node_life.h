@@ -89,9 +89,9 @@ class NodeLife {
                                            .log_bytes = life.snapshot_log_bytes,
                                            .trailing_entries = life.trailing_entries},
                              .comparison_interval = life.comparison_interval};
-    replica =
-        std::make_unique<Replica>(Replica::Executors{replica_thread, background, background},
-                                  this->clock, random, machine, options, std::move(callbacks));
+    replica = std::make_unique<Replica>(
+        Replica::Executors{replica_thread, background, background, background}, this->clock, random,
+        machine, options, std::move(callbacks));
     wal::Options log_options;
     log_options.directory = "log";
     log_options.segment_bytes = life.segment_bytes;

@@ -43,8 +43,8 @@ class ThreadedReplica {
     };
     callbacks.set_alarm = [](MonotonicTime) {};
     callbacks.on_fatal = [](const absl::Status& reason) { ADD_FAILURE() << reason; };
-    replica.emplace(Replica::Executors{replica_thread_, background_, background_}, *options.clock,
-                    random_, machine,
+    replica.emplace(Replica::Executors{replica_thread_, background_, background_, background_},
+                    *options.clock, random_, machine,
                     Replica::Options{.name = "n", .instance_id = "d", .rpc_address = "n:1"},
                     std::move(callbacks));
     OnReplicaThread([&] { Start(options); });
