@@ -22,7 +22,19 @@ struct SnapshotFetch::Job {
   MonotonicTime moved_at;  // When the last part came.
   // Background executor only.
   std::unique_ptr<File> file;
+  uint64_t unsynced = 0;
 };
+
+absl::Status SnapshotFetch::Write(Job& job, const SnapshotChunk& chunk, bool& is_spoilt) {
+  MOKV_RETURN_IF_ERROR(job.file->WriteAt(chunk.offset, chunk.bytes));
+  job.unsynced += chunk.bytes.size();
+  if (job.unsynced < kSnapshotSyncBytes) return absl::OkStatus();
+  job.unsynced = 0;
+  absl::Status synced = job.file->Sync();
+  // Another sync may say that all is well, and what this one should have written is lost.
+  is_spoilt = !synced.ok();
+  return synced;
+}
 
 SnapshotFetch::SnapshotFetch(snapshot::Directory directory, Executor& background, Executor& loader,
                              OnReplicaThread on_replica, Fetched fetched)
@@ -114,17 +126,20 @@ void SnapshotFetch::OnChunk(Peers& peers, raft::NodeId from, SnapshotChunk chunk
   const uint64_t through = job_->received;
   background_.Post(
       [this, &peers, job = job_, chunk = std::move(chunk), through, on_replica = on_replica_] {
-        const absl::Status status = job->file->WriteAt(chunk.offset, chunk.bytes);
-        on_replica([this, &peers, job, status, through] { OnWrote(peers, job, status, through); });
+        bool is_spoilt = false;
+        const absl::Status status = Write(*job, chunk, is_spoilt);
+        on_replica([this, &peers, job, status, is_spoilt, through] {
+          OnWrote(peers, job, status, is_spoilt, through);
+        });
       });
   Ask(peers, now);
 }
 
 void SnapshotFetch::OnWrote(Peers& peers, const std::shared_ptr<Job>& job,
-                            const absl::Status& status, uint64_t bytes) {
+                            const absl::Status& status, bool is_spoilt, uint64_t bytes) {
   if (job != job_ || job_->step != Step::kReading) return;
   // No space, say. What is there is kept for the next attempt.
-  if (!status.ok()) return Fail(status, /*remove=*/false);
+  if (!status.ok()) return Fail(status, /*remove=*/is_spoilt);
   job_->written = bytes;
   if (job_->written == job_->file_bytes) return Finish();
   Ask(peers, now_);

@@ -67,11 +67,13 @@ class SnapshotFetch {
   // Another source is taken when this one has given nothing for so long.
   static constexpr Duration kGiveUpAfter = std::chrono::seconds(5);
 
+  // Background executor. `is_spoilt`: the file must not be gone on with.
+  static absl::Status Write(Job& job, const SnapshotChunk& chunk, bool& is_spoilt);
   void Begin(raft::NodeId source, const raft::SnapshotMeta& snapshot, MonotonicTime now);
   void OnOpened(const std::shared_ptr<Job>& job, absl::StatusOr<uint64_t> bytes);
   void Ask(Peers& peers, MonotonicTime now);
   void OnWrote(Peers& peers, const std::shared_ptr<Job>& job, const absl::Status& status,
-               uint64_t bytes);
+               bool is_spoilt, uint64_t bytes);
   void Finish();
   void Load(const std::shared_ptr<Job>& job);
   void Fail(const absl::Status& reason, bool remove);

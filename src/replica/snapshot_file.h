@@ -17,6 +17,10 @@
 
 namespace mokv::replica {
 
+// Whoever writes such a file syncs it each time that so much has been written, so that the last sync
+// does not come with all of it at once, while the log on the same disk wants to be synced, too.
+inline constexpr uint64_t kSnapshotSyncBytes = uint64_t{8} << 20;
+
 // A state and its place in the log.
 struct FrozenSnapshot {
   raft::SnapshotMeta meta;

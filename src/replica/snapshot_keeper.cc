@@ -14,9 +14,6 @@ namespace {
 // Written in one step, that is one block: whoever runs the steps may rest between them (net::Worker),
 // and then the processor is taken for a third of a millisecond at a time.
 constexpr size_t kStepBytes = snapshot::kBlockBytes;
-// A sync now and then, so that the last one does not come with all of it at once, while the log wants
-// to sync, too.
-constexpr uint64_t kSyncBytes = uint64_t{8} << 20;
 
 }  // namespace
 
@@ -58,7 +55,7 @@ absl::StatusOr<bool> SnapshotKeeper::Writing::WriteSome() {
   offset += buffer.size();
   unsynced += buffer.size();
   buffer.clear();
-  if (!more || unsynced >= kSyncBytes) {
+  if (!more || unsynced >= kSnapshotSyncBytes) {
     MOKV_RETURN_IF_ERROR(file->Sync());
     unsynced = 0;
   }
