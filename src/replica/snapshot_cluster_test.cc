@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/status.h"
+#include "replica/snapshot_file.h"
 #include "replica/testing/cluster.h"
 
 namespace mokv::replica::testing {
@@ -155,6 +156,46 @@ TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
   cluster.Break(away, leader);
   cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
   EXPECT_EQ(ReportOf(cluster, away).fetches_failed, 0u);
+  ExpectAllEqual(cluster);
+}
+
+// Goal:   what a sync has failed for is not gone on with: the disk may never get it, whatever a later
+//         sync says.
+// Method: the first sync of a file that is being fetched fails; it must be removed, and fetched anew.
+TEST(SnapshotCluster, FetchIsBegunAnewAfterAFailedSync) {
+  ClusterOptions options = Snapshotting(3);
+  options.life.segment_bytes = 128 << 10;
+  ReplicaCluster cluster(options);
+  cluster.Form();
+  const std::string away = cluster.Follower();
+  cluster.Kill(away);
+  cluster.Run(seconds(6));
+  const std::string leader = cluster.Leader();
+  // More than what is synced at once.
+  const size_t keys = 2 * kSnapshotSyncBytes / 30'000;
+  for (size_t i = 0; i < 2 * keys; ++i) {
+    const WriteOutcome outcome = cluster.life(leader).Propose(
+        store::Set{fmt::format("large{}", i % keys), std::string(30'000, 'x'), {}});
+    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+    ASSERT_EQ((*outcome)->fate, WriteResult::Fate::kApplied) << (*outcome)->reason;
+    cluster.Run(milliseconds(5));
+  }
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
+  int failed = 0;
+  int removed = 0;
+  cluster.files(away).SetFault(
+      [&](CrashFileSystem::Operation operation, const std::string& path) -> absl::Status {
+        if (!path.ends_with(".fetching")) return absl::OkStatus();
+        if (operation == CrashFileSystem::Operation::kRemove) ++removed;
+        if (operation != CrashFileSystem::Operation::kSync || failed > 0) return absl::OkStatus();
+        ++failed;
+        return absl::DataLossError("the disk has failed");
+      });
+  cluster.Restart(away);
+  cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
+  EXPECT_EQ(failed, 1);
+  EXPECT_EQ(removed, 1);
+  EXPECT_EQ(ReportOf(cluster, away).fetches_failed, 1u);
   ExpectAllEqual(cluster);
 }
 
