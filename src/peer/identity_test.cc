@@ -72,6 +72,22 @@ TEST(PeerAddress, AWrongHintKeepsNobodyFromTheConfigurations) {
   EXPECT_EQ(a.stats().closed, closed);
 }
 
+// Goal: a rebuilt node says whose place it takes, and of which cluster it is, until it is a member.
+TEST(PeerIdentity, ARebuiltNodeTakesAPlaceUntilItIsAMember) {
+  PeerNode a(QuickOptions("a"));
+  Options options = QuickOptions("b");
+  options.cluster_id = "cluster";
+  options.replaces = {"before"};
+  PeerNode b(options);
+  const std::string address = b.member().rpc_address;
+  EXPECT_EQ(a.Identify(address)->replaces, options.replaces);
+  EXPECT_EQ(a.Identify(address)->cluster_id, "cluster");
+  b.Join("cluster", {a.member()});
+  EXPECT_EQ(a.Identify(address)->replaces, options.replaces);
+  b.Join("cluster", {a.member(), b.member()});
+  EXPECT_TRUE(a.Identify(address)->replaces.empty());
+}
+
 // Goal: a copy of a data directory gets no voice while the first process is connected, and ends.
 TEST(PeerIdentity, ASecondProcessIsRefusedAndIsToldSo) {
   PeerNode a(QuickOptions("a"));

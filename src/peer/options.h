@@ -22,7 +22,7 @@ struct Options {
   std::string version;
   // Of its data directory, also while there is no log in it; empty: it belongs to none yet.
   std::string cluster_id;
-  // replica::PeerIdentity. Ids of 32 bytes, at most kReplacesMax.
+  // replica::PeerIdentity; until the node is a member. Ids of 32 bytes, at most kReplacesMax.
   std::vector<std::string> replaces;
   // Tells this process from others of the same identity; 0: one is drawn.
   uint64_t process_id = 0;

@@ -117,6 +117,8 @@ void PeerNetwork::SetMembership(std::shared_ptr<const raft::Membership> membersh
   for (auto& [id, peer] : peers_) {
     if (peer.link != nullptr && !membership->Contains(id)) RemoveLinkSoon(peer);
   }
+  // A member takes nobody's place any more: it may itself be replaced one day, and come back.
+  if (membership->Contains(context_.local.id)) context_.local.replaces.clear();
   if (membership->cluster_id().empty()) return;
   context_.local.cluster_id = membership->cluster_id();
   for (const auto& [id, established] : established_) {

@@ -124,6 +124,12 @@ std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending&
                      .instance_id = found.instance_id,
                      .rpc_address = request.rpc_address,
                      .promote_when_caught_up = true};
+  if (request.automatic && membership.WasRemoved(added.id)) {
+    return finish(
+        FailedPrecondition("{} at {} was removed for good; stop it and run mokvctl rebuild on its "
+                           "data-dir, or add it by hand: mokvctl member add {} {}",
+                           found.name, request.rpc_address, found.name, request.rpc_address));
+  }
   raft::MemberChange::Kind kind = raft::MemberChange::Kind::kAddLearner;
   if (const raft::Member* known = FindByName(membership, found.name)) {
     if (known->instance_id != found.instance_id) {
@@ -143,12 +149,6 @@ std::optional<raft::Event> Administration::RouteAddMember(uint64_t key, Pending&
     added = *known;
     added.rpc_address = request.rpc_address;
     kind = raft::MemberChange::Kind::kUpdate;
-  }
-  if (request.automatic && membership.WasRemoved(added.id)) {
-    return finish(
-        FailedPrecondition("{} at {} was removed for good; stop it and run mokvctl rebuild on its "
-                           "data-dir, or add it by hand: mokvctl member add {} {}",
-                           found.name, request.rpc_address, found.name, request.rpc_address));
   }
   pending.state = State::kAtCore;
   pending.number = number;
