@@ -11,6 +11,9 @@ namespace mokv {
 namespace {
 
 constexpr uint64_t kSectorBytes = 512;
+// What is torn near its end lacks up to so many words.
+constexpr uint64_t kWordBytes = 8;
+constexpr uint64_t kTornWordsMax = 8;
 
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -136,18 +139,32 @@ bool CrashFileSystem::stopped() const {
   return stopped_;
 }
 
-void CrashFileSystem::Restart() {
-  const MutexLock lock(mutex_);
+void CrashFileSystem::BeginAnew() {
   ++life_;
   stop_armed_ = stopped_ = false;
   locks_.clear();
 }
 
+void CrashFileSystem::Restart() {
+  const MutexLock lock(mutex_);
+  BeginAnew();
+}
+
+void CrashFileSystem::PowerLossNearEnd(Random& random) {
+  const MutexLock lock(mutex_);
+  BeginAnew();
+  KeepSomeNames(random);
+  cache_ = disk_;
+  for (const auto& [path, inode] : disk_) {
+    KeepAllButAnEnd(*inode, random);
+    inode->unsynced.clear();
+    inode->cache = inode->disk;
+  }
+}
+
 void CrashFileSystem::PowerLoss(Random& random) {
   const MutexLock lock(mutex_);
-  ++life_;
-  stop_armed_ = stopped_ = false;
-  locks_.clear();
+  BeginAnew();
   KeepSomeNames(random);
   cache_ = disk_;
   // By path, so that a seed decides alike in every run.
@@ -192,6 +209,16 @@ void CrashFileSystem::KeepSomeChanges(Inode& inode, Random& random) {
         if (change.is_write) change.bytes.resize(Below(random, change.bytes.size() + 1));
         Apply(change, inode.disk);
     }
+  }
+}
+
+void CrashFileSystem::KeepAllButAnEnd(Inode& inode, Random& random) {
+  for (Change& change : inode.unsynced) {
+    if (&change == &inode.unsynced.back() && change.is_write) {
+      const uint64_t lost = kWordBytes * Below(random, kTornWordsMax + 1);
+      change.bytes.resize(change.bytes.size() - std::min<uint64_t>(lost, change.bytes.size()));
+    }
+    Apply(change, inode.disk);
   }
 }
 

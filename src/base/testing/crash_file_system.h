@@ -68,6 +68,8 @@ class CrashFileSystem final : public FileSystem {
   void Restart();
   // The machine dies. What was not synced is decided by `random`.
   void PowerLoss(Random& random);
+  // The same, and all of it is there, but for a few words at the end of each file's last write.
+  void PowerLossNearEnd(Random& random);
 
   // Change what is on the disk and in the cache behind everybody's back. CHECK that it exists.
   void FlipBit(const std::string& path, uint64_t bit);
@@ -117,7 +119,9 @@ class CrashFileSystem final : public FileSystem {
 
   static void Apply(const Change& change, std::string& contents);
   static void KeepSomeChanges(Inode& inode, Random& random);
+  static void KeepAllButAnEnd(Inode& inode, Random& random);
   static void KeepSomeSectors(Inode& inode, Random& random);
+  void BeginAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void KeepSomeNames(Random& random) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t UsedBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // How many more bytes `inode` may get.

@@ -41,6 +41,28 @@ TEST_F(CrashFileSystemTest, KeepsWhatWasSyncedWhateverHappens) {
   }
 }
 
+// All of it is there, but for up to eight words at the end of the last write, where the disk has what
+// was there before.
+TEST_F(CrashFileSystemTest, TearsTheLastWriteNearItsEnd) {
+  std::set<size_t> kept;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    CrashFileSystem files;
+    ASSERT_TRUE(files.CreateDirectories("/d").ok());
+    const auto file = Create(files, "/d/a");
+    ASSERT_TRUE(file->WriteAt(0, std::string(400, 'o')).ok());
+    ASSERT_TRUE(file->Sync().ok());
+    ASSERT_TRUE(files.SyncDirectory("/d").ok());
+    ASSERT_TRUE(file->WriteAt(0, std::string(200, 'n')).ok());
+    ASSERT_TRUE(file->WriteAt(200, std::string(200, 'n')).ok());
+    SeededRandom random(seed);
+    files.PowerLossNearEnd(random);
+    const std::string contents = files.Contents("/d/a");
+    const size_t end = contents.find('o');
+    kept.insert(end == std::string::npos ? contents.size() : end);
+  }
+  EXPECT_THAT(kept, ElementsAre(336, 344, 352, 360, 368, 376, 384, 392, 400));
+}
+
 // Every set of sectors is possible, whatever the order of the writes.
 TEST_F(CrashFileSystemTest, KeepsAnySetOfUnsyncedSectors) {
   std::set<std::string> seen;
