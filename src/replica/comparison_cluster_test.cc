@@ -76,6 +76,34 @@ TEST_F(ComparisonClusterTest, ALeaderThatDiffersLetsAnotherLeadAndIsFenced) {
   EXPECT_EQ(cluster.machine(cluster.Leader()).TakeView()->Find("nobody's"), nullptr);
 }
 
+// Goal:   once a leader knows that its state is not everybody's, no write is told what it came to there.
+// Method: writes are under way all the time, and each message is a step of its own, so that some are
+//         committed between that and the end of its leadership.
+TEST_F(ComparisonClusterTest, ALeaderThatDiffersAnswersNoWriteFromItsState) {
+  const std::string victim = cluster.Leader();
+  Change(victim);
+  std::vector<WriteOutcome> outcomes;
+  for (uint64_t step = 0; cluster.life(victim).differing.empty(); ++step) {
+    ASSERT_LT(step, 1000U);
+    outcomes.push_back(cluster.life(victim).Set("nobody's", Revision(0)));
+    for (const std::string& name : cluster.names()) cluster.life(name).RunAll();
+    cluster.DeliverAny(step, {});
+  }
+  std::erase_if(outcomes, [](const WriteOutcome& outcome) { return outcome->has_value(); });
+  ASSERT_FALSE(outcomes.empty());
+  // While it waits for another leader, it takes nothing more.
+  outcomes.push_back(cluster.life(victim).Set("k"));
+  const size_t last = outcomes.size() - 1;
+  cluster.RunUntil([&] { return outcomes[last]->has_value(); }, "it refuses a write");
+  EXPECT_EQ((*outcomes[last])->fate, WriteResult::Fate::kNotDone);
+  cluster.RunUntil([&] { return !cluster.Leader().empty() && cluster.Leader() != victim; },
+                   "another leads");
+  for (const WriteOutcome& outcome : outcomes) {
+    ASSERT_TRUE(outcome->has_value());
+    EXPECT_NE((*outcome)->fate, WriteResult::Fate::kApplied);
+  }
+}
+
 TEST_F(ComparisonClusterTest, WithoutAMajorityThereIsOnlyAnAlarm) {
   cluster.Kill("n3");
   Change("n1");

@@ -81,6 +81,11 @@ absl::Status Replica::CheckAccepting() const {
   return absl::OkStatus();
 }
 
+absl::Status Replica::CheckTakesPart() const {
+  if (life() == Life::kGone) return Unavailable("{}", failure_);
+  return differs_ ? Unavailable("this node is fenced: {}", told_differing_) : absl::OkStatus();
+}
+
 absl::Status Replica::Start(wal::Log& log, Peers& peers,
                             std::optional<std::string> new_cluster_id) {
   MOKV_CHECK(log_ == nullptr);
@@ -244,8 +249,8 @@ void Replica::OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) {
 void Replica::OnForward(raft::NodeId, ConnectionId connection, Forward forward) {
   const MonotonicTime give_up_at = clock_.Now() + std::min(forward.wait, kForwardWaitMax);
   if (auto* writes = std::get_if<ForwardedWrites>(&forward.body)) {
-    const absl::Status refusal =
-        life() == Life::kGone ? Unavailable("{}", failure_) : CheckAccepting();
+    absl::Status refusal = CheckTakesPart();
+    if (refusal.ok()) refusal = CheckAccepting();
     writes_.AddForwarded(*peers_, connection, forward.id, give_up_at, std::move(*writes), refusal);
   } else {
     Handle(AdminCall{

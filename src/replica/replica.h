@@ -224,6 +224,8 @@ class Replica final : public PeersHandler {
   void Advance(Life to);
   // OK, or why clients are not served: the node is starting, or stopping.
   absl::Status CheckAccepting() const;
+  // OK, or why this node takes nothing from anybody any more. Replica thread only.
+  absl::Status CheckTakesPart() const;
   uint64_t NextId() { return ++last_id_; }
 
   // --- replica.cc: how it starts, what is asked of it, and how it ends.
@@ -257,6 +259,7 @@ class Replica final : public PeersHandler {
   void TellDigest(Index index);
   void OnFinding(const Comparison::Finding& finding);
   void FenceAsDiffering(const std::string& reason);
+  void AnswerWrites();
   void TellLosses(const std::vector<raft::EntriesLost>& losses);
   void OnStanding(const raft::Standing& standing);
   void OnMembership();

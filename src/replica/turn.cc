@@ -69,7 +69,7 @@ void Replica::Turn() {
   if (life() == Life::kGone) return;
 
   PublishCounters();
-  writes_.AnswerApplied();
+  AnswerWrites();
   TellLosses(output.losses);
   if (output.standing.has_value()) OnStanding(*output.standing);
   gate_.RaiseLease(LeaseNow());
@@ -96,7 +96,7 @@ void Replica::TakeInbox() {
 }
 
 void Replica::Handle(Write write) {
-  if (life() == Life::kGone) return writes_.NotDone(write, Unavailable("{}", failure_));
+  if (const absl::Status out = CheckTakesPart(); !out.ok()) return writes_.NotDone(write, out);
   writes_.Add(std::move(write));
 }
 
@@ -184,7 +184,7 @@ void Replica::TickBehindSockets() {
 
 void Replica::AskCore(MonotonicTime now) {
   const auto next_id = [this] { return NextId(); };
-  if (auto propose = writes_.Route(*core_, *log_, *peers_, next_id)) {
+  if (auto propose = differs_ ? std::nullopt : writes_.Route(*core_, *log_, *peers_, next_id)) {
     GiveCore(now, *std::move(propose));
   }
   if (const auto read = reads_.Ask(next_id)) GiveCore(now, *read);
@@ -328,8 +328,8 @@ void Replica::OnFinding(const Comparison::Finding& finding) {
       /*fences=*/false);
 }
 
-// Nothing is answered from here on. A leader lets somebody else lead first, so that nobody waits for
-// an election.
+// Nothing is answered from here on, and nothing taken. A leader lets somebody else lead first, so that
+// nobody waits for an election.
 void Replica::FenceAsDiffering(const std::string& reason) {
   if (std::exchange(told_differing_, reason) == reason) return;
   gate_.Close();
@@ -341,6 +341,12 @@ void Replica::FenceAsDiffering(const std::string& reason) {
 }
 
 // --- answer
+
+// What a write has come to in a state that is not everybody's is nobody's answer.
+void Replica::AnswerWrites() {
+  if (!differs_) return writes_.AnswerApplied();
+  writes_.FailAll("this node is fenced: " + told_differing_);
+}
 
 void Replica::TellLosses(const std::vector<raft::EntriesLost>& losses) {
   if (!callbacks_.on_entries_lost) return;

@@ -358,6 +358,11 @@ void Writes::FailAll(std::string_view why) {
       NotDone(write, Unavailable("{}", why));
     }
   }
+  // Applied, perhaps to a state that is not to be believed.
+  std::vector<Write> finished;
+  for (Finished& one : std::exchange(finished_, {})) finished.push_back(std::move(one.write));
+  Unknown(std::move(finished), why);
+  for (Write& write : std::exchange(superseded_, {})) NotDone(write, Unavailable("{}", why));
   Unknown(entries_.TakeAll(), why);
   Unknown(at_leader_.TakeExpired(MonotonicTime::Max()), why);
 }
