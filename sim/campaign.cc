@@ -124,16 +124,11 @@ CampaignResult RunSeeds(const CampaignOptions& options) {
   return result;
 }
 
-bool IsNeverMet(const Mutation& mutation) {
-  return mutation.name == "kLossForgotten" || mutation.name == "kLossNotReset";
-}
-
 std::vector<Caught> CatchMutations(NodeKind nodes, uint64_t seeds_max, size_t processes,
                                    bool quiet) {
   std::vector<Caught> all;
   Progress progress(quiet);
   for (const Mutation& mutation : MutationsOf(nodes)) {
-    if (IsNeverMet(mutation)) continue;
     Caught caught{.mutation = mutation};
     Runner runner(processes);
     uint64_t next = 1;

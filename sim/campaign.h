@@ -40,9 +40,6 @@ struct Caught {
   Outcome first;       // Of that seed; no violation: not caught.
 };
 
-// True for a bug that shows only when a disk is put back to an older copy. That happens to no disk
-// here; the scripts of src/raft/testdata do it.
-bool IsNeverMet(const Mutation& mutation);
 // For each mutation of these nodes the first failing seed of 1 to `seeds_max`.
 std::vector<Caught> CatchMutations(NodeKind nodes, uint64_t seeds_max, size_t processes,
                                    bool quiet);

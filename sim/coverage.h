@@ -53,7 +53,13 @@ inline constexpr std::array<std::string_view, kMessageKinds> kMessageNames = {
   X(kOverrule, "a leader's minority is written to, overruled, and heard late")     \
   X(kProbeLeader, "leader cut off and asked, others written to")                   \
   X(kRemoveUnheard, "a member removed while it is cut off, and heard again later") \
-  X(kDiskFull, "full disk")
+  X(kDiskFull, "full disk")                                                        \
+  X(kSyncFails, "a sync fails")                                                    \
+  X(kSyncHangs, "a sync hangs")                                                    \
+  X(kStateChanged, "a state changed silently")                                     \
+  X(kOldCopy, "an older copy of a disk put back")                                  \
+  X(kGracefulStop, "graceful stop")                                                \
+  X(kTornWrite, "crash in the middle of a write, near its end")
 
 enum class FaultKind : uint8_t {
 #define MOKV_SIM_FAULT_ENUMERATOR(name, text) name,
@@ -118,6 +124,19 @@ inline constexpr size_t kFaultKinds = std::size(kFaultNames);
   X(torn_snapshots, "crashes in the middle of writing a snapshot")   \
   X(rotten_snapshots, "starts with a damaged snapshot")              \
   X(installed, "snapshots installed")                                \
+  X(log_syncs_failed, "syncs of a log that failed")                  \
+  X(other_syncs_failed, "other syncs that failed")                   \
+  X(ended, "nodes that ended because of their disk")                 \
+  X(died_in_sync, "crashes while a sync hung")                       \
+  X(states_changed, "states that were changed")                      \
+  X(states_whole, "changed states that were written over")           \
+  X(reads_unjudged, "reads of a changed state")                      \
+  X(fenced, "nodes that were fenced")                                \
+  X(refused_memory, "writes refused at the memory limit")            \
+  X(copies_put_back, "older copies that were put back")              \
+  X(losses_told, "nodes that were told what they had lost")          \
+  X(losses_healed, "nodes that have again what they had lost")       \
+  X(stopped, "graceful stops that came to their end")                \
   X(excused, "runs whose end had no quorum that could lead")         \
   X(gave_up, "histories too hard to judge")
 

@@ -126,7 +126,7 @@ int Main(int argc, char** argv) {
   app.add_option("--jobs", arguments.campaign.processes, "Seeds to run at a time")
       ->check(CLI::PositiveNumber);
   app.add_option("--mutation", arguments.mutation,
-                 "Switch on this bug (mutations/mutation.h of src/raft, replica or machine)");
+                 "Switch on this bug (mutations/mutation.h of src/raft, replica, machine or wal)");
   app.add_option("--without", arguments.without, "Leave out these faults of the seed")
       ->delimiter(',');
   app.add_option("--operations", arguments.operations, "At most so many client operations");

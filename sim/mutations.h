@@ -1,6 +1,6 @@
 // The deliberate bugs that a run may have: of the core (src/raft/mutations), which both kinds of
-// nodes run, of the replica (src/replica/mutations) and of its machine (src/machine/mutations). One
-// at a time, by its name.
+// nodes run, of the replica (src/replica/mutations), of its machine (src/machine/mutations) and of its
+// log (src/wal/mutations). One at a time, by its name.
 //
 // Threads: confined to the run's.
 #pragma once
@@ -18,7 +18,8 @@ struct Mutation {
   NodeKind nodes = NodeKind::kCores;  // Who is to show it.
 };
 
-// Those of the core for cores, those of the replica and of its machine for replicas.
+// Those of the core for cores, but for losses, which only replicas have; those and the ones of the
+// replica, its machine and its log for replicas.
 std::vector<Mutation> MutationsOf(NodeKind nodes);
 
 // Its name, which lives as long as the process; empty if there is none.

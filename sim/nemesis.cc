@@ -65,6 +65,13 @@ bool Nemesis::Do(const Fault& fault, Dice& dice) {
     case FaultKind::kRemoveUnheard:
     case FaultKind::kTransfer:
       return DoToMembers(fault, dice);
+    case FaultKind::kSyncFails:
+    case FaultKind::kSyncHangs:
+    case FaultKind::kStateChanged:
+    case FaultKind::kOldCopy:
+    case FaultKind::kGracefulStop:
+    case FaultKind::kTornWrite:
+      return DoToReplica(fault, dice);
     case FaultKind::kTrigger:
       Arm(fault, dice);
       return true;
@@ -346,7 +353,7 @@ void Nemesis::Fire(const Armed& armed, Place victim) {
   }
   switch (armed.action) {
     case Action::kCrash:
-      if (world_.up(victim)) Crash(victim, 0, armed.length, dice);
+      if (world_.up(victim)) Crash(victim, armed.kept_permille, armed.length, dice);
       return;
     case Action::kPause:
       return Pause(victim, armed.length);

@@ -28,11 +28,14 @@ class Nemesis {
   void OnSend(Place from, Place to, const raft::Message& message);
   // And of every write that is given to a disk.
   void OnWrite(Place place);
+  // Of a process that must end, and of a node whose disk must not be started from again.
+  void OnEnded(Place place);
+  void OnFenced(Place place);
   // Faults stop: links, disks and clocks are as they should be, and everybody is up.
   void Repair();
   size_t begun() const { return begun_; }
   // Whether, in every configuration in effect, there can still be a majority that is alive and may
-  // lead. Wiped disks and members that are never to lead may leave none.
+  // lead. Wiped disks, states that differ and members that are never to lead may leave none.
   bool QuorumIsPossible(Place without = kPlacesMax) const;
 
  private:
@@ -55,6 +58,7 @@ class Nemesis {
     uint64_t times = 1;  // How often it fires.
     bool sender = false;
     Action action = Action::kCrash;
+    uint64_t kept_permille = 0;  // Of a crash.
     Duration length{0};
     uint64_t seed = 0;
   };
@@ -65,6 +69,7 @@ class Nemesis {
   bool DoToNetwork(const Fault& fault, Dice& dice);
   bool DoToNode(const Fault& fault, Dice& dice);
   bool DoToMembers(const Fault& fault, Dice& dice);
+  bool DoToReplica(const Fault& fault, Dice& dice);
   // What takes the fault back; called once, after its length or by Repair.
   void Until(Duration length, std::function<void()> undo);
 
@@ -83,6 +88,11 @@ class Nemesis {
   void ProbeLeader(Place leader, const Fault& fault, Dice& dice);
   void Overrule(Place leader, const Fault& fault, Dice& dice);
   void Wipe(Place place, const Fault& fault, Dice& dice);
+  bool MayLose(Place place) const;
+  bool SomebodyLacks() const;
+  bool MayPutCopyBack(Place place) const;
+  void PutCopyBack(Place place, const Fault& fault, int tries);
+  void Stop(Place place, const Fault& fault);
   void RandomChange(Dice& dice);
   // Asks whoever leads, again after a while if that was in vain.
   void Request(std::function<std::vector<raft::MemberChange>(const raft::Membership&)> changes,
@@ -104,6 +114,7 @@ class Nemesis {
   std::array<Term, kPlacesMax> led_{};  // The newest term in which a place was seen to lead.
   size_t begun_ = 0;
   uint64_t wiped_ = 0;
+  uint64_t ended_ = 0;  // By themselves.
   bool repaired_ = false;
 };
 

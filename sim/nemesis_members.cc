@@ -55,7 +55,7 @@ bool Nemesis::DoToMembers(const Fault& fault, Dice& dice) {
     }
     case FaultKind::kWipe:
       // A majority of disks is beyond what a cluster survives.
-      if (!world_.up(place) || !QuorumIsPossible(place)) return false;
+      if (!world_.up(place) || !QuorumIsPossible(place) || SomebodyLacks()) return false;
       Wipe(place, fault, dice);
       return true;
     case FaultKind::kTransfer: {
@@ -72,7 +72,7 @@ bool Nemesis::DoToMembers(const Fault& fault, Dice& dice) {
 // place.
 void Nemesis::Wipe(Place place, const Fault& fault, Dice& dice) {
   const raft::Member old = members_[place];
-  world_.Crash(place, 0, dice.Percent(plan_.noticed_percent));
+  if (world_.up(place)) world_.Crash(place, 0, dice.Percent(plan_.noticed_percent));
   raft::Member& member = members_[place];
   member.instance_id = fmt::format("disk-{}-{}", place, ++wiped_);
   member.id = raft::NodeIdOf(member.name, member.instance_id);
@@ -142,7 +142,7 @@ void Nemesis::Request(std::function<std::vector<MemberChange>(const Membership&)
 bool Nemesis::QuorumIsPossible(Place without) const {
   std::set<raft::NodeId> able;
   for (Place place = 0; place < world_.places(); ++place) {
-    if (place != without) able.insert(members_[place].id);
+    if (place != without && !world_.node(place).differs()) able.insert(members_[place].id);
   }
   bool somebody_knows = false;
   for (Place place = 0; place < world_.places(); ++place) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "raft/core.h"
+#include "raft/testing/invariants.h"
 #include "replica/peers.h"
 #include "sim/kv_machine.h"
 #include "sim/network.h"
@@ -78,7 +79,10 @@ struct ClientReply {
   Place leader = kPlacesMax;  // A refusal's hint; kPlacesMax: none.
   uint64_t revision = 0;      // Of a replica's state, where the answer tells it.
   uint64_t session = 0;       // That was opened.
+  bool full = false;          // Refused, since the state may not grow.
 };
+
+enum class SyncOf : uint8_t { kLog, kSnapshots, kDirectories };
 
 class Host {
  public:
@@ -134,6 +138,34 @@ class Node {
   virtual void SlowDisk(Duration by) = 0;
   // No more room than `spare` bytes, until it is called with nothing.
   virtual void FillDisk(std::optional<uint64_t> spare) { static_cast<void>(spare); }
+
+  // --- Of replicas only.
+  // The next sync of such files fails, until it is called with nothing.
+  virtual void FailSync(std::optional<SyncOf> of) { static_cast<void>(of); }
+  // Whatever syncs does not come back.
+  virtual void HangSyncs(bool hang) { static_cast<void>(hang); }
+  // The state becomes another one, behind everybody's back. Part of a turn; false: there is none to
+  // change.
+  virtual bool ChangeState(uint64_t seed) {
+    static_cast<void>(seed);
+    return false;
+  }
+  // Whether the state is such a one, or the node is fenced for it and is to get another disk.
+  virtual bool differs() const { return false; }
+  // Keeps a copy of the disk; false: there is nothing on it yet.
+  virtual bool CopyDisk() { return false; }
+  // The disk, and its copy; null: not known, or there is none.
+  virtual const raft::testing::Disk* disk() const { return nullptr; }
+  virtual const raft::testing::Disk* copy() const { return nullptr; }
+  // Only while down: the copy takes the disk's place.
+  virtual void PutCopyBack() {}
+  // Whether the disk lacks what it had before a copy took its place.
+  virtual bool lacks() const { return false; }
+  // Hands leadership over, answers what is asked, and then calls `done`: the process may end. Part of a
+  // turn.
+  virtual void Stop(std::function<void()> done) { static_cast<void>(done); }
+  // Between Stop and its end.
+  virtual bool stopping() const { return false; }
 
   // --- Turns, while up.
   virtual void Receive(const Packet& packet) = 0;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "raft/testing/invariants.h"
 #include "sim/coverage.h"
@@ -29,7 +30,11 @@ struct NodeSettings {
   uint64_t trailing_entries = 0;
   // A node starts with a flipped bit in its newest snapshot one time in so many; 0: never.
   uint64_t rot_one_in = 0;
-  Duration tick{0};  // Between two of Replica::Tick.
+  // Writes are torn near their end, not anywhere.
+  bool tears_near_end = false;
+  uint64_t comparison_interval = 8;  // Entries between two comparisons of states.
+  uint64_t memory_spare_bytes = 0;   // Of a state, beyond an empty one; 0: no limit.
+  Duration tick{0};                  // Between two of Replica::Tick.
   // How long a connection that has lost something takes to break, at most.
   Duration break_max{0};
 };
@@ -41,17 +46,23 @@ struct NodeShared {
   Coverage& coverage;
   raft::testing::Invariants& invariants;
   Rules& rules;
-  std::function<void(Place)> on_write;  // A write is given to a disk.
-  Rules::Holds holds;                   // Whether any node has an entry on its disk.
+  std::function<void(Place)> on_write;   // A write is given to a disk.
+  std::function<void(Place)> on_ended;   // A process gives up, as it must.
+  std::function<void(Place)> on_fenced;  // A node is, and its disk must not be started from again.
+  Rules::Holds holds;                    // Whether any node has an entry on its disk.
 };
 
 // What is on a place's disk, as the checks see it, and what was on those that it had before.
 struct Disks {
   raft::testing::Disk now;
+  // Before an older copy was put back: what was acknowledged then was on the disk.
+  std::optional<raft::testing::Disk> lost;
   std::map<raft::NodeId, raft::testing::Disk> wiped;
 
   bool Holds(raft::NodeId current, raft::NodeId id, raft::Position position) const {
-    if (id == current) return now.Holds(position);
+    if (id == current) {
+      return now.Holds(position) || (lost.has_value() && lost->Holds(position));
+    }
     const auto former = wiped.find(id);
     return former != wiped.end() && former->second.Holds(position);
   }

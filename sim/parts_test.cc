@@ -6,6 +6,7 @@
 
 #include "machine/command.h"
 #include "sim/event_queue.h"
+#include "sim/fencing.h"
 #include "sim/kv_machine.h"
 #include "sim/network.h"
 #include "sim/node_clock.h"
@@ -215,6 +216,78 @@ TEST_F(ToldTest, NobodyWouldReadLessThanWasTold) {
   EXPECT_EQ(Rule(), "");
   told_.CheckLease(0, 4);
   EXPECT_EQ(Rule(), "lease");
+}
+
+class FencingTest : public ::testing::Test {
+ protected:
+  FencingTest() {
+    std::vector<raft::Member> voters;
+    for (uint64_t id = 1; id <= 3; ++id) {
+      voters.push_back({.id = raft::NodeId(id), .name = std::to_string(id), .instance_id = "d"});
+    }
+    membership_ = raft::Membership("c", voters);
+  }
+  // Node 1 is judged; `from` tells what its state is.
+  void Tell(uint64_t from, uint64_t index, uint64_t state) {
+    fencing_.OnDigest(raft::NodeId(from), {.index = Index(index), .low = state}, membership_,
+                      raft::NodeId(1));
+  }
+
+  raft::Membership membership_;
+  Fencing fencing_;
+};
+
+TEST_F(FencingTest, IsDueOnceAMajorityHasAnotherState) {
+  Tell(2, 8, 70);
+  Tell(3, 8, 70);
+  EXPECT_FALSE(fencing_.due().has_value());  // It has not told its own.
+  Tell(1, 8, 71);
+  EXPECT_EQ(fencing_.due(), Index(8));
+}
+
+TEST_F(FencingTest, IsNotDueWithoutAMajorityOfOneStateAtOneIndex) {
+  Tell(1, 8, 71);
+  Tell(2, 8, 70);
+  Tell(3, 8, 72);
+  Tell(1, 16, 71);
+  Tell(2, 16, 71);
+  Tell(3, 16, 70);
+  Tell(3, 24, 70);
+  Tell(2, 24, 70);
+  Tell(9, 24, 71);  // Nobody.
+  EXPECT_FALSE(fencing_.due().has_value());
+}
+
+// So that whoever keeps more of them than this does has judged it, too.
+TEST_F(FencingTest, ForgetsWhatIsLongPast) {
+  Tell(1, 8, 71);
+  for (uint64_t index = 16; index <= 80; index += 8) Tell(1, index, 71);
+  Tell(2, 8, 70);
+  Tell(3, 8, 70);
+  EXPECT_FALSE(fencing_.due().has_value());
+}
+
+// Goal:   seeds that were kept mean what they meant.
+// Method: half of them have nothing of what is drawn apart, neither faults nor sizes.
+TEST(DrawPlan, LeavesHalfOfTheSeedsWithoutWhatCameLater) {
+  size_t without = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    const Plan plan = DrawPlan(seed, NodeKind::kReplicas);
+    bool later = plan.node.memory_spare_bytes > 0 || plan.node.tears_near_end;
+    bool changes = false;
+    for (const Fault& fault : plan.faults) {
+      later = later || IsDrawnApart(fault.kind);
+      changes = changes || fault.kind == FaultKind::kStateChanged;
+    }
+    without += later ? 0 : 1;
+    // A changed state is in no snapshot.
+    EXPECT_TRUE(!changes || plan.node.snapshot_log_bytes > 1U << 20) << seed;
+    for (const Fault& fault : DrawPlan(seed, NodeKind::kCores).faults) {
+      EXPECT_FALSE(IsDrawnApart(fault.kind)) << seed;
+    }
+  }
+  EXPECT_GT(without, 180U);
+  EXPECT_LT(without, 240U);
 }
 
 TEST(DrawPlan, StaysWithinItsBounds) {

@@ -11,6 +11,12 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
+// Less than this holds no log.
+constexpr uint64_t kSegmentMin = 2048;
+// The memory that a state may have: from what a key or two take, up to what some take with long values.
+constexpr uint64_t kMemoryMin = 200;
+constexpr uint64_t kMemorySpread = 2'000;
+
 raft::Options DrawOptions(Dice& dice) {
   raft::Options options;
   options.election_timeout = dice.Pick<Duration>(
@@ -57,9 +63,10 @@ std::vector<FaultKind> DrawMix(Dice& dice, NodeKind nodes) {
   while (mix.size() < 3) {
     mix.clear();
     for (size_t kind = 0; kind < kFaultKinds; ++kind) {
-      if (!AppliesTo(static_cast<FaultKind>(kind), nodes)) continue;
+      const auto fault = static_cast<FaultKind>(kind);
+      if (!AppliesTo(fault, nodes) || IsDrawnApart(fault)) continue;
       const uint64_t weight = dice.OneIn(2) ? 0 : uint64_t{1} << dice.Below(4);
-      mix.insert(mix.end(), weight, static_cast<FaultKind>(kind));
+      mix.insert(mix.end(), weight, fault);
     }
   }
   return mix;
@@ -77,15 +84,51 @@ void DrawFaults(Dice& dice, Plan& plan) {
     fault.seed = dice.Next();
     plan.faults.push_back(fault);
   }
+}
+
+// What came later, of dice of its own: half of the seeds have none of it, and are what they were.
+void DrawLaterFaults(Plan& plan) {
+  Dice dice(plan.seed, /*stream=*/7);
+  if (dice.OneIn(2)) return;
+  const auto longest = static_cast<int64_t>(1) << dice.Below(4);
+  for (size_t kind = 0; kind < kFaultKinds; ++kind) {
+    const auto fault = static_cast<FaultKind>(kind);
+    if (!IsDrawnApart(fault) || dice.OneIn(2)) continue;
+    for (uint64_t left = 1 + dice.Below(8); left > 0; --left) {
+      plan.faults.push_back(
+          {.kind = fault,
+           .at = dice.Between(milliseconds(500), kFaultsLast - milliseconds(500)),
+           .length = dice.Between(plan.election_timeout() / 4, plan.election_timeout() * longest),
+           .seed = dice.Next()});
+    }
+    plan.node.tears_near_end |= fault == FaultKind::kTornWrite;
+    if (fault != FaultKind::kStateChanged) continue;
+    // A changed state must not get into a snapshot, from which others would have it.
+    plan.node.snapshot_log_bytes = NodeSettings().snapshot_log_bytes;
+    plan.node.rot_one_in = 0;
+    plan.node.comparison_interval = uint64_t{4} << dice.Below(5);
+  }
+  if (plan.node.tears_near_end) {
+    // Files of the log are soon used again.
+    plan.node.segment_bytes = kSegmentMin;
+    if (plan.node.snapshot_log_bytes != NodeSettings().snapshot_log_bytes) {
+      plan.node.snapshot_log_bytes = uint64_t{512} << dice.Below(2);
+      plan.node.trailing_entries = 0;
+    }
+  }
+  if (dice.OneIn(4)) plan.node.memory_spare_bytes = kMemoryMin + dice.Below(kMemorySpread);
+}
+
+void NumberFaults(Plan& plan) {
   std::stable_sort(plan.faults.begin(), plan.faults.end(),
                    [](const Fault& a, const Fault& b) { return a.at < b.at; });
-  for (size_t i = 0; i < count; ++i) plan.faults[i].number = i + 1;
+  for (size_t i = 0; i < plan.faults.size(); ++i) plan.faults[i].number = i + 1;
 }
 
 // Log segments of a few kilobytes, so that many are begun and prepared.
 void DrawReplicas(Dice& dice, Plan& plan) {
   const Duration timeout = plan.election_timeout();
-  plan.node.segment_bytes = uint64_t{2048} << dice.Below(5);
+  plan.node.segment_bytes = kSegmentMin << dice.Below(5);
   plan.node.tick = timeout / dice.Between(4, 10);
   plan.node.break_max = timeout * dice.Below(3);
   plan.interrupt_one_in = dice.OneIn(4) ? 0 : uint64_t{2} << dice.Below(6);
@@ -109,7 +152,21 @@ bool AppliesTo(FaultKind fault, NodeKind nodes) {
     case FaultKind::kDiskFull:
       return nodes == NodeKind::kReplicas;
     default:
+      return nodes == NodeKind::kReplicas || !IsDrawnApart(fault);
+  }
+}
+
+bool IsDrawnApart(FaultKind fault) {
+  switch (fault) {
+    case FaultKind::kSyncFails:
+    case FaultKind::kSyncHangs:
+    case FaultKind::kStateChanged:
+    case FaultKind::kOldCopy:
+    case FaultKind::kGracefulStop:
+    case FaultKind::kTornWrite:
       return true;
+    default:
+      return false;
   }
 }
 
@@ -149,6 +206,8 @@ Plan DrawPlan(uint64_t seed, NodeKind nodes) {
   // As above: of dice of its own.
   plan.workload.sessions = nodes == NodeKind::kReplicas && Dice(seed, /*stream=*/5).OneIn(3);
   DrawFaults(dice, plan);
+  if (nodes == NodeKind::kReplicas) DrawLaterFaults(plan);
+  NumberFaults(plan);
   return plan;
 }
 
@@ -157,11 +216,12 @@ std::string Describe(const Plan& plan) {
   for (const Fault& fault : plan.faults) ++counts[static_cast<size_t>(fault.kind)];
   std::string text = fmt::format(
       "{} {}, {} voters at first, election timeout {} ms{}, disk up to {} us, network up to {} "
-      "us, {} clients{}, {} keys; {} faults:",
+      "us, {} clients{}, {} keys{}; {} faults:",
       plan.places, plan.nodes == NodeKind::kCores ? "nodes" : "replicas", plan.voters,
       plan.election_timeout().count() / 1'000'000, plan.leases() ? ", leases" : "",
       plan.node.disk_max.count() / 1000, plan.network_max.count() / 1000, plan.workload.clients,
-      plan.workload.sessions ? " (sessions)" : "", plan.workload.keys, plan.faults.size());
+      plan.workload.sessions ? " (sessions)" : "", plan.workload.keys,
+      plan.node.memory_spare_bytes > 0 ? ", little memory" : "", plan.faults.size());
   for (size_t kind = 0; kind < kFaultKinds; ++kind) {
     if (counts[kind] > 0) text += fmt::format(" {} {}", counts[kind], kFaultNames[kind].substr(1));
   }

@@ -64,6 +64,8 @@ Plan DrawPlan(uint64_t seed, NodeKind nodes);
 
 // Whether nodes of this kind can have that fault.
 bool AppliesTo(FaultKind fault, NodeKind nodes);
+// Whether the fault is of those that came after seeds were kept, and are drawn apart from the others.
+bool IsDrawnApart(FaultKind fault);
 
 // The mix in one line.
 std::string Describe(const Plan& plan);

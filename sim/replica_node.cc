@@ -1,4 +1,4 @@
-// ReplicaNode: its disk, its connections, its clients and its turns.
+// ReplicaNode: its disk, its connections and its turns.
 #include "sim/replica_node.h"
 
 #include <algorithm>
@@ -23,6 +23,15 @@ constexpr Duration kIdentifyMax = milliseconds(5);
 // A write of a segment has fewer steps.
 constexpr uint64_t kStepsOfAWrite = 8;
 
+uint64_t MemoryOfNothing() {
+  static const uint64_t kBytes = [] {
+    machine::Machine machine;
+    machine.Publish();
+    return machine.memory_bytes();
+  }();
+  return kBytes;
+}
+
 }  // namespace
 
 class ReplicaNode::PlaceClock final : public Clock {
@@ -42,6 +51,7 @@ class ReplicaNode::NodePeers final : public replica::Peers {
 
   void Send(const std::vector<raft::Message>& messages) override {
     Wires& wires = node_.shared_.wires;
+    if (node_.up()) node_.CheckSilence();
     for (const raft::Message& message : messages) {
       if (!node_.up()) return;
       Host& host = node_.node_.host;
@@ -72,7 +82,9 @@ class ReplicaNode::NodePeers final : public replica::Peers {
   }
   void SendDigest(raft::NodeId to, const replica::StateDigest& digest) override {
     const Place place = node_.node_.host.PlaceOf(to);
-    if (!node_.up() || place == kPlacesMax) return;
+    if (!node_.up()) return;
+    node_.fencing_.OnDigest(node_.id(), digest, *node_.core()->membership(), node_.id());
+    if (place == kPlacesMax) return;
     const ConnectionId connection =
         node_.shared_.wires.Connect(node_.node_.host, node_.place_, place, node_.id(), to);
     if (connection != ConnectionId()) node_.Pass(connection, digest);
@@ -119,8 +131,8 @@ ReplicaNode::ReplicaNode(ReplicaShared& shared, Place place, const raft::Member&
       member_(member),
       dice_(seed, /*stream=*/100 + place),
       clock_(std::make_unique<PlaceClock>(node_.host, place)),
-      peers_(std::make_unique<NodePeers>(*this)),
-      files_(std::make_unique<CrashFileSystem>()) {
+      peers_(std::make_unique<NodePeers>(*this)) {
+  UseDisk(std::make_unique<CrashFileSystem>());
   shared_.nodes.push_back(this);
   if (initial == nullptr) return;
   begins_cluster_ = initial->voters().size() == 1;
@@ -170,30 +182,52 @@ std::string ReplicaNode::Owes() const {
 
 // --- the machine
 
-void ReplicaNode::Start() {
-  MOKV_CHECK(life_ == nullptr && dead_ == nullptr);
-  // Not before: until it has its place, it has no clock.
-  if (initial_.has_value()) WriteFirstLog(*std::exchange(initial_, std::nullopt));
-  ++node_.coverage.starts;
-  checked_ = false;
+void ReplicaNode::BeginLife() {
+  checked_ = sync_failed_ = log_failed_ = ended_ = stopping_ = idle_ = told_fenced_ = false;
   ticked_.reset();
   tick_at_ = node_.host.Now(place_);
+  fencing_ = Fencing();
+  ticks_fenced_ = 0;
+  owed_writes_ = 0;
+  known_loss_.reset();
+  asked_votes_.clear();
+}
+
+replica::testing::LifeOptions ReplicaNode::OptionsOfLife() {
   replica::testing::LifeOptions options{.name = member_.name, .instance_id = member_.instance_id};
   if (begins_cluster_) options.new_cluster_id = kCluster;
   options.raft = node_.settings.options;
   options.segment_bytes = node_.settings.segment_bytes;
   options.snapshot_log_bytes = node_.settings.snapshot_log_bytes;
   options.trailing_entries = node_.settings.trailing_entries;
-  if (node_.settings.rot_one_in > 0 && dice_.OneIn(node_.settings.rot_one_in)) FlipBitOfNewest();
+  options.comparison_interval = node_.settings.comparison_interval;
+  const uint64_t spare = node_.settings.memory_spare_bytes;
+  options.memory_bytes_max = spare == 0 ? 0 : MemoryOfNothing() + spare;
+  // Not once more where a start has failed: it has done without the newest one already.
+  const bool may_rot = node_.settings.rot_one_in > 0 && !failed_start_;
+  if (may_rot && dice_.OneIn(node_.settings.rot_one_in)) FlipBitOfNewest();
   options.seed = dice_.Next();
   options.observer = this;
   options.on_durable = [this](const wal::Durable& durable) { OnDurable(durable); };
-  life_ = std::make_unique<NodeLife>(*files_, *clock_, *peers_, std::move(options));
+  return options;
+}
+
+void ReplicaNode::Start() {
+  MOKV_CHECK(life_ == nullptr && dead_ == nullptr);
+  if (fenced_disk_) return;
+  // Not before: until it has its place, it has no clock.
+  if (initial_.has_value()) WriteFirstLog(*std::exchange(initial_, std::nullopt));
+  ++node_.coverage.starts;
+  BeginLife();
+  life_ = std::make_unique<NodeLife>(*files_, *clock_, *peers_, OptionsOfLife());
+  failed_start_ = !life_->started.ok();
   if (const absl::Status started = life_->started; !started.ok()) {
     // An old log opens on a full disk, too.
-    const bool may_fail = absl::IsResourceExhausted(started) && full_ > 0 &&
-                          disks_.now.entries.empty() && disks_.now.hard_state.term == Term();
-    if (!may_fail) shared_.told.Fail("start: {}: {}", id(), started.ToString());
+    const bool no_room = absl::IsResourceExhausted(started) && full_ > 0 &&
+                         disks_.now.entries.empty() && disks_.now.hard_state.term == Term();
+    if (!no_room && !sync_failed_) {
+      shared_.told.Fail("start: {}: {}", id(), started.ToString());
+    }
     life_.reset();
     return;
   }
@@ -210,12 +244,15 @@ void ReplicaNode::Crash(uint64_t kept_permille) {
   size_t entries = 0;
   for (const raft::PersistRequest& write : writes_) entries += write.entries.size();
   // The process alone dies, or the machine: perhaps in the middle of what the disk does.
-  const bool machine = kept_permille > 0 || !dice_.OneIn(4);
+  const bool machine = (kept_permille > 0 || !dice_.OneIn(4)) && !idle_;
+  const bool near_end = node_.settings.tears_near_end;
   bool torn = false;
-  if (kept_permille > 0 && stalls_ == 0 && log_thread.pending() > 0) {
+  CloseLog();
+  if (kept_permille > 0 && (stalls_ == 0 || hangs_ > 0) && log_thread.pending() > 0) {
     torn = true;
-    ++node_.coverage.torn_writes;
-    files_->StopAfter(dice_.Below(kStepsOfAWrite));
+    ++(hangs_ > 0 ? node_.coverage.died_in_sync : node_.coverage.torn_writes);
+    // Where it is torn near its end, all of it has been given to the disk, and was not synced.
+    files_->StopAfter(near_end ? 1 + dice_.Below(2) : dice_.Below(kStepsOfAWrite));
     log_thread.RunOne();
   }
   if (kept_permille > 0 && !torn) CrashInBackground();
@@ -233,7 +270,7 @@ void ReplicaNode::Crash(uint64_t kept_permille) {
   life_->background.DropAll();
   if (machine) {
     SeededRandom random(dice_.Next());
-    files_->PowerLoss(random);
+    near_end ? files_->PowerLossNearEnd(random) : files_->PowerLoss(random);
   } else {
     files_->Restart();
   }
@@ -273,8 +310,11 @@ void ReplicaNode::Wipe(const raft::Member& member) {
   installed_ = Index();
   rotten_ = false;
   disks_.wiped[id()] = std::exchange(disks_.now, raft::testing::Disk());
+  disks_.lost.reset();
   writes_.clear();
-  dead_files_ = std::exchange(files_, std::make_unique<CrashFileSystem>());
+  copy_.reset();
+  failed_start_ = fenced_disk_ = false;
+  UseDisk(std::make_unique<CrashFileSystem>());
   begins_cluster_ = false;
   member_ = member;
 }
@@ -330,6 +370,9 @@ void ReplicaNode::Deliver(const Packet& packet) {
     return replica.OnSnapshotChunk(packet.message.from, *chunk);
   }
   if (const auto* digest = std::get_if<replica::StateDigest>(packet.passed.get())) {
+    if (core() != nullptr && !life_->fenced) {
+      fencing_.OnDigest(packet.message.from, *digest, *core()->membership(), id());
+    }
     return replica.OnDigest(packet.message.from, *digest);
   }
   const auto& answer = std::get<replica::ForwardAnswer>(*packet.passed);
@@ -363,161 +406,6 @@ void ReplicaNode::Close(ConnectionId connection) {
   life_->replica->OnConnectionClosed(peer, connection, last);
 }
 
-// --- clients and operators
-
-void ReplicaNode::Submit(const ClientRequest& request) {
-  const bool is_read = request.call == SessionCall::kNone && request.command.op == Op::kGet;
-  if (is_read) return Read(request);
-  Write(request);
-}
-
-// As a service does, the node answers at once if that is allowed, and otherwise as soon as it is.
-void ReplicaNode::Read(const ClientRequest& request) {
-  replica::ReadRequirement requirement;
-  uint64_t floor = shared_.told.newest();
-  if (request.stale) {
-    floor = request.min_revision;
-    requirement = {.linearizable = false, .min_revision = Revision(floor)};
-  } else if (core() != nullptr) {
-    ++(core()->role() == raft::Role::kLeader ? node_.coverage.reads_leader
-                                             : node_.coverage.reads_follower);
-  }
-  if ((request.by_lease || request.stale) && life_->replica->CanReadNow(requirement)) {
-    ++(request.stale ? node_.coverage.reads_stale : node_.coverage.reads_by_lease);
-    return Look(request, floor);
-  }
-  life_->replica->WaitForRead(requirement, node_.host.Now(place_) + request.patience,
-                              [this, request, floor](const absl::Status& status) {
-                                if (!up()) return;
-                                if (!status.ok()) {
-                                  ++node_.coverage.reads_failed;
-                                  return Reply({.id = request.id, .kind = ReplyKind::kRefused});
-                                }
-                                ++node_.coverage.reads_waited;
-                                Look(request, floor);
-                              });
-}
-
-void ReplicaNode::Look(const ClientRequest& request, uint64_t floor) {
-  const auto view = life_->machine.TakeView();
-  const store::Item* item = view->Find(fmt::format("k{}", request.command.key));
-  const uint64_t value = item == nullptr ? 0 : Told::NumberOf(item->value());
-  const uint64_t modified = item == nullptr ? 0 : item->mod_revision().value();
-  const uint64_t revision = view->revision().value();
-  if (request.stale) {
-    if (revision < floor) {
-      shared_.told.Fail("revision: {} is at {}, after {} was asked for", id(), revision, floor);
-    }
-  } else {
-    node_.rules.OnRead(*core(), applied(), request.committed_before);
-    shared_.told.OnLook(place_, revision, floor, value, modified);
-  }
-  Reply({.id = request.id, .value = value, .revision = revision});
-}
-
-// A cas compares the revision of what the client saw: values are unique, so comparing revisions is
-// comparing values.
-machine::Command ReplicaNode::CommandOf(const ClientRequest& request) const {
-  const std::string subject = "client";
-  const SessionId session(request.session);
-  if (request.call == SessionCall::kOpen) return machine::OpenSession{request.ttl_ms, subject};
-  if (request.call == SessionCall::kKeepAlive) return machine::KeepAlive{{{session, subject}}};
-  const Command& command = request.command;
-  const std::string key = fmt::format("k{}", command.key);
-  machine::Command wanted = store::Delete{key, {}};
-  if (command.op != Op::kDelete) {
-    std::optional<Revision> expected;
-    if (command.op == Op::kCas) expected = Revision(shared_.told.RevisionOf(command.expected));
-    wanted = store::Set{key, Told::ValueOf(command.value), expected};
-  }
-  if (request.session != 0) {
-    wanted.session = machine::SessionContext{.session = session,
-                                             .sequence = request.sequence,
-                                             .lowest_unanswered = request.sequence,
-                                             .subject = subject};
-  }
-  return wanted;
-}
-
-ReplyKind ReplicaNode::KindOf(const replica::WriteResult& result) {
-  using Fate = replica::WriteResult::Fate;
-  using Outcome = machine::Result::Outcome;
-  if (result.fate == Fate::kNotDone) return ReplyKind::kRefused;
-  if (result.fate == Fate::kUnknown) return ReplyKind::kUnknown;
-  if (result.applied.outcome == Outcome::kConditionFailed) return ReplyKind::kCompared;
-  const std::vector<uint64_t>& ttls_ms = result.applied.ttls_ms;
-  const bool kept_nothing_alive = !ttls_ms.empty() && ttls_ms.front() == 0;
-  if (result.applied.outcome != Outcome::kApplied || kept_nothing_alive) return ReplyKind::kEnded;
-  return ReplyKind::kDone;
-}
-
-void ReplicaNode::Write(const ClientRequest& request) {
-  shared_.told.OnAsked(request);
-  life_->replica->Propose(
-      {.command = CommandOf(request), .give_up_at = node_.host.Now(place_) + request.patience},
-      [this, id = request.id](const replica::WriteResult& result) {
-        if (!up()) return;
-        shared_.told.OnAnswered(id, result);
-        Reply({.id = id,
-               .kind = KindOf(result),
-               .revision = result.applied.revision.value(),
-               .session = result.applied.session.value()});
-      });
-}
-
-void ReplicaNode::Reply(ClientReply reply) {
-  if (reply.kind == ReplyKind::kRefused && core() != nullptr) {
-    reply.leader = node_.host.PlaceOf(core()->leader());
-  }
-  node_.host.Reply(place_, reply);
-  if (in_turn_) node_.host.Interrupt(place_);
-}
-
-void ReplicaNode::Request(replica::AdminRequest request) {
-  const Duration wait = node_.settings.options.election_timeout * dice_.Between(1, 4);
-  life_->replica->Request(std::move(request), node_.host.Now(place_) + wait,
-                          [this](const absl::Status& status, bool unknown) {
-                            if (!up()) return;
-                            ++(status.ok() ? node_.coverage.changes_done
-                               : unknown   ? node_.coverage.changes_unknown
-                                           : node_.coverage.changes_refused);
-                            node_.timeline.Note(place_, "change of the cluster: {}",
-                                                status.ok() ? "done" : MessageOf(status));
-                          });
-}
-
-// Operators and gossip add and remove members. A learner that has caught up needs no request to be
-// promoted.
-void ReplicaNode::ChangeMembers(std::vector<raft::MemberChange> changes) {
-  using Kind = raft::MemberChange::Kind;
-  for (const raft::MemberChange& change : changes) {
-    const bool goes = change.kind == Kind::kRemove || change.kind == Kind::kDemote;
-    Request({.kind = goes ? replica::AdminRequest::Kind::kRemoveMember
-                          : replica::AdminRequest::Kind::kAddMember,
-             .name = change.member.name,
-             .rpc_address = change.member.rpc_address,
-             .automatic = change.kind == Kind::kDemote || dice_.OneIn(4)});
-  }
-}
-
-void ReplicaNode::Transfer(raft::NodeId target) {
-  const auto done = [this](const absl::Status& status, bool) {
-    if (!up()) return;
-    ++(status.ok() ? node_.coverage.transfers_done : node_.coverage.transfers_failed);
-    node_.timeline.Note(place_, "transfer: {}", status.ok() ? "done" : MessageOf(status));
-  };
-  const MonotonicTime give_up_at =
-      node_.host.Now(place_) + node_.settings.options.election_timeout * 2;
-  if (target == raft::NodeId() && dice_.OneIn(2)) {
-    return life_->replica->StepAside(give_up_at, done);
-  }
-  const raft::Member* member =
-      core() == nullptr || target == raft::NodeId() ? nullptr : core()->membership()->Find(target);
-  life_->replica->Request({.kind = replica::AdminRequest::Kind::kTransfer,
-                           .name = member == nullptr ? std::string() : member->name},
-                          give_up_at, done);
-}
-
 // --- turns, and the other threads
 
 MonotonicTime ReplicaNode::NextDeadline() const { return std::min(life_->alarm, tick_at_); }
@@ -526,6 +414,7 @@ void ReplicaNode::Tick() {
   life_->RingAlarm();
   if (node_.host.Now(place_) < tick_at_) return;
   tick_at_ = node_.host.Now(place_) + node_.settings.tick;
+  CountTickFenced();
   life_->replica->Tick();
 }
 
@@ -557,7 +446,7 @@ void ReplicaNode::RunLog() {
 }
 
 void ReplicaNode::RunBackground() {
-  if (reading_ || life_->background.pending() == 0) return;
+  if (reading_ || hangs_ > 0 || life_->background.pending() == 0) return;
   reading_ = true;
   const Duration delay = dice_.Between(Duration(0), kReadBackMax) + disk_slower_;
   node_.host.Beside(place_, delay, [this] {

@@ -13,6 +13,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 
 #include "replica/observer.h"
 #include "replica/testing/node_life.h"
+#include "sim/fencing.h"
 #include "sim/node_shared.h"
 #include "sim/told.h"
 #include "sim/wires.h"
@@ -59,6 +61,19 @@ class ReplicaNode final : public Node, private replica::Observer {
   void StallDisk(bool stalls) override;
   void SlowDisk(Duration by) override { disk_slower_ += by; }
   void FillDisk(std::optional<uint64_t> spare) override;
+  void FailSync(std::optional<SyncOf> of) override { failing_sync_ = of; }
+  void HangSyncs(bool hang) override;
+  bool ChangeState(uint64_t seed) override;
+  bool differs() const override { return fenced_disk_ || (up() && fencing_.changed()); }
+  bool CopyDisk() override;
+  const raft::testing::Disk* disk() const override { return &disks_.now; }
+  const raft::testing::Disk* copy() const override {
+    return copy_ == nullptr ? nullptr : &copy_->disk;
+  }
+  void PutCopyBack() override;
+  bool lacks() const override { return disks_.lost.has_value(); }
+  void Stop(std::function<void()> done) override;
+  bool stopping() const override { return up() && stopping_; }
 
   void Receive(const Packet& packet) override;
   void OnLost(const Packet& packet) override;
@@ -74,7 +89,17 @@ class ReplicaNode final : public Node, private replica::Observer {
   class PlaceClock;
   class NodePeers;
 
+  struct Copy {
+    std::unique_ptr<CrashFileSystem> files;
+    raft::testing::Disk disk;
+    std::deque<raft::PersistRequest> writes;
+    Index installed;
+    bool rotten = false;
+  };
+
   void WriteFirstLog(const raft::Membership& initial);
+  void BeginLife();
+  replica::testing::LifeOptions OptionsOfLife();
   void BeginChecks();
   void CheckRecovered(const raft::testing::Disk& before);
   void CheckCore(const raft::Core& core);
@@ -84,6 +109,24 @@ class ReplicaNode final : public Node, private replica::Observer {
   void OnDurable(const wal::Durable& durable);
   void CheckState();
   void FlipBitOfNewest();
+
+  // --- replica_node_faults.cc
+  void UseDisk(std::unique_ptr<CrashFileSystem> files);
+  absl::Status OnDiskOperation(CrashFileSystem::Operation operation, const std::string& path);
+  void CheckEnd();
+  void CheckStall(const raft::Core& core);
+  void WatchLoss(const raft::Core& core, const raft::Message& message);
+  void CheckLoss(const raft::Message& message);
+  void EndLoss();
+  void OpenNobodysSession();
+  void ChangeItem(const machine::FrozenState& frozen, uint64_t which);
+  void CheckFenced();
+  bool ChangedOnesDecide() const;
+  bool IsWhole(const store::Digest& digest);
+  void CheckSilence();
+  void CountTickFenced();
+  void CloseLog();
+
   void CheckSnapshots();
   void CrashInBackground();
 
@@ -124,7 +167,12 @@ class ReplicaNode final : public Node, private replica::Observer {
   bool reading_ = false;
   int stalls_ = 0;
   int full_ = 0;
+  int hangs_ = 0;  // Of `stalls_`: in a sync.
   Duration disk_slower_{0};
+  std::optional<SyncOf> failing_sync_;
+  std::unique_ptr<Copy> copy_;
+  bool failed_start_ = false;
+  bool fenced_disk_ = false;  // A node that was fenced must not start from it.
 
   // The process.
   std::unique_ptr<replica::testing::NodeLife> life_;
@@ -134,6 +182,20 @@ class ReplicaNode final : public Node, private replica::Observer {
   bool in_turn_ = false;
   bool checked_ = false;                 // The checks know this life.
   std::optional<MonotonicTime> ticked_;  // By the step before.
+  // When the disk last answered, or was given something while nothing was under way.
+  MonotonicTime disk_news_;
+  bool sync_failed_ = false;
+  bool log_failed_ = false;  // Of its log.
+  bool ended_ = false;
+  bool stopping_ = false;
+  uint64_t owed_writes_ = 0;  // To clients of this node.
+  bool idle_ = false;         // Stopping, and nobody is owed an answer.
+  Fencing fencing_;
+  bool told_fenced_ = false;
+  MonotonicTime fenced_at_;
+  int ticks_fenced_ = 0;  // After it should have found somebody to lead.
+  std::optional<raft::Position> known_loss_;
+  std::map<raft::NodeId, raft::Position> asked_votes_;  // Where the logs of candidates end.
   MonotonicTime tick_at_;
   Index applied_;  // That the checks know of.
 };

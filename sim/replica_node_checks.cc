@@ -80,7 +80,9 @@ void ReplicaNode::CheckRecovered(const raft::testing::Disk& before) {
 void ReplicaNode::CheckCore(const raft::Core& core) {
   BeginChecks();
   node_.invariants.OnTransition(core);
-  if (ticked_.has_value()) node_.rules.OnTicked(core, *std::exchange(ticked_, std::nullopt));
+  if (!ticked_.has_value()) return;
+  node_.rules.OnTicked(core, *std::exchange(ticked_, std::nullopt));
+  CheckStall(core);
 }
 
 void ReplicaNode::OnStep(const raft::Core& core, const raft::Event& event) {
@@ -88,6 +90,7 @@ void ReplicaNode::OnStep(const raft::Core& core, const raft::Event& event) {
   CheckCore(core);
   if (const auto* receive = std::get_if<raft::Receive>(&event)) {
     node_.rules.OnReceive(core, receive->message, node_.host.Now(place_));
+    WatchLoss(core, receive->message);
   } else if (const auto* closed = std::get_if<raft::ConnectionClosed>(&event)) {
     node_.rules.OnConnectionClosed(core, closed->peer);
   } else if (std::holds_alternative<raft::Tick>(event)) {
@@ -119,12 +122,14 @@ void ReplicaNode::OnOutput(const raft::Core& core, const raft::Output& output) {
       installed_ = install->last.index;
       node_.timeline.Note(place_, "installs snapshot {}", raft::ToString(install->last));
     }
+    if (writes_.empty()) disk_news_ = node_.host.Now(place_);
     writes_.push_back(*output.persist);
     node_.on_write(place_);
   }
   for (const raft::Message& message : output.messages) {
     node_.invariants.OnSend(core, message, disks_.now);
     node_.rules.OnSend(core, message);
+    CheckLoss(message);
   }
   node_.invariants.OnCommitted(core, output.committed, node_.holds);
   for (const Entry& entry : output.committed) {
@@ -153,11 +158,15 @@ void ReplicaNode::CountResults(const raft::Output& output) {
 
 // On the log's thread.
 void ReplicaNode::OnDurable(const wal::Durable& durable) {
+  if (log_failed_) {
+    shared_.told.Fail("fatal: {} goes on, although a sync of its log has failed", id());
+  }
   while (!writes_.empty() &&
          replica::Replica::LogTicket(writes_.front().ticket) <= durable.ticket) {
     ++node_.coverage.writes;
     disks_.now.Write(writes_.front());
     writes_.pop_front();
+    disk_news_ = node_.host.Now(place_);
   }
 }
 
@@ -171,15 +180,13 @@ void ReplicaNode::CheckSnapshots() {
 }
 
 void ReplicaNode::CheckState() {
-  if (!life_->differing.empty()) {
-    return shared_.told.Fail("digest: {}: {}", id(), life_->differing);
-  }
-  if (life_->fatal.has_value()) {
-    return shared_.told.Fail("fatal: {}: {}", id(), life_->fatal->ToString());
-  }
+  CheckFenced();
+  CheckEnd();
+  EndLoss();
   if (core() == nullptr || core()->applied() == applied_) return;
   applied_ = core()->applied();
   const store::Digest digest = life_->machine.digest();
+  if (!IsWhole(digest)) return;
   shared_.told.CheckState(place_, applied_, life_->machine.revision().value(),
                           life_->machine.sessions());
   node_.rules.OnApplied(id(), applied_, digest.low ^ (digest.high << 1));

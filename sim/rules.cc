@@ -212,4 +212,10 @@ void Rules::OnApplied(NodeId node, Index applied, uint64_t digest) {
   }
 }
 
+std::optional<uint64_t> Rules::DigestAt(Index applied) const {
+  const size_t at = applied.value();
+  if (at >= digests_.size() || !applied_[at]) return std::nullopt;
+  return digests_[at];
+}
+
 }  // namespace mokv::sim

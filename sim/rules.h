@@ -23,6 +23,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,8 @@ class Rules {
   void OnRead(const raft::Core& core, Index seen, Index committed_before);
   // `digest`: of the state in which everything up to `applied` is.
   void OnApplied(raft::NodeId node, Index applied, uint64_t digest);
+  // Of the state in which everything up to `applied` is; nothing: nobody has told.
+  std::optional<uint64_t> DigestAt(Index applied) const;
   // A client was told that this entry is done.
   void OnAcknowledged(const raft::Core& core, raft::Position position);
   // Of a node that leads in the end: nothing that was acknowledged may be missing.

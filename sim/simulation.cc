@@ -36,6 +36,8 @@ class Simulation {
                 .invariants = invariants_,
                 .rules = rules_,
                 .on_write = [this](Place place) { nemesis_.OnWrite(place); },
+                .on_ended = [this](Place place) { nemesis_.OnEnded(place); },
+                .on_fenced = [this](Place place) { nemesis_.OnFenced(place); },
                 .holds = [this](raft::NodeId id,
                                 raft::Position position) { return Holds(id, position); }},
         replicas_{.node = shared_, .wires = wires_, .told = told_, .nodes = {}},

@@ -153,6 +153,11 @@ Duration Workload::Pause(Client& client) {
 void Workload::Draw(Client& client, size_t number) {
   client.unsure = client.in_session = false;
   client.call = SessionCall::kNone;
+  if (std::exchange(client.makes_room, false)) {
+    client.command = {.op = Op::kDelete,
+                      .key = static_cast<uint32_t>(operations_ % plan_.workload.keys)};
+    return;
+  }
   if (client.has_sessions && client.session == 0) {
     client.call = SessionCall::kOpen;
     client.ttl_ms = 1000 + client.session_dice.Below(3000);
@@ -247,6 +252,7 @@ void Workload::OnReply(Place place, const ClientReply& reply) {
 }
 
 void Workload::Take(Client& client, size_t number, Place place, const ClientReply& reply) {
+  client.makes_room = reply.full;
   if (client.call != SessionCall::kNone) return TakeOfSession(client, reply);
   const bool get = client.command.op == Op::kGet;
   client.revision = std::max(client.revision, reply.revision);
@@ -254,7 +260,8 @@ void Workload::Take(Client& client, size_t number, Place place, const ClientRepl
     ++coverage_.operations_refused;
     timeline_.Note(place, "refuses #{}", reply.id);
     client.target = reply.leader != kPlacesMax ? reply.leader : client.dice.Below(world_.places());
-    client.again = client.unsure;
+    client.again = client.unsure && !reply.full;
+    if (client.unsure && reply.full) LeaveUnknown(client, number);
     return;
   }
   if (reply.kind == ReplyKind::kEnded) {

@@ -52,7 +52,8 @@ class Workload {
     MonotonicTime began;
     uint64_t wake = 0;  // Tells the newest timer from those that do not count any more.
     bool stale = false;
-    uint64_t revision = 0;  // The newest that it was told of.
+    bool makes_room = false;  // Deletes something next: there was no memory for what it wrote.
+    uint64_t revision = 0;    // The newest that it was told of.
     std::array<uint64_t, kKeysMax> last_seen{};
 
     // --- Of sessions.

@@ -36,7 +36,11 @@ namespace mokv::replica {
   X(kSnapshotMembersOld, "a snapshot has the members of the log's beginning")                  \
   X(kKeepAliveLost, "keep-alives that a leader holds are lost with its leadership")            \
   X(kTimeFromWallClock, "the cluster's time is what the leader's clock shows")                 \
-  X(kDoubtForgotten, "a write that is given up while it is sent again is told as not done")
+  X(kDoubtForgotten, "a write that is given up while it is sent again is told as not done")    \
+  X(kConditionAtProposal, "a condition is compared where a write is proposed, not applied")    \
+  X(kMemoryCheckedAtApply, "the memory limit is looked at where a write is applied")           \
+  X(kDigestIgnored, "a node ignores that its state is not a majority's")                       \
+  X(kFencedGoesOn, "a leader that is about to be fenced answers writes from its state")
 
 enum class Mutation : uint8_t {
   kNone,
