@@ -192,8 +192,9 @@ class AgreementTest(unittest.TestCase):
             def rows():
                 return [json.loads(line) for line in nodes.ctl("status", "-o", "json").out.splitlines()]
 
-            wait_for(lambda: all(row["compared_index"] == interval for row in rows()),
-                     "the nodes to compare their states")
+            # What a node has found, and its digests, become visible one after the other.
+            wait_for(lambda: all(row["compared_index"] == row["digest_index"] == interval
+                                 for row in rows()), "the nodes to compare their states")
             told = rows()
             self.assertEqual({row["agrees_at"] for row in told}, {interval})
             self.assertEqual({row["digest_index"] for row in told}, {interval})
