@@ -56,7 +56,8 @@ absl::StatusOr<std::unique_ptr<wal::Log>> Opening::Run() {
         return log;
       }
       status = replay.snapshot_status();
-      if (status.ok()) {
+      // Whatever else has failed is no reason to try again: a sync, say, may seem to succeed then.
+      if (status.ok() || log.status() != status) {
         if (damage.ok()) return log;
         return absl::Status(log.status().code(),
                             fmt::format("{} (the newest snapshot: {})", MessageOf(log.status()),

@@ -100,6 +100,64 @@ TEST(SnapshotCluster, DamagedNewestGivesWayToTheOlder) {
   EXPECT_NE(std::find(after.begin(), after.end(), names.back() + ".damaged"), after.end());
 }
 
+// Goal:   a damaged snapshot excuses no other error of a start.
+// Method: beside it the first sync of the log fails; another opening of the log would find it well.
+TEST(SnapshotCluster, FailedSyncOfTheLogIsNotTakenForADamagedSnapshot) {
+  const ClusterOptions options = Snapshotting(1);
+  ReplicaCluster cluster(options);
+  cluster.Form();
+  // With nothing behind the newest snapshot the log is read to its end before that is missed.
+  const auto ends_with_snapshot = [&] {
+    return ReportOf(cluster, "n1").log_cuts > 0 &&
+           ReportOf(cluster, "n1").last == cluster.replica("n1").core()->log().last().index;
+  };
+  for (int i = 0; i < 2000 && !ends_with_snapshot(); ++i) {
+    Write(cluster, 1);
+    cluster.Run(2 * options.tick);  // What this has made due is taken before the next write.
+  }
+  ASSERT_TRUE(ends_with_snapshot());
+  cluster.Kill("n1");
+  CrashFileSystem& files = cluster.files("n1");
+  const std::vector<std::string> names = *files.List("snapshots");
+  files.FlipBit("snapshots/" + names.back(), 8 * 200);
+  int failed = 0;
+  files.SetFault([&](CrashFileSystem::Operation operation, const std::string& path) {
+    if (operation != CrashFileSystem::Operation::kSync || !path.starts_with("log/") || failed > 0) {
+      return absl::OkStatus();
+    }
+    ++failed;
+    return absl::DataLossError("the disk has failed");
+  });
+  NoPeers peers;
+  LifeOptions life_options = options.life;
+  life_options.name = "n1";
+  const NodeLife life(files, cluster.clock(), peers, life_options);
+  EXPECT_EQ(failed, 1);
+  EXPECT_NE(MessageOf(life.started).find("the disk has failed"), std::string_view::npos)
+      << life.started;
+  EXPECT_EQ(*files.List("snapshots"), names);
+}
+
+// Goal: a leader that hears first by a snapshot that another one leads fetches it, as everybody does.
+TEST(SnapshotCluster, LeaderFetchesASnapshotOfALaterTerm) {
+  ReplicaCluster cluster(Snapshotting(3));
+  cluster.Form();
+  const std::string leader = cluster.Leader();
+  const raft::Core& core = *cluster.replica(leader).core();
+  const raft::Position beyond{Index(core.commit().value() + 100), core.term().next()};
+  cluster.replica(leader).OnMessage(
+      {.from = cluster.replica(cluster.Follower()).core()->id(),
+       .to = core.id(),
+       .term = beyond.term,
+       .body =
+           raft::InstallSnapshot{.snapshot = {.last = beyond, .membership = core.membership()}}});
+  // There is none of that name.
+  cluster.RunUntil([&] { return ReportOf(cluster, leader).fetches_failed > 0; }, "it asks for it");
+  EXPECT_EQ(ReportOf(cluster, leader).installed, 0u);
+  Write(cluster, 20);
+  ExpectAllEqual(cluster);
+}
+
 TEST(SnapshotCluster, FollowerThatWasAwayGetsASnapshot) {
   ReplicaCluster cluster(Snapshotting(3));
   cluster.Form();

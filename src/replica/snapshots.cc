@@ -118,7 +118,8 @@ void Snapshots::OnInstallSnapshot(const raft::Message& message, const raft::Core
   const raft::SnapshotMeta& snapshot = std::get<raft::InstallSnapshot>(message.body).snapshot;
   const bool is_needed = message.to == core.id() && message.term >= core.term() &&
                          snapshot.membership != nullptr && snapshot.last.index > core.commit() &&
-                         !core.log().Holds(snapshot.last) && core.role() != raft::Role::kLeader;
+                         !core.log().Holds(snapshot.last) &&
+                         (core.role() != raft::Role::kLeader || message.term > core.term());
   if (!is_needed) return give_core_(raft::Receive{message});
   told_ = message;
   if (ready_.has_value()) return Install();
