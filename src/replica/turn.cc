@@ -72,6 +72,8 @@ void Replica::Turn() {
   AnswerWrites();
   TellLosses(output.losses);
   if (output.standing.has_value()) OnStanding(*output.standing);
+  // What is committed and could not all be applied in this turn must be seen by who reads by the lease.
+  gate_.Promise(core_->commit());
   gate_.RaiseLease(LeaseNow());
   AnswerReads(output);
   for (const raft::ChangeResult& result : output.changes) administration_.OnChange(result);
@@ -80,7 +82,6 @@ void Replica::Turn() {
   for (const raft::EntriesWanted& wanted : output.entries_wanted) FetchEntries(wanted);
   Send(news);
   if (snapshots_ != nullptr) snapshots_->OnTurn(*core_, output.snapshot_wanted);
-  gate_.Promise(core_->commit());
   if (output.more_committed) inbox_.Wake();
   SetAlarm();
 }
