@@ -183,7 +183,8 @@ std::string ReplicaNode::Owes() const {
 // --- the machine
 
 void ReplicaNode::BeginLife() {
-  checked_ = sync_failed_ = log_failed_ = ended_ = stopping_ = idle_ = told_fenced_ = false;
+  checked_ = sync_failed_ = log_failed_ = ended_ = stopping_ = idle_ = told_fenced_ = passes_on_ =
+      false;
   ticked_.reset();
   tick_at_ = node_.host.Now(place_);
   fencing_ = Fencing();
@@ -377,7 +378,10 @@ void ReplicaNode::Deliver(const Packet& packet) {
   }
   const auto& answer = std::get<replica::ForwardAnswer>(*packet.passed);
   node_.timeline.Note(place_, "has the answer to forward {} of {}", answer.id, packet.message.from);
+  // What another node has made of a write is not of this one's state.
+  passes_on_ = true;
   replica.OnForwardAnswer(packet.connection, answer);
+  passes_on_ = false;
 }
 
 // Sooner or later nobody waits any more for what was not confirmed.

@@ -117,7 +117,7 @@ void ReplicaNode::Write(const ClientRequest& request) {
         if (!up()) return;
         --owed_writes_;
         shared_.told.OnAnswered(id, result);
-        if (life_->fenced && result.fate == replica::WriteResult::Fate::kApplied) {
+        if (life_->fenced && !passes_on_ && result.fate == replica::WriteResult::Fate::kApplied) {
           shared_.told.Fail("fenced: {} answers write #{}", this->id(), id);
         }
         const bool full = IsOfMemory(result.reason);

@@ -80,7 +80,11 @@ void ReplicaNode::CheckStall(const raft::Core& core) {
   const raft::Options& options = node_.settings.options;
   const Duration longest = options.persist_stall_max + 2 * options.election_timeout;
   if (core.role() != raft::Role::kLeader || writes_.empty()) return;
-  if (core.membership()->voters().size() == 1 && !core.membership()->joint()) return;
+  if (core.membership()->voters().size() == 1 && !core.membership()->joint()) {
+    // Nobody is there to hand over to; once there is, the disk has as long again.
+    disk_news_ = node_.host.Now(place_);
+    return;
+  }
   const Duration silent = node_.host.Now(place_) - disk_news_;
   if (silent < longest) return;
   shared_.told.Fail("stall: {} leads although its disk has not answered for {} ms", id(),
