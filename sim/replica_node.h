@@ -180,6 +180,7 @@ class ReplicaNode final : public Node, private replica::Observer {
   std::unique_ptr<CrashFileSystem> dead_files_;
   std::unique_ptr<replica::testing::NodeLife> dead_;
   bool in_turn_ = false;
+  bool ever_changed_ = false;            // Its state, in any life.
   bool passes_on_ = false;               // The answer to a write that it had forwarded.
   bool checked_ = false;                 // The checks know this life.
   std::optional<MonotonicTime> ticked_;  // By the step before.

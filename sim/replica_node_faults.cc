@@ -176,6 +176,7 @@ bool ReplicaNode::ChangeState(uint64_t seed) {
     ChangeItem(frozen, dice.Below(frozen.store->stats().keys));
   }
   fencing_.OnChanged();
+  ever_changed_ = true;
   ++node_.coverage.states_changed;
   return true;
 }
@@ -244,12 +245,13 @@ void ReplicaNode::CheckFenced() {
   }
 }
 
-// The others may have left: then its state is everybody's, as far as anybody can tell.
+// The others may have left: then its state is everybody's, as far as anybody can tell. What it told
+// before it was whole again is still remembered.
 bool ReplicaNode::ChangedOnesDecide() const {
   const raft::Membership& membership = *core()->membership();
   size_t changed = 0;
   for (const ReplicaNode* node : shared_.nodes) {
-    if (membership.IsVoter(node->id()) && node->differs()) ++changed;
+    if (membership.IsVoter(node->id()) && node->ever_changed_) ++changed;
   }
   return 2 * changed > membership.voters().size();
 }
