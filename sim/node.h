@@ -96,8 +96,9 @@ class Host {
   // is interrupted.
   virtual void Beside(Place place, Duration delay, std::function<void()> action) = 0;
   // The node is in the middle of a turn, and others may go on before that turn does. Anything may
-  // happen here, also the node's own crash.
-  virtual void Interrupt(Place place) = 0;
+  // happen here, also the node's own crash. `handed_over`: it has just told another to lead, so what
+  // the rest of the turn would do matters more than elsewhere; it is interrupted often, and for long.
+  virtual void Interrupt(Place place, bool handed_over) = 0;
   virtual void Send(Place from, Packet packet) = 0;
   virtual void Reply(Place place, ClientReply reply) = 0;
   virtual Place PlaceOf(raft::NodeId id) const = 0;

@@ -114,7 +114,7 @@ class NoWorld final : public Host {
   MonotonicTime Now(Place) const override { return {}; }
   void After(Place, Duration, std::function<void()>) override {}
   void Beside(Place, Duration, std::function<void()>) override {}
-  void Interrupt(Place) override {}
+  void Interrupt(Place, bool) override {}
   void Send(Place, Packet) override {}
   void Reply(Place, ClientReply) override {}
   Place PlaceOf(raft::NodeId) const override { return kPlacesMax; }

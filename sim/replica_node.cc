@@ -63,7 +63,10 @@ class ReplicaNode::NodePeers final : public replica::Peers {
       wires.Number(node_.place_, connection, packet);
       host.Send(node_.place_, std::move(packet));
     }
-    node_.node_.host.Interrupt(node_.place_);
+    const bool handed_over = std::ranges::any_of(messages, [](const raft::Message& message) {
+      return std::holds_alternative<raft::TimeoutNow>(message.body);
+    });
+    node_.node_.host.Interrupt(node_.place_, handed_over);
   }
   void SetMembership(std::shared_ptr<const raft::Membership>) override {}
   ConnectionId SendForward(raft::NodeId to, const replica::Forward& forward) override {

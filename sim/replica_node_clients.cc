@@ -140,7 +140,7 @@ void ReplicaNode::Reply(ClientReply reply) {
     reply.leader = node_.host.PlaceOf(core()->leader());
   }
   node_.host.Reply(place_, reply);
-  if (in_turn_) node_.host.Interrupt(place_);
+  if (in_turn_) node_.host.Interrupt(place_, /*handed_over=*/false);
 }
 
 void ReplicaNode::Request(replica::AdminRequest request) {

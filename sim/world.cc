@@ -210,13 +210,15 @@ void World::Beside(Place place, Duration delay, std::function<void()> action) {
   });
 }
 
-void World::Interrupt(Place place) {
+void World::Interrupt(Place place, bool handed_over) {
   if (look_ == nullptr) return;
   look_();
-  if (interrupt_one_in_ == 0 || !interrupts_.OneIn(interrupt_one_in_)) return;
+  if (interrupt_one_in_ == 0) return;
+  if (!interrupts_.OneIn(handed_over ? 2 : interrupt_one_in_)) return;
   if (interrupted_ == kInterruptedMax || !up(place)) return;
+  const bool is_long = interrupts_.OneIn(handed_over ? 2 : 8);
   const Duration length =
-      interrupts_.Between(Duration(0), interrupts_.OneIn(8) ? interrupt_longest_ : kInterruption);
+      interrupts_.Between(Duration(0), is_long ? interrupt_longest_ : kInterruption);
   ++interrupted_;
   ++coverage_.interrupted;
   const MonotonicTime end = now() + length;

@@ -73,7 +73,7 @@ class World final : public Host {
   MonotonicTime Now(Place place) const override { return seats_[place].clock.Read(now()); }
   void After(Place place, Duration delay, std::function<void()> action) override;
   void Beside(Place place, Duration delay, std::function<void()> action) override;
-  void Interrupt(Place place) override;
+  void Interrupt(Place place, bool handed_over) override;
   void Send(Place from, Packet packet) override;
   void Reply(Place place, ClientReply reply) override { reply_hook_(place, reply); }
   Place PlaceOf(raft::NodeId id) const override;
