@@ -302,7 +302,9 @@ void ReplicaNode::FlipBitOfNewest() {
   for (const std::string& name : *names) {
     if (const auto last = snapshot::ParseFileName(name)) found.push_back(*last);
   }
-  if (found.size() < 2 || found[found.size() - 2].index < installed_) return;
+  // A crash can leave files of before: nothing goes on from those.
+  const Index needed = std::max(installed_, disks_.now.base.index);
+  if (found.size() < 2 || found[found.size() - 2].index < needed) return;
   const std::string path = "snapshots/" + snapshot::FileName(found.back());
   files_->FlipBit(path, dice_.Below(8 * files_->Contents(path).size()));
   rotten_ = true;
