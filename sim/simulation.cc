@@ -142,6 +142,10 @@ class Simulation {
     nemesis_.Repair();
     const MonotonicTime repaired = world_.now();
     const Duration timeout = plan_.election_timeout();
+    // Raft promises progress where messages and writes take far less time than an election timeout
+    // (Ongaro's thesis, 3.9).
+    shared_.settings.disk_max = std::min(shared_.settings.disk_max, timeout / 8);
+    shared_.settings.disk_min = std::min(shared_.settings.disk_min, shared_.settings.disk_max);
     if (!nemesis_.QuorumIsPossible()) {
       ++result_.coverage.excused;
       return GoOn(repaired + timeout);
@@ -171,7 +175,8 @@ class Simulation {
   // A node that is left far behind may need a round trip and a write for each entry: appends may be
   // that small, and so may the window.
   Duration ProgressBound() const {
-    const Duration per_entry = plan_.node.disk_max + 2 * (plan_.network_max + plan_.turn_delay_max);
+    const Duration per_entry =
+        shared_.settings.disk_max + 2 * (plan_.network_max + plan_.turn_delay_max);
     return plan_.election_timeout() * kProgressTimeouts +
            per_entry * static_cast<int64_t>(invariants_.committed().value());
   }
