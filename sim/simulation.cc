@@ -144,7 +144,8 @@ class Simulation {
     const Duration timeout = plan_.election_timeout();
     // Raft promises progress where messages and writes take far less time than an election timeout
     // (Ongaro's thesis, 3.9).
-    shared_.settings.disk_max = std::min(shared_.settings.disk_max, timeout / 8);
+    shared_.settings.disk_max =
+        std::min(shared_.settings.disk_max, timeout / kRepairedWritesPerTimeout);
     shared_.settings.disk_min = std::min(shared_.settings.disk_min, shared_.settings.disk_max);
     if (!nemesis_.QuorumIsPossible()) {
       ++result_.coverage.excused;

@@ -25,6 +25,8 @@
 namespace mokv::sim {
 
 inline constexpr int64_t kProgressTimeouts = 40;
+// Once all is repaired, a disk writes at least so often in an election timeout.
+inline constexpr int64_t kRepairedWritesPerTimeout = 8;
 
 struct RunOptions {
   NodeKind nodes = NodeKind::kCores;

@@ -19,6 +19,11 @@ constexpr Duration kStartAgain = std::chrono::milliseconds(100);
 // Most turns that are interrupted go on soon, and some are inside each other.
 constexpr Duration kInterruption = std::chrono::milliseconds(2);
 constexpr int kInterruptedMax = 2;
+// Of interrupted turns one in so many does not go on soon.
+constexpr uint64_t kLongOneIn = 8;
+// After the leadership was handed over one turn in so many is interrupted, and of these one in so
+// many does not go on soon.
+constexpr uint64_t kHandedOverOneIn = 2;
 
 }  // namespace
 
@@ -214,9 +219,9 @@ void World::Interrupt(Place place, bool handed_over) {
   if (look_ == nullptr) return;
   look_();
   if (interrupt_one_in_ == 0) return;
-  if (!interrupts_.OneIn(handed_over ? 2 : interrupt_one_in_)) return;
+  if (!interrupts_.OneIn(handed_over ? kHandedOverOneIn : interrupt_one_in_)) return;
   if (interrupted_ == kInterruptedMax || !up(place)) return;
-  const bool is_long = interrupts_.OneIn(handed_over ? 2 : 8);
+  const bool is_long = interrupts_.OneIn(handed_over ? kHandedOverOneIn : kLongOneIn);
   const Duration length =
       interrupts_.Between(Duration(0), is_long ? interrupt_longest_ : kInterruption);
   ++interrupted_;
