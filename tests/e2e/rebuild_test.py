@@ -41,6 +41,13 @@ def damage_log(node):
     assert damaged > 0
 
 
+def wait_until_identity_is_whole(node):
+    """A new member writes its identity twice; the second time, with its cluster's id, is when it already
+    serves. Until then there may be an identity.tmp beside it."""
+    wait_for(lambda: "cluster-id: \n" not in data_dir(node).joinpath("identity").read_text(),
+             "the node to have kept its cluster's id", 60)
+
+
 class RebuildTest(unittest.TestCase):
     def setUp(self):
         self.random = random_for(self.id())
@@ -167,6 +174,7 @@ class RebuildTest(unittest.TestCase):
             leader = nodes.wait_for_leader()
             member = nodes.followers(leader)[0]
             before = self.instances(nodes)
+            wait_until_identity_is_whole(member)
             copy = nodes.new_node(member.name)
             data_dir(copy).mkdir()
             shutil.copy(data_dir(member) / "identity", data_dir(copy))
@@ -198,6 +206,7 @@ class RebuildTest(unittest.TestCase):
         self.assertEqual(mokvctl("rebuild").returncode, USAGE)
         node = harness.Node(tls=False).start()
         self.addCleanup(node.kill)
+        wait_until_identity_is_whole(node)
         before = sorted(path.name for path in data_dir(node).iterdir())
         self.assert_refused(mokvctl("rebuild", str(data_dir(node))), REFUSED, "a node runs on")
         self.assertEqual(sorted(path.name for path in data_dir(node).iterdir()), before)
