@@ -191,27 +191,46 @@ TEST(SnapshotCluster, EmptyNodeJoinsBySnapshot) {
   ExpectAllEqual(cluster);
 }
 
-TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
-  ClusterOptions options = Snapshotting(3);
-  options.life.segment_bytes = 128 << 10;
-  ReplicaCluster cluster(options);
-  cluster.Form();
-  const std::string away = cluster.Follower();
-  cluster.Kill(away);
-  cluster.Run(seconds(6));
-  const std::string leader = cluster.Leader();
-  // More than one part.
-  for (int i = 0; i < 200; ++i) {
-    const WriteOutcome outcome = cluster.life(leader).Propose(
-        store::Set{fmt::format("large{}", i % 40), std::string(30'000, 'x'), {}});
-    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
-    ASSERT_EQ((*outcome)->fate, WriteResult::Fate::kApplied) << (*outcome)->reason;
-    cluster.Run(milliseconds(5));
+// Three nodes, of which a follower is away and needs a snapshot of `keys` large values to come back.
+class LargeSnapshotCluster {
+ public:
+  static constexpr size_t kValueBytes = 30'000;
+
+  LargeSnapshotCluster(size_t keys, size_t writes) {
+    cluster.Form();
+    away = cluster.Follower();
+    cluster.Kill(away);
+    cluster.Run(seconds(6));
+    leader = cluster.Leader();
+    for (size_t i = 0; i < writes; ++i) {
+      const WriteOutcome outcome = cluster.life(leader).Propose(
+          store::Set{fmt::format("large{}", i % keys), std::string(kValueBytes, 'x'), {}});
+      cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
+      EXPECT_EQ((*outcome)->fate, WriteResult::Fate::kApplied) << (*outcome)->reason;
+      cluster.Run(milliseconds(5));
+    }
+    cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
   }
-  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
+
+  ReplicaCluster cluster{Options()};
+  std::string away;
+  std::string leader;
+
+ private:
+  static ClusterOptions Options() {
+    ClusterOptions options = Snapshotting(3);
+    options.life.segment_bytes = 128 << 10;
+    return options;
+  }
+};
+
+TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
+  LargeSnapshotCluster large(/*keys=*/40, /*writes=*/200);  // More than one part.
+  ReplicaCluster& cluster = large.cluster;
+  const std::string& away = large.away;
   cluster.Restart(away);
   cluster.RunUntil([&] { return ReportOf(cluster, away).fetched_bytes > 0; }, "something came");
-  cluster.Break(away, leader);
+  cluster.Break(away, large.leader);
   cluster.RunUntil([&] { return ReportOf(cluster, away).installed > 0; }, "it is installed");
   EXPECT_EQ(ReportOf(cluster, away).fetches_failed, 0u);
   ExpectAllEqual(cluster);
@@ -221,24 +240,11 @@ TEST(SnapshotCluster, FetchGoesOnAfterABrokenConnection) {
 //         sync says.
 // Method: the first sync of a file that is being fetched fails; it must be removed, and fetched anew.
 TEST(SnapshotCluster, FetchIsBegunAnewAfterAFailedSync) {
-  ClusterOptions options = Snapshotting(3);
-  options.life.segment_bytes = 128 << 10;
-  ReplicaCluster cluster(options);
-  cluster.Form();
-  const std::string away = cluster.Follower();
-  cluster.Kill(away);
-  cluster.Run(seconds(6));
-  const std::string leader = cluster.Leader();
   // More than what is synced at once.
-  const size_t keys = 2 * kSnapshotSyncBytes / 30'000;
-  for (size_t i = 0; i < 2 * keys; ++i) {
-    const WriteOutcome outcome = cluster.life(leader).Propose(
-        store::Set{fmt::format("large{}", i % keys), std::string(30'000, 'x'), {}});
-    cluster.RunUntil([&] { return outcome->has_value(); }, "the write is answered");
-    ASSERT_EQ((*outcome)->fate, WriteResult::Fate::kApplied) << (*outcome)->reason;
-    cluster.Run(milliseconds(5));
-  }
-  cluster.RunUntil([&] { return ReportOf(cluster, leader).log_cuts > 0; }, "the log is cut");
+  constexpr size_t kKeys = 2 * kSnapshotSyncBytes / LargeSnapshotCluster::kValueBytes;
+  LargeSnapshotCluster large(kKeys, /*writes=*/2 * kKeys);
+  ReplicaCluster& cluster = large.cluster;
+  const std::string& away = large.away;
   int failed = 0;
   int removed = 0;
   cluster.files(away).SetFault(
