@@ -1,4 +1,4 @@
-// Lines and white space, as the two parsers of this folder see them.
+// Lines and white space, as the parsers of this folder see them.
 //
 // Threads: Lines is confined to one thread, and borrows the text.
 #pragma once
@@ -9,6 +9,8 @@
 namespace mokv::auth {
 
 inline constexpr std::string_view kWhiteSpace = " \t\r";
+// What some editors put before UTF-8.
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 inline std::string_view Trim(std::string_view text) {
   const size_t first = text.find_first_not_of(kWhiteSpace);
@@ -19,7 +21,9 @@ inline std::string_view Trim(std::string_view text) {
 // Hands out the lines of a text, trimmed, and counts them from 1.
 class Lines {
  public:
-  explicit Lines(std::string_view text) : rest_(text) {}
+  explicit Lines(std::string_view text) : rest_(text) {
+    if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
+  }
 
   std::optional<std::string_view> Next() {
     if (rest_.empty()) return std::nullopt;
