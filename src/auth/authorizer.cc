@@ -1,6 +1,7 @@
 #include "auth/authorizer.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "auth/model.h"
@@ -8,70 +9,66 @@
 #include "base/status.h"
 
 namespace mokv::auth {
+namespace {
 
-void Authorizer::Objects::Tidy() {
-  std::sort(prefixes.begin(), prefixes.end());
-  // In sorted order, everything that a prefix covers comes right after it.
-  std::vector<std::string> kept;
-  for (std::string& prefix : prefixes) {
-    if (kept.empty() || !prefix.starts_with(kept.back())) kept.push_back(std::move(prefix));
-  }
-  prefixes = std::move(kept);
-}
+constexpr std::array<std::string_view, 3> kFieldOfPart = {"sub", "obj", "act"};
+constexpr size_t kObjectPart = 1;
 
-bool Authorizer::Objects::Contains(std::string_view object) const {
-  if (all || exact.contains(object)) return true;
-  const auto above = std::upper_bound(prefixes.begin(), prefixes.end(), object);
-  return above != prefixes.begin() && object.starts_with(*std::prev(above));
-}
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<const Authorizer>> Authorizer::Create(
     const std::string& model_text, const std::string& model_name, const std::string& policy_text,
     const std::string& policy_name) {
-  MOKV_ASSIGN_OR_RETURN(const ObjectMatch match, ParseModel(model_text, model_name));
-  MOKV_ASSIGN_OR_RETURN(std::vector<Rule> rules, ParsePolicy(policy_text, policy_name));
+  MOKV_ASSIGN_OR_RETURN(Model model, ParseModel(model_text, model_name));
   std::shared_ptr<Authorizer> authorizer(new Authorizer());
-  for (Rule& rule : rules) {
-    Objects& objects = authorizer->by_subject_and_action_[rule.subject][rule.action];
-    const size_t star = rule.object.find('*');
-    if (match == ObjectMatch::kExact || star == std::string::npos) {
-      objects.exact.insert(std::move(rule.object));
-    } else if (star == 0) {
-      objects.all = true;
-    } else {
-      objects.prefixes.push_back(rule.object.substr(0, star));
+  for (size_t i = 0; i < model.request_fields.size(); ++i) {
+    const auto part = std::find(kFieldOfPart.begin(), kFieldOfPart.end(), model.request_fields[i]);
+    if (part == kFieldOfPart.end()) {
+      return InvalidArgument(
+          "{}: field {} is not supported: a request has sub (who asks), obj (the key) and act "
+          "(what "
+          "for)",
+          model.request_place, model.request_fields[i]);
     }
+    // Fields differ, so there are no more of them than parts.
+    authorizer->parts_[i] = static_cast<size_t>(part - kFieldOfPart.begin());
   }
-  for (auto& [subject, actions] : authorizer->by_subject_and_action_) {
-    for (auto& [action, objects] : actions) objects.Tidy();
-  }
+  MOKV_ASSIGN_OR_RETURN(Policy policy, ParsePolicy(policy_text, policy_name, model));
+  MOKV_ASSIGN_OR_RETURN(authorizer->program_, Program::Create(std::move(model), std::move(policy)));
   return authorizer;
 }
 
 std::shared_ptr<const Authorizer> Authorizer::AllowAll() {
-  std::shared_ptr<Authorizer> authorizer(new Authorizer());
-  authorizer->allow_all_ = true;
-  return authorizer;
+  return std::shared_ptr<Authorizer>(new Authorizer());
 }
 
-const Authorizer::Objects* Authorizer::Find(std::string_view subject,
-                                            std::string_view action) const {
-  const auto actions = by_subject_and_action_.find(subject);
-  if (actions == by_subject_and_action_.end()) return nullptr;
-  const auto objects = actions->second.find(action);
-  return objects == actions->second.end() ? nullptr : &objects->second;
+template <typename Ask>
+auto Authorizer::With(std::string_view subject, std::string_view object, std::string_view action,
+                      const Ask& ask) const {
+  const std::array<std::string_view, kParts> given = {subject, object, action};
+  std::array<std::string_view, kParts> request;
+  const size_t fields = program_->model().request_fields.size();
+  for (size_t i = 0; i < fields; ++i) request[i] = given[parts_[i]];
+  return ask(std::span<const std::string_view>(request.data(), fields));
+}
+
+size_t Authorizer::ObjectField() const {
+  const auto found = program_->model().RequestField(kFieldOfPart[kObjectPart]);
+  return found.value_or(Question::kNoField);
 }
 
 bool Authorizer::Allows(std::string_view subject, std::string_view object,
                         std::string_view action) const {
-  if (allow_all_) return true;
-  const Objects* objects = Find(subject, action);
-  return objects != nullptr && objects->Contains(object);
+  if (program_ == nullptr) return true;
+  return With(subject, object, action, [this](std::span<const std::string_view> request) {
+    return IsAllowed(program_->effect(), program_->Find(request));
+  });
 }
 
 bool Authorizer::MightAllow(std::string_view subject, std::string_view action) const {
-  // Every rule names at least one object.
-  return allow_all_ || Find(subject, action) != nullptr;
+  const std::vector<ObjectRange> ranges = Ranges(subject, action);
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
 }
 
 absl::Status Authorizer::Check(std::string_view subject, std::string_view object,
@@ -79,6 +76,33 @@ absl::Status Authorizer::Check(std::string_view subject, std::string_view object
   if (Allows(subject, object, action)) return absl::OkStatus();
   return MakeStatus(absl::StatusCode::kPermissionDenied, "{} not permitted to {} to {}", subject,
                     action, object);
+}
+
+Decision Authorizer::Decide(std::string_view subject, std::string_view object,
+                            std::string_view action) const {
+  if (program_ == nullptr) return {.allowed = true, .text = "there is no access model"};
+  return With(subject, object, action, [this](std::span<const std::string_view> request) {
+    const Firsts firsts = program_->Find(request);
+    Decision decision{.allowed = IsAllowed(program_->effect(), firsts)};
+    const uint32_t place = Decider(program_->effect(), firsts);
+    if (const Rule* rule = program_->RuleAt(place); rule != nullptr) {
+      decision.line = rule->line;
+      decision.text = RuleText(*rule);
+    } else if (place != Firsts::kNone) {
+      decision.text = "the model's matcher, without a rule";
+    } else {
+      decision.text = decision.allowed ? "no rule denies it" : "no rule allows it";
+    }
+    return decision;
+  });
+}
+
+std::vector<ObjectRange> Authorizer::Ranges(std::string_view subject,
+                                            std::string_view action) const {
+  if (program_ == nullptr) return {{.allowed = Truth::kTrue}};
+  return With(subject, "", action, [this](std::span<const std::string_view> request) {
+    return RangesOf(*program_, request, ObjectField());
+  });
 }
 
 }  // namespace mokv::auth

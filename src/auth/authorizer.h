@@ -1,9 +1,10 @@
 // Authorizer: which subject may do what to which object, as an access model and a policy say.
 //
-// Threads: immutable, so thread-safe. A reload makes a new one; shared ownership lets calls that
-//          are under way finish with the old one.
-// Cost:    Allows does two hash look-ups and no allocation; a rule for every object ends it there,
-//          exact objects cost one more look-up, prefixes a binary search.
+// Owner:   whoever makes it; shared, so that calls that are under way finish with the one they began
+//          with while a reload puts a new one in its place.
+// Threads: immutable, so thread-safe.
+// Cost:    Allows, Check of what is allowed: auth/program.h; no lock, nothing parsed, no allocation. Decide
+//          makes a text. Ranges and MightAllow look at all rules of the subject and the action.
 // Errors:  a model or a policy that is not wholly understood is refused, naming file and line:
 //          half a policy could be more open than the whole one.
 #pragma once
@@ -11,13 +12,15 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include <functional>
+#include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
+
+#include "auth/program.h"
+#include "auth/ranges.h"
 
 namespace mokv::auth {
 
@@ -25,9 +28,20 @@ inline constexpr std::string_view kConsume = "consume";  // Get, List.
 inline constexpr std::string_view kProduce = "produce";  // Set, Delete.
 inline constexpr std::string_view kAdmin = "admin";      // The cluster's service.
 
+// A decision and why.
+struct Decision {
+  bool allowed = false;
+  // The line of the policy that decided. None when no rule matched, and when the model's matcher or
+  // effect says it without a rule.
+  std::optional<int> line;
+  // That rule as it could stand in the file, or a sentence that says why there is none.
+  std::string text;
+};
+
 class Authorizer {
  public:
-  // The names are for messages only. Which models there are: auth/model.h.
+  // The names are for messages only. A request is made of a subject, an object and an action: the model's
+  // request fields are `sub`, `obj` and `act`, or some of them, in any order.
   static absl::StatusOr<std::shared_ptr<const Authorizer>> Create(const std::string& model_text,
                                                                   const std::string& model_name,
                                                                   const std::string& policy_text,
@@ -36,40 +50,29 @@ class Authorizer {
   static std::shared_ptr<const Authorizer> AllowAll();
 
   bool Allows(std::string_view subject, std::string_view object, std::string_view action) const;
-  // Whether there is an object that Allows would allow.
+  // Whether there may be an object that Allows would allow.
   bool MightAllow(std::string_view subject, std::string_view action) const;
   // OK, or PERMISSION_DENIED: "SUBJECT not permitted to ACTION to OBJECT".
   absl::Status Check(std::string_view subject, std::string_view object,
                      std::string_view action) const;
+  Decision Decide(std::string_view subject, std::string_view object, std::string_view action) const;
+  // All objects, in byte order: allowed, not allowed, or to be asked for one by one. Whether a whole range
+  // is allowed: AllowedWithin.
+  std::vector<ObjectRange> Ranges(std::string_view subject, std::string_view action) const;
 
  private:
-  // Look-up by std::string_view without making a std::string of it.
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-  };
-  template <typename Value>
-  using Map = std::unordered_map<std::string, Value, Hash, std::equal_to<>>;
-  using Set = std::unordered_set<std::string, Hash, std::equal_to<>>;
-
-  // What one subject may do one action to.
-  struct Objects {
-    bool all = false;
-    Set exact;
-    // Sorted, and none begins with another: then only the last one that is not above an object can
-    // be a prefix of it.
-    std::vector<std::string> prefixes;
-
-    bool Contains(std::string_view object) const;
-    // Sorts `prefixes` and drops those that begin with another.
-    void Tidy();
-  };
+  static constexpr size_t kParts = 3;  // Subject, object, action.
 
   Authorizer() = default;
-  const Objects* Find(std::string_view subject, std::string_view action) const;
+  // Calls `ask` with the model's request.
+  template <typename Ask>
+  auto With(std::string_view subject, std::string_view object, std::string_view action,
+            const Ask& ask) const;
+  size_t ObjectField() const;
 
-  bool allow_all_ = false;
-  Map<Map<Objects>> by_subject_and_action_;
+  std::unique_ptr<const Program> program_;  // Null: all is allowed.
+  // Which part each of the model's request fields is.
+  std::array<size_t, kParts> parts_ = {};
 };
 
 }  // namespace mokv::auth

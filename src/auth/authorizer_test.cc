@@ -8,8 +8,7 @@
 
 #include <string>
 
-#include "auth/model.h"
-#include "auth/testing/key_match.h"
+#include "auth/pattern.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -94,6 +93,45 @@ TEST(Authorizer, AllowAllAllowsAll) {
   EXPECT_TRUE(authorizer->Allows("anybody", "anything", kAdmin));
   EXPECT_TRUE(authorizer->MightAllow("", ""));
   EXPECT_TRUE(authorizer->Check("", "", "").ok());
+}
+
+TEST(Authorizer, DecisionNamesTheRule) {
+  const auto authorizer = Load(
+      "[request_definition]\nr = act, sub, obj\n[policy_definition]\np = sub, obj, act, eft\n"
+      "[role_definition]\ng = _, _\n[policy_effect]\n"
+      "e = some(where (p.eft == allow)) && !some(where (p.eft == deny))\n[matchers]\n"
+      "m = g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && r.act == p.act || r.sub == 'boss'\n",
+      "# rules\np, reader, orders/*, consume, allow\np, alice, orders/old/*, consume, deny\n"
+      "g, alice, reader\n");
+  const auto decision = [&](std::string_view subject, std::string_view object) {
+    return authorizer->Decide(subject, object, kConsume);
+  };
+  EXPECT_TRUE(decision("alice", "orders/1").allowed);
+  EXPECT_EQ(decision("alice", "orders/1").line, 2);
+  EXPECT_EQ(decision("alice", "orders/1").text, "p, reader, orders/*, consume, allow");
+  EXPECT_FALSE(decision("alice", "orders/old/1").allowed);
+  EXPECT_EQ(decision("alice", "orders/old/1").line, 3);
+  EXPECT_FALSE(decision("bob", "orders/1").allowed);
+  EXPECT_EQ(decision("bob", "orders/1").line, std::nullopt);
+  EXPECT_EQ(decision("bob", "orders/1").text, "no rule allows it");
+  EXPECT_EQ(Authorizer::AllowAll()->Decide("a", "b", "c").text, "there is no access model");
+}
+
+TEST(Authorizer, RangesSayWhatListNeedNotAsk) {
+  const auto authorizer = Load(ShippedModel(), "p, alice, orders/*, consume");
+  const std::vector<ObjectRange> ranges = authorizer->Ranges("alice", kConsume);
+  EXPECT_EQ(AllowedWithin(ranges, "orders/", "orders/z"), Truth::kTrue);
+  EXPECT_EQ(AllowedWithin(ranges, "a", "b"), Truth::kFalse);
+  EXPECT_EQ(AllowedWithin(ranges, "a", "z"), Truth::kUnknown);
+  EXPECT_EQ(AllowedWithin(Authorizer::AllowAll()->Ranges("", ""), "", std::nullopt), Truth::kTrue);
+}
+
+TEST(Authorizer, RefusesRequestsThatTheServiceDoesNotMake) {
+  std::string model = ShippedModel();
+  model.replace(model.find("r = sub, obj, act"), 17, "r = sub, dom, obj, act");
+  const auto authorizer = Authorizer::Create(model, "m.conf", "", "p.csv");
+  EXPECT_THAT(std::string(MessageOf(authorizer.status())),
+              testing::HasSubstr("[request_definition] r: field dom is not supported"));
 }
 
 TEST(Authorizer, IsNotMadeFromABadModelOrPolicy) {

@@ -1,155 +1,191 @@
 #include "auth/model.h"
 
+#include <algorithm>
 #include <array>
-#include <map>
-#include <optional>
-#include <string>
 #include <utility>
 
+#include "auth/ini.h"
 #include "auth/text.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace mokv::auth {
 namespace {
 
-// One line `key = value` of a model that we know. Only the matchers leave a choice.
-struct Definition {
-  std::string_view section;
-  std::string_view key;
-  std::string_view value;
+struct KnownSection {
+  std::string_view name;
+  char key = 0;
+  bool required = true;
 };
 
-constexpr std::array<Definition, 3> kFixed = {{
-    {"request_definition", "r", "sub, obj, act"},
-    {"policy_definition", "p", "sub, obj, act"},
-    {"policy_effect", "e", "some(where (p.eft == allow))"},
+constexpr std::array<KnownSection, 5> kSections = {{
+    {"request_definition", 'r'},
+    {"policy_definition", 'p'},
+    {"role_definition", 'g', false},
+    {"policy_effect", 'e'},
+    {"matchers", 'm'},
 }};
-constexpr std::string_view kMatchers = "matchers";
-constexpr std::string_view kMatchersKey = "m";
-constexpr std::string_view kMatcherExact = "r.sub == p.sub && r.obj == p.obj && r.act == p.act";
-constexpr std::string_view kMatcherKeyMatch =
-    "r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act";
+constexpr std::string_view kRoleSection = "role_definition";
 
-// Classes of characters: white space between two of one class must stay, or they would read as one
-// word.
-int ClassOf(char c) {
-  if (c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
-    return 1;
+bool IsNameStart(char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+bool IsName(std::string_view text) {
+  return !text.empty() && IsNameStart(text[0]) && std::all_of(text.begin(), text.end(), [](char c) {
+    return IsNameStart(c) || (c >= '0' && c <= '9');
+  });
+}
+
+// g, g2, g3, ...: without a number, or with one from 2 on.
+bool IsRoleKey(std::string_view key) {
+  if (!key.starts_with('g')) return false;
+  const std::string_view number = key.substr(1);
+  return number.empty() || (number.find_first_not_of("0123456789") == std::string_view::npos &&
+                            number[0] != '0' && number != "1" && number.size() <= 3);
+}
+
+std::string Place(std::string_view name, const Ini::Entry& entry, int line) {
+  return fmt::format("{}:{}: [{}] {}", name, line, entry.section, entry.key);
+}
+
+std::vector<std::string_view> Split(std::string_view list) {
+  std::vector<std::string_view> result;
+  while (true) {
+    const size_t comma = list.find(',');
+    result.push_back(Trim(list.substr(0, comma)));
+    if (comma == std::string_view::npos) return result;
+    list.remove_prefix(comma + 1);
   }
-  return c == '=' || c == '&' ? 2 : 0;
 }
 
-// `expression` without white space that means nothing.
-std::string Normalized(std::string_view expression) {
-  std::string result;
-  bool space = false;
-  for (const char c : expression) {
-    if (kWhiteSpace.find(c) != std::string_view::npos) {
-      space = true;
-      continue;
-    }
-    if (space && !result.empty() && ClassOf(c) != 0 && ClassOf(c) == ClassOf(result.back())) {
-      result += ' ';
-    }
-    result += c;
-    space = false;
+absl::Status CheckSections(const Ini& ini, std::string_view name) {
+  for (const Ini::Section& section : ini.sections) {
+    const bool known = std::any_of(kSections.begin(), kSections.end(), [&](const auto& candidate) {
+      return candidate.name == section.name;
+    });
+    if (known) continue;
+    return InvalidArgument(
+        "{}:{}: section [{}] is not supported; supported are [request_definition], "
+        "[policy_definition], [role_definition], [policy_effect], [matchers]",
+        name, section.line, section.name);
   }
-  return result;
+  return absl::OkStatus();
 }
 
-bool Same(std::string_view expression, std::string_view known) {
-  return Normalized(expression) == Normalized(known);
-}
-
-std::string_view WithoutComment(std::string_view line) {
-  return Trim(line.substr(0, line.find('#')));
-}
-
-// A line as it was found.
-struct Found {
-  std::string value;
-  int line = 0;
-};
-
-using Sections = std::map<std::string, std::map<std::string, Found>, std::less<>>;
-
-bool IsKnown(std::string_view section, std::string_view key) {
-  for (const Definition& fixed : kFixed) {
-    if (fixed.section == section && (key.empty() || fixed.key == key)) return true;
+absl::Status CheckKeys(const Ini& ini, std::string_view name) {
+  for (const Ini::Entry& entry : ini.entries) {
+    if (entry.section == kRoleSection) {
+      if (IsRoleKey(entry.key)) continue;
+      return InvalidArgument("{}: this key is not supported; role definitions are g, g2, g3, ...",
+                             Place(name, entry, entry.line));
+    }
+    const auto section =
+        std::find_if(kSections.begin(), kSections.end(),
+                     [&](const auto& candidate) { return candidate.name == entry.section; });
+    if (entry.key == std::string_view(&section->key, 1)) continue;
+    return InvalidArgument(
+        "{}: this key is not supported: no request would select it; the section's only key is {}",
+        Place(name, entry, entry.line), section->key);
   }
-  return section == kMatchers && (key.empty() || key == kMatchersKey);
+  return absl::OkStatus();
 }
 
-// Sections and their lines. Only sections and keys that a supported model has are allowed.
-absl::StatusOr<Sections> ReadSections(std::string_view text, std::string_view name) {
-  Sections sections;
-  std::string section;
-  Lines lines(text);
-  while (const auto whole = lines.Next()) {
-    const std::string_view line = WithoutComment(*whole);
-    const int number = lines.number();
-    if (line.empty() || line.starts_with(';')) continue;
-    if (line.starts_with('[')) {
-      if (!line.ends_with(']')) {
-        return InvalidArgument("{}:{}: a section without its closing bracket", name, number);
-      }
-      section = Trim(line.substr(1, line.size() - 2));
-      if (!IsKnown(section, "")) {
-        return FailedPrecondition(
-            "{}:{}: section [{}] is not supported; supported are [request_definition], "
-            "[policy_definition], [policy_effect], [matchers]",
-            name, number, section);
-      }
-      continue;
-    }
-    const size_t equals = line.find('=');
-    if (equals == std::string_view::npos) {
-      return InvalidArgument("{}:{}: expected [section] or key = value", name, number);
-    }
-    if (section.empty()) {
-      return InvalidArgument("{}:{}: a line before the first section", name, number);
-    }
-    const std::string key(Trim(line.substr(0, equals)));
-    if (key.empty()) return InvalidArgument("{}:{}: a line without a key", name, number);
-    if (!IsKnown(section, key)) {
-      return FailedPrecondition("{}:{}: [{}] {}: this key is not supported", name, number, section,
-                                key);
-    }
-    Found found{std::string(Trim(line.substr(equals + 1))), number};
-    if (!sections[section].emplace(key, std::move(found)).second) {
-      return InvalidArgument("{}:{}: [{}] {} is there twice", name, number, section, key);
-    }
+absl::StatusOr<const Ini::Entry*> Take(const Ini& ini, std::string_view section,
+                                       std::string_view name) {
+  for (const Ini::Entry& entry : ini.entries) {
+    if (entry.section == section) return &entry;
   }
-  return sections;
+  return InvalidArgument("{}: section [{}] is missing or empty", name, section);
 }
 
-absl::StatusOr<Found> Take(const Sections& sections, std::string_view section, std::string_view key,
-                           std::string_view name) {
-  const auto found = sections.find(section);
-  if (found == sections.end()) {
-    return InvalidArgument("{}: section [{}] is missing or empty", name, section);
+absl::StatusOr<std::vector<std::string>> TakeFields(const Ini::Entry& entry,
+                                                    std::string_view name) {
+  std::vector<std::string> fields;
+  for (const std::string_view field : Split(entry.value)) {
+    const std::string place = Place(name, entry, entry.line);
+    if (!IsName(field)) {
+      return InvalidArgument("{}: {} is no name of a field", place, Quoted(field));
+    }
+    if (std::find(fields.begin(), fields.end(), field) != fields.end()) {
+      return InvalidArgument("{}: field {} is there twice", place, field);
+    }
+    if (fields.size() == Model::kFieldsMax) {
+      return InvalidArgument("{}: more than {} fields", place, Model::kFieldsMax);
+    }
+    fields.emplace_back(field);
   }
-  // A section that is there has a line, and this is the only key that it may have.
-  return found->second.at(std::string(key));
+  return fields;
+}
+
+absl::Status TakeRoles(const Ini& ini, std::string_view name, Model& model) {
+  for (const Ini::Entry& entry : ini.entries) {
+    if (entry.section != kRoleSection) continue;
+    const std::vector<std::string_view> fields = Split(entry.value);
+    const bool blank = std::all_of(fields.begin(), fields.end(),
+                                   [](std::string_view field) { return field == "_"; });
+    if (!blank || fields.size() < 2 || fields.size() > 3) {
+      return InvalidArgument(
+          "{}: expected _, _ (member, role) or _, _, _ (with a domain), found {}",
+          Place(name, entry, entry.line), Quoted(entry.value));
+    }
+    model.roles[entry.key] = static_cast<int>(fields.size());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TakeMatcher(const Ini& ini, std::string_view name, Model& model) {
+  MOKV_ASSIGN_OR_RETURN(const Ini::Entry* entry, Take(ini, "matchers", name));
+  model.matcher_place = Place(name, *entry, entry->line);
+  ExpressionError error;
+  if (ParseExpression(entry->value, model.matcher, error)) return absl::OkStatus();
+  return InvalidArgument("{}: at byte {} of the expression: {}",
+                         Place(name, *entry, entry->LineAt(error.position)), error.position + 1,
+                         error.reason);
+}
+
+std::optional<size_t> IndexOf(const std::vector<std::string>& fields, std::string_view field) {
+  const auto found = std::find(fields.begin(), fields.end(), field);
+  if (found == fields.end()) return std::nullopt;
+  return static_cast<size_t>(found - fields.begin());
 }
 
 }  // namespace
 
-absl::StatusOr<ObjectMatch> ParseModel(std::string_view text, std::string_view name) {
-  MOKV_ASSIGN_OR_RETURN(const Sections sections, ReadSections(text, name));
-  for (const Definition& fixed : kFixed) {
-    MOKV_ASSIGN_OR_RETURN(const Found found, Take(sections, fixed.section, fixed.key, name));
-    if (!Same(found.value, fixed.value)) {
-      return FailedPrecondition("{}:{}: [{}] {} = {} is not supported; supported is: {}", name,
-                                found.line, fixed.section, fixed.key, found.value, fixed.value);
-    }
+std::optional<size_t> Model::RequestField(std::string_view field) const {
+  return IndexOf(request_fields, field);
+}
+
+std::optional<size_t> Model::PolicyField(std::string_view field) const {
+  return IndexOf(policy_fields, field);
+}
+
+absl::StatusOr<Model> ParseModel(std::string_view text, std::string_view name) {
+  MOKV_ASSIGN_OR_RETURN(const Ini ini, ParseIni(text, name));
+  MOKV_RETURN_IF_ERROR(CheckSections(ini, name));
+  MOKV_RETURN_IF_ERROR(CheckKeys(ini, name));
+  Model model;
+  MOKV_ASSIGN_OR_RETURN(const Ini::Entry* request, Take(ini, "request_definition", name));
+  model.request_place = Place(name, *request, request->line);
+  MOKV_ASSIGN_OR_RETURN(model.request_fields, TakeFields(*request, name));
+  MOKV_ASSIGN_OR_RETURN(const Ini::Entry* policy, Take(ini, "policy_definition", name));
+  MOKV_ASSIGN_OR_RETURN(model.policy_fields, TakeFields(*policy, name));
+  MOKV_RETURN_IF_ERROR(TakeRoles(ini, name, model));
+  MOKV_ASSIGN_OR_RETURN(const Ini::Entry* effect, Take(ini, "policy_effect", name));
+  const std::optional<Effect> known = ParseEffect(effect->value);
+  if (!known.has_value()) {
+    return InvalidArgument("{} = {} is not supported; supported are: {}",
+                           Place(name, *effect, effect->line), effect->value, kEffectTexts);
   }
-  MOKV_ASSIGN_OR_RETURN(const Found matcher, Take(sections, kMatchers, kMatchersKey, name));
-  if (Same(matcher.value, kMatcherExact)) return ObjectMatch::kExact;
-  if (Same(matcher.value, kMatcherKeyMatch)) return ObjectMatch::kKeyMatch;
-  return FailedPrecondition("{}:{}: [{}] {} = {} is not supported; supported are: {}; and: {}",
-                            name, matcher.line, kMatchers, kMatchersKey, matcher.value,
-                            kMatcherExact, kMatcherKeyMatch);
+  model.effect = *known;
+  if (model.effect == Effect::kSubjectPriority &&
+      (!model.roles.contains("g") || !model.PolicyField("sub").has_value())) {
+    return InvalidArgument(
+        "{}: subjectPriority sorts rules by the roles of their subjects: it needs a role "
+        "definition "
+        "g and a policy field sub",
+        Place(name, *effect, effect->line));
+  }
+  MOKV_RETURN_IF_ERROR(TakeMatcher(ini, name, model));
+  return model;
 }
 
 }  // namespace mokv::auth

@@ -1,22 +1,46 @@
-// The access model: how a request is compared with the policy's rules. Written as Casbin's model
-// files are; two models are known, which differ in how objects are compared. Pure functions.
+// The access model: what requests and rules are made of, and how they are compared, as Casbin's
+// model.conf says it.
+//
+// Sections: [request_definition] r, [policy_definition] p, [role_definition] g, g2, g3, ... (if there
+// are roles), [policy_effect] e, [matchers] m. Second definitions (r2, p2, e2, m2), which Casbin has for
+// programs that select among them, are refused: the service never would.
+//
+// Pure function.
 #pragma once
 
 #include <absl/status/statusor.h>
 
+#include <map>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include "auth/effect.h"
+#include "auth/expression.h"
 
 namespace mokv::auth {
 
-enum class ObjectMatch {
-  // m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-  kExact,
-  // m = r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act
-  kKeyMatch,
+struct Model {
+  // Bounds what a decision keeps on its stack; nobody's come near.
+  static constexpr size_t kFieldsMax = 32;
+
+  // A part of a model and the place in the file where it stands, as "FILE:LINE: [SECTION] KEY".
+  std::string request_place;
+  std::vector<std::string> request_fields;
+  std::vector<std::string> policy_fields;
+  // How many fields the rules of g, g2, ... have: 2, or 3 with a domain.
+  std::map<std::string, int> roles;
+  Effect effect = Effect::kAllowOverride;
+  std::string matcher_place;
+  Expression matcher;
+
+  std::optional<size_t> RequestField(std::string_view field) const;
+  std::optional<size_t> PolicyField(std::string_view field) const;
 };
 
-// INVALID_ARGUMENT when `text` is not a model file, FAILED_PRECONDITION when it is a model that is
-// not supported. The message begins with `name` and, where there is one, the line.
-absl::StatusOr<ObjectMatch> ParseModel(std::string_view text, std::string_view name);
+// INVALID_ARGUMENT for anything that is not wholly understood. The message begins with `name` and,
+// where there is one, the line.
+absl::StatusOr<Model> ParseModel(std::string_view text, std::string_view name);
 
 }  // namespace mokv::auth

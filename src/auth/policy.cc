@@ -1,88 +1,189 @@
 #include "auth/policy.h"
 
+#include <absl/container/flat_hash_map.h>
+
 #include <algorithm>
+#include <charconv>
+#include <deque>
+#include <optional>
 #include <utility>
 
-#include "auth/text.h"
+#include "auth/csv.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace mokv::auth {
 namespace {
 
-// Takes one field and the comma after it from `rest`. False, with a reason, when it is malformed.
-bool TakeField(std::string_view& rest, std::string& field, std::string_view& reason) {
-  rest.remove_prefix(std::min(rest.find_first_not_of(kWhiteSpace), rest.size()));
-  if (!rest.starts_with('"')) {
-    const std::string_view bare = Trim(rest.substr(0, rest.find(',')));
-    if (bare.find('"') != std::string_view::npos) {
-      reason = "a quote within a field that does not begin with one";
-      return false;
-    }
-    field = bare;
-    rest.remove_prefix(std::min(rest.find(','), rest.size()));
-    return true;
-  }
-  rest.remove_prefix(1);
-  while (true) {
-    const size_t quote = rest.find('"');
-    if (quote == std::string_view::npos) {
-      reason = "a quoted field that does not end on its line";
-      return false;
-    }
-    field += rest.substr(0, quote);
-    rest.remove_prefix(quote + 1);
-    if (!rest.starts_with('"')) break;
-    field += '"';  // Two quotes within a quoted field stand for one.
-    rest.remove_prefix(1);
-  }
-  rest.remove_prefix(std::min(rest.find_first_not_of(kWhiteSpace), rest.size()));
-  if (!rest.empty() && !rest.starts_with(',')) {
-    reason = "text after the end of a quoted field";
-    return false;
-  }
-  return true;
+constexpr std::string_view kEffectField = "eft";
+constexpr std::string_view kPriorityField = "priority";
+
+std::string KindsOf(const Model& model) {
+  std::string kinds = "p";
+  for (const auto& [kind, fields] : model.roles) kinds += ", " + kind;
+  return kinds;
 }
 
-bool SplitFields(std::string_view line, std::vector<std::string>& fields,
-                 std::string_view& reason) {
-  while (true) {
-    std::string field;
-    if (!TakeField(line, field, reason)) return false;
-    fields.push_back(std::move(field));
-    if (line.empty()) return true;
-    line.remove_prefix(1);  // The comma.
+// What a line of this kind looks like.
+std::string FormOf(const Model& model, const std::string& kind) {
+  std::string form = kind;
+  if (kind == "p") {
+    for (const std::string& field : model.policy_fields) form += ", " + field;
+  } else {
+    form += model.roles.at(kind) == 2 ? ", member, role" : ", member, role, domain";
   }
+  return form;
+}
+
+absl::Status CheckFields(const CsvLine& line, std::string_view name, const Model& model) {
+  const std::string& kind = line.fields[0];
+  const auto role = model.roles.find(kind);
+  if (kind != "p" && role == model.roles.end()) {
+    return InvalidArgument("{}:{}: unknown kind of line {}; by the model there are {}", name,
+                           line.line, Quoted(kind), KindsOf(model));
+  }
+  const size_t expected =
+      1 + (kind == "p" ? model.policy_fields.size() : static_cast<size_t>(role->second));
+  if (line.fields.size() != expected) {
+    return InvalidArgument("{}:{}: expected {} fields ({}), found {}", name, line.line, expected,
+                           FormOf(model, kind), line.fields.size());
+  }
+  for (const std::string& field : line.fields) {
+    if (!field.empty()) continue;
+    return InvalidArgument("{}:{}: empty field; expected {}", name, line.line, FormOf(model, kind));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Rule> ToRule(CsvLine&& line, std::string_view name, const Model& model) {
+  Rule rule{.line = line.line};
+  rule.fields.assign(std::make_move_iterator(line.fields.begin() + 1),
+                     std::make_move_iterator(line.fields.end()));
+  const std::optional<size_t> effect = model.PolicyField(kEffectField);
+  if (!effect.has_value()) return rule;
+  const std::string& written = rule.fields[*effect];
+  // Casbin passes over a rule with any other effect: a slip of the pen would take a denial away.
+  if (written != "allow" && written != "deny") {
+    return InvalidArgument("{}:{}: the field eft is {}; expected allow or deny", name, rule.line,
+                           Quoted(written));
+  }
+  rule.denies = written == "deny";
+  return rule;
+}
+
+absl::Status SortByPriority(size_t field, Policy& policy) {
+  std::vector<std::pair<int64_t, Rule>> numbered;
+  for (Rule& rule : policy.rules) {
+    const std::string& text = rule.fields[field];
+    int64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || after != end) {
+      return InvalidArgument("{}:{}: the field priority is {}; expected a whole number",
+                             policy.name, rule.line, Quoted(text));
+    }
+    numbered.emplace_back(number, std::move(rule));
+  }
+  std::stable_sort(numbered.begin(), numbered.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < numbered.size(); ++i) policy.rules[i] = std::move(numbered[i].second);
+  return absl::OkStatus();
+}
+
+using Member = std::pair<std::string, std::string>;  // Domain and name.
+
+// How many roles stand above each member. Of two ways up, both must be as long: otherwise nobody could
+// say which rules come first.
+absl::StatusOr<absl::flat_hash_map<Member, int>> Levels(const Policy& policy) {
+  absl::flat_hash_map<Member, std::vector<const RoleRule*>> members_of;
+  absl::flat_hash_map<Member, int> roles_left;
+  for (const RoleRule& rule : policy.roles) {
+    if (rule.kind != "g") continue;
+    members_of[{rule.domain, rule.role}].push_back(&rule);
+    roles_left.try_emplace({rule.domain, rule.role}, 0);
+    ++roles_left[{rule.domain, rule.member}];
+  }
+  absl::flat_hash_map<Member, int> levels;
+  std::deque<Member> known;
+  for (const auto& [member, left] : roles_left) {
+    if (left > 0) continue;
+    levels[member] = 0;
+    known.push_back(member);
+  }
+  for (; !known.empty(); known.pop_front()) {
+    const int level = levels[known.front()] + 1;
+    for (const RoleRule* rule : members_of[known.front()]) {
+      const Member member{rule->domain, rule->member};
+      if (levels.try_emplace(member, level).first->second != level) {
+        return InvalidArgument(
+            "{}:{}: {} has roles on different levels; subjectPriority needs a tree of roles",
+            policy.name, rule->line, Quoted(rule->member));
+      }
+      if (--roles_left[member] == 0) known.push_back(member);
+    }
+  }
+  for (const RoleRule& rule : policy.roles) {
+    if (rule.kind != "g" || roles_left[{rule.domain, rule.member}] == 0) continue;
+    return InvalidArgument(
+        "{}:{}: {} is above itself, or below a role that is; subjectPriority needs a tree of roles",
+        policy.name, rule.line, Quoted(rule.member));
+  }
+  return levels;
+}
+
+absl::Status SortBySubject(const Model& model, Policy& policy) {
+  MOKV_ASSIGN_OR_RETURN(const auto levels, Levels(policy));
+  const size_t subject = *model.PolicyField("sub");
+  const std::optional<size_t> domain =
+      model.roles.at("g") == 3 ? model.PolicyField("dom") : std::nullopt;
+  const auto level_of = [&](const Rule& rule) {
+    const auto found = levels.find(
+        Member(domain.has_value() ? rule.fields[*domain] : std::string(), rule.fields[subject]));
+    return found == levels.end() ? 0 : found->second;
+  };
+  std::stable_sort(policy.rules.begin(), policy.rules.end(),
+                   [&](const Rule& a, const Rule& b) { return level_of(a) > level_of(b); });
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<Rule>> ParsePolicy(std::string_view text, std::string_view name) {
-  std::vector<Rule> rules;
-  Lines lines(text);
-  while (const auto line = lines.Next()) {
-    if (line->empty() || line->starts_with('#')) continue;
-    std::vector<std::string> fields;
-    std::string_view reason;
-    if (!SplitFields(*line, fields, reason)) {
-      return InvalidArgument("{}:{}: {}", name, lines.number(), reason);
+absl::StatusOr<Policy> ParsePolicy(std::string_view text, std::string_view name,
+                                   const Model& model) {
+  MOKV_ASSIGN_OR_RETURN(std::vector<CsvLine> lines, ParseCsv(text, name));
+  Policy policy{.name = std::string(name)};
+  for (CsvLine& line : lines) {
+    MOKV_RETURN_IF_ERROR(CheckFields(line, name, model));
+    if (line.fields[0] == "p") {
+      MOKV_ASSIGN_OR_RETURN(Rule rule, ToRule(std::move(line), name, model));
+      policy.rules.push_back(std::move(rule));
+      continue;
     }
-    if (fields[0] != "p") {
-      return InvalidArgument("{}:{}: unknown kind of line '{}'; supported is 'p'", name,
-                             lines.number(), fields[0]);
-    }
-    if (fields.size() != 4) {
-      return InvalidArgument("{}:{}: expected 4 fields (p, subject, object, action), found {}",
-                             name, lines.number(), fields.size());
-    }
-    for (const std::string& field : fields) {
-      if (field.empty()) {
-        return InvalidArgument("{}:{}: empty field; expected p, subject, object, action", name,
-                               lines.number());
-      }
-    }
-    rules.push_back({std::move(fields[1]), std::move(fields[2]), std::move(fields[3])});
+    std::vector<std::string>& fields = line.fields;
+    policy.roles.push_back({line.line, std::move(fields[0]), std::move(fields[1]),
+                            std::move(fields[2]), fields.size() == 4 ? fields[3] : ""});
   }
-  return rules;
+  const std::optional<size_t> priority = model.PolicyField(kPriorityField);
+  if (priority.has_value()) MOKV_RETURN_IF_ERROR(SortByPriority(*priority, policy));
+  if (model.effect == Effect::kSubjectPriority) {
+    MOKV_RETURN_IF_ERROR(SortBySubject(model, policy));
+  }
+  return policy;
+}
+
+std::string RuleText(const Rule& rule) {
+  std::string text = "p";
+  for (const std::string& field : rule.fields) {
+    text += ", ";
+    if (field.find_first_of(",\"") == std::string::npos) {
+      text += field;
+      continue;
+    }
+    text += '"';
+    for (const char c : field) text.append(c == '"' ? 2 : 1, c);
+    text += '"';
+  }
+  return text;
 }
 
 }  // namespace mokv::auth

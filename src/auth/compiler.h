@@ -1,0 +1,63 @@
+// Compiler: makes a condition of a model's matcher for each rule of a policy (auth/condition.h).
+//
+// Threads: confined. The conditions keep pointers to the roles.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "auth/condition.h"
+#include "auth/expression.h"
+#include "auth/model.h"
+#include "auth/names.h"
+#include "auth/policy.h"
+#include "auth/roles.h"
+
+namespace mokv::auth {
+
+class Compiler {
+ public:
+  // All of them outlive the compiler, and the roles its conditions.
+  Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names)
+      : model_(model), roles_(roles), names_(names) {}
+
+  // The matcher for `rule`; null for one whose fields are not known. False, with an error whose position
+  // is one in the matcher, when there is something in it that does not exist or does not fit.
+  bool Compile(const Rule* rule, Condition& result, ExpressionError& error);
+
+ private:
+  using Kind = Condition::Kind;
+
+  // `truth_only`: nobody looks at more of the result than whether it is true.
+  bool Add(const Expression& from, bool truth_only, Condition& to);
+  bool AddField(const Expression& from, Condition& to);
+  bool AddChain(const Expression& from, bool truth_only, Condition& to);
+  bool AddOperator(const Expression& from, Condition& to);
+  bool AddChildren(const Expression& from, Condition& to);
+  bool AddCall(const Expression& from, bool truth_only, Condition& to);
+  bool AddRole(const Expression& from, Condition& to);
+  bool AddPatternCall(const Expression& from, PatternKind kind, Condition& to);
+  bool AddEval(const Expression& from, bool truth_only, Condition& to);
+  bool CheckTexts(const Expression& from, const Condition& to, size_t count);
+  // Works out what does not depend on the request.
+  void Fold(Condition& condition);
+  void SetConstant(const Value& value, Condition& to);
+  bool Fail(const Expression& at, std::string reason);
+
+  const Model& model_;
+  const std::map<std::string, Roles>& roles_;
+  Names& names_;
+  // Rules that have a pattern in common have one pattern.
+  std::map<std::pair<PatternKind, std::string>, std::shared_ptr<const Pattern>> patterns_;
+
+  // Of the call of Compile.
+  const Rule* rule_ = nullptr;
+  bool in_eval_ = false;
+  ExpressionError error_;
+};
+
+}  // namespace mokv::auth

@@ -1,0 +1,267 @@
+#include "auth/condition.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "auth/text.h"
+
+namespace mokv::auth {
+namespace {
+
+constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
+
+double ToNumber(const Value& value) {
+  switch (value.kind) {
+    case Value::Kind::kBoolean:
+      return value.boolean ? 1 : 0;
+    case Value::Kind::kText:
+      return auth::ToNumber(value.text);
+    case Value::Kind::kNumber:
+      return value.number;
+    case Value::Kind::kUnknown:
+      break;
+  }
+  return kNotANumber;
+}
+
+bool AreEqual(const Value& left, const Value& right) {
+  if (left.kind == Value::Kind::kText && right.kind == Value::Kind::kText) {
+    return left.text == right.text;
+  }
+  return ToNumber(left) == ToNumber(right);
+}
+
+bool Compare(Condition::Kind kind, const Value& left, const Value& right) {
+  const bool texts = left.kind == Value::Kind::kText && right.kind == Value::Kind::kText;
+  const double a = texts ? left.text.compare(right.text) : ToNumber(left);
+  const double b = texts ? 0 : ToNumber(right);
+  switch (kind) {
+    case Condition::Kind::kLess:
+      return a < b;
+    case Condition::Kind::kLessOrEqual:
+      return a <= b;
+    case Condition::Kind::kGreater:
+      return a > b;
+    default:
+      return a >= b;
+  }
+}
+
+double Calculate(Condition::Kind kind, double a, double b) {
+  switch (kind) {
+    case Condition::Kind::kAdd:
+      return a + b;
+    case Condition::Kind::kSubtract:
+      return a - b;
+    case Condition::Kind::kMultiply:
+      return a * b;
+    default:
+      return a / b;
+  }
+}
+
+Value Join(const Value& left, const Value& right, Question& question) {
+  auto joined = std::make_unique<std::string>(left.text);
+  *joined += right.text;
+  question.joined.push_back(std::move(joined));
+  return Value::Of(std::string_view(*question.joined.back()));
+}
+
+Value EvaluateTwo(const Condition& condition, Question& question) {
+  const Value left = Evaluate(condition.children[0], question);
+  const Value right = Evaluate(condition.children[1], question);
+  if (left.kind == Value::Kind::kUnknown || right.kind == Value::Kind::kUnknown) return {};
+  switch (condition.kind) {
+    case Condition::Kind::kEqual:
+      return Value::Of(AreEqual(left, right));
+    case Condition::Kind::kNotEqual:
+      return Value::Of(!AreEqual(left, right));
+    case Condition::Kind::kLess:
+    case Condition::Kind::kLessOrEqual:
+    case Condition::Kind::kGreater:
+    case Condition::Kind::kGreaterOrEqual:
+      return Value::Of(Compare(condition.kind, left, right));
+    case Condition::Kind::kKeyMatch:
+      return Value::Of(KeyMatch(left.text, right.text));
+    case Condition::Kind::kKeyGet:
+      return Value::Of(KeyGet(left.text, right.text));
+    case Condition::Kind::kAdd:
+      if (left.kind == Value::Kind::kText) return Join(left, right, question);
+      [[fallthrough]];
+    default:
+      return Value::Of(Calculate(condition.kind, ToNumber(left), ToNumber(right)));
+  }
+}
+
+// An element of a list is the same value, not only an equal one: "1" is not in (1).
+Truth IsIn(const Condition& condition, Question& question) {
+  const Value wanted = Evaluate(condition.children[0], question);
+  Truth result = wanted.kind == Value::Kind::kUnknown ? Truth::kUnknown : Truth::kFalse;
+  for (size_t i = 1; i < condition.children.size(); ++i) {
+    const Value element = Evaluate(condition.children[i], question);
+    if (element.kind == Value::Kind::kUnknown) {
+      result = Truth::kUnknown;
+    } else if (wanted.kind == element.kind && AreEqual(wanted, element)) {
+      return Truth::kTrue;
+    }
+  }
+  return result;
+}
+
+// Names::kNone for a text that no rule names. `known` is false when the text is not known.
+Names::Id IdOf(const Condition& condition, Question& question, std::string_view& text,
+               bool& known) {
+  if (condition.IsConstantText()) {
+    text = condition.text;
+    return condition.id;
+  }
+  const Value value = Evaluate(condition, question);
+  known = known && value.kind == Value::Kind::kText;
+  text = value.text;
+  return question.names->Find(value.text);
+}
+
+Truth HasRole(const Condition& condition, Question& question) {
+  std::string_view member;
+  std::string_view role;
+  std::string_view domain;
+  bool known = true;
+  const Names::Id member_id = IdOf(condition.children[0], question, member, known);
+  const Names::Id role_id = IdOf(condition.children[1], question, role, known);
+  const Names::Id domain_id = condition.children.size() == 3
+                                  ? IdOf(condition.children[2], question, domain, known)
+                                  : Roles::kNoDomain;
+  if (!known) return Truth::kUnknown;
+  if (member == role) return Truth::kTrue;
+  if (member_id == Names::kNone || role_id == Names::kNone) return Truth::kFalse;
+  return ToTruth(condition.roles->Has(member_id, role_id, domain_id));
+}
+
+Truth TestAll(const Condition& condition, Question& question, Truth decisive) {
+  Truth result = Not(decisive);
+  for (const Condition& child : condition.children) {
+    const Truth truth = Test(child, question);
+    if (truth == decisive) return truth;
+    if (truth == Truth::kUnknown) result = truth;
+  }
+  return result;
+}
+
+// The value of `a && b` is the operand that decides, as is that of `a || b`.
+Value EvaluateChain(const Condition& condition, Question& question) {
+  const Truth decisive = ToTruth(condition.kind == Condition::Kind::kOr);
+  Value value;
+  for (const Condition& child : condition.children) {
+    value = Evaluate(child, question);
+    if (value.kind == Value::Kind::kUnknown || TruthOf(value) == decisive) return value;
+  }
+  return value;
+}
+
+}  // namespace
+
+double ToNumber(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\v\f";
+  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+  text = text.substr(0, text.find_last_not_of(kSpace) + 1);
+  if (text.empty()) return 0;
+  const bool negative = text.front() == '-';
+  if (negative || text.front() == '+') text.remove_prefix(1);
+  double number = 0;
+  if (text == "Infinity") {
+    number = std::numeric_limits<double>::infinity();
+  } else {
+    // std::from_chars would read a second sign, "inf" and "nan".
+    if (text.empty() || !(text.front() == '.' || (text.front() >= '0' && text.front() <= '9'))) {
+      return kNotANumber;
+    }
+    const char* const end = text.data() + text.size();
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || after != end) return kNotANumber;
+  }
+  return negative ? -number : number;
+}
+
+Value Condition::Constant() const {
+  switch (constant) {
+    case Value::Kind::kBoolean:
+      return Value::Of(boolean);
+    case Value::Kind::kNumber:
+      return Value::Of(number);
+    case Value::Kind::kText:
+      return Value::Of(std::string_view(text));
+    case Value::Kind::kUnknown:
+      break;
+  }
+  return {};
+}
+
+Truth TruthOf(const Value& value) {
+  switch (value.kind) {
+    case Value::Kind::kBoolean:
+      return ToTruth(value.boolean);
+    case Value::Kind::kNumber:
+      return ToTruth(value.number != 0 && !std::isnan(value.number));
+    case Value::Kind::kText:
+      return ToTruth(!value.text.empty());
+    case Value::Kind::kUnknown:
+      break;
+  }
+  return Truth::kUnknown;
+}
+
+Truth Test(const Condition& condition, Question& question) {
+  switch (condition.kind) {
+    case Condition::Kind::kOr:
+      return TestAll(condition, question, Truth::kTrue);
+    case Condition::Kind::kAnd:
+      return TestAll(condition, question, Truth::kFalse);
+    case Condition::Kind::kNot:
+      return Not(Test(condition.children[0], question));
+    case Condition::Kind::kIn:
+      return IsIn(condition, question);
+    case Condition::Kind::kRole:
+      return HasRole(condition, question);
+    case Condition::Kind::kPattern: {
+      const Value value = Evaluate(condition.children[0], question);
+      if (value.kind == Value::Kind::kUnknown) return Truth::kUnknown;
+      return condition.pattern->Matches(value.text);
+    }
+    default:
+      return TruthOf(Evaluate(condition, question));
+  }
+}
+
+Value Evaluate(const Condition& condition, Question& question) {
+  switch (condition.kind) {
+    case Condition::Kind::kConstant:
+      return condition.Constant();
+    case Condition::Kind::kField:
+      if (condition.index == question.unknown_field) return {};
+      return Value::Of(question.fields[condition.index]);
+    case Condition::Kind::kNegative: {
+      const Value value = Evaluate(condition.children[0], question);
+      return value.kind == Value::Kind::kUnknown ? value : Value::Of(-ToNumber(value));
+    }
+    case Condition::Kind::kOr:
+    case Condition::Kind::kAnd:
+      if (condition.type != Value::Kind::kBoolean) return EvaluateChain(condition, question);
+      [[fallthrough]];
+    case Condition::Kind::kNot:
+    case Condition::Kind::kIn:
+    case Condition::Kind::kRole:
+    case Condition::Kind::kPattern:
+      return Value::Of(Test(condition, question));
+    case Condition::Kind::kKeyGet2: {
+      const Value value = Evaluate(condition.children[0], question);
+      if (value.kind == Value::Kind::kUnknown) return value;
+      const bool matches = condition.pattern->Matches(value.text) == Truth::kTrue;
+      return Value::Of(matches ? PathPart(value.text, condition.index) : std::string_view());
+    }
+    default:
+      return EvaluateTwo(condition, question);
+  }
+}
+
+}  // namespace mokv::auth

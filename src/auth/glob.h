@@ -1,0 +1,46 @@
+// Globs, as node-casbin's globMatch compares them with paths.
+//
+// Text and pattern are split at slashes. In a part of the pattern, `*` stands for any bytes, `?` for
+// one character, `[a-z]` and `[!a-z]` for one of some. A part `**` stands for any number of parts. None
+// of these stands for the dot that a part begins with. A slash at the end of the text does not count.
+//
+// Threads: immutable.
+// Bounds:  no recursion; time is at most the product of the two lengths.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mokv::auth {
+
+class Glob {
+ public:
+  // False, with a reason, for what this does not know: braces, negation, `+(a|b)`, classes by name.
+  bool Compile(std::string_view pattern, std::string& reason);
+
+  bool Matches(std::string_view text) const;
+
+ private:
+  struct Element {
+    enum class Kind : uint8_t { kByte, kOne, kAny, kSet };
+    Kind kind = Kind::kByte;
+    char byte = 0;
+    bool negated = false;
+    std::vector<std::pair<uint32_t, uint32_t>> ranges;  // Of code points.
+  };
+  struct Part {
+    bool any_parts = false;  // `**`.
+    std::vector<Element> elements;
+  };
+
+  static bool CompilePart(std::string_view text, Part& part, std::string& reason);
+  // `at` is after the bracket, and after the set when it is well-formed.
+  static bool CompileSet(std::string_view text, size_t& at, Element& set, std::string& reason);
+  static bool MatchesPart(const Part& part, std::string_view text);
+
+  std::vector<Part> parts_;
+};
+
+}  // namespace mokv::auth

@@ -1,0 +1,341 @@
+#include "auth/pattern.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "auth/address.h"
+#include "auth/glob.h"
+#include "base/utf8.h"
+
+namespace mokv::auth {
+namespace {
+
+// RE2 keeps what it has learned about texts; those are chosen by clients, and there may be thousands
+// of expressions.
+constexpr int64_t kRegexMemoryMax = 256 << 10;
+// So many names may a pattern of keyMatch4 have.
+constexpr size_t kNamesMax = 16;
+// So many bytes of what a match must begin with are looked at before the expression is run.
+constexpr int kPrefixBytesMax = 32;
+
+constexpr std::string_view kOnePart = "[^/]+";
+constexpr std::string_view kRest = ".*";
+
+std::unique_ptr<const re2::RE2> CompileRegex(const std::string& text, bool utf8,
+                                             std::string& reason) {
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(kRegexMemoryMax);
+  options.set_encoding(utf8 ? re2::RE2::Options::EncodingUTF8 : re2::RE2::Options::EncodingLatin1);
+  auto regex = std::make_unique<const re2::RE2>(text, options);
+  if (regex->ok()) return regex;
+  reason = "not an expression of RE2: " + regex->error();
+  return nullptr;
+}
+
+re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
+
+// An expression twice: in a text that is no UTF-8, where the first would find no character at all, each
+// byte is one.
+class Regex {
+ public:
+  bool Compile(const std::string& text, std::string& reason) {
+    utf8_ = CompileRegex(text, true, reason);
+    bytes_ = CompileRegex(text, false, reason);
+    if (utf8_ == nullptr || bytes_ == nullptr) return false;
+    prefix_ = PrefixOf(text);
+    return true;
+  }
+
+  int Groups() const { return utf8_->NumberOfCapturingGroups(); }
+
+  bool Matches(std::string_view text, re2::StringPiece* groups = nullptr, int count = 0) const {
+    if (!text.starts_with(prefix_)) return false;
+    const re2::RE2& regex = IsUtf8(text) ? *utf8_ : *bytes_;
+    return regex.Match(Piece(text), 0, text.size(), re2::RE2::UNANCHORED, groups, count);
+  }
+
+ private:
+  std::string PrefixOf(const std::string& text) const {
+    // RE2 tells between which texts those are that match: only if all of them stand at the text's begin.
+    const bool from_begin = text.starts_with('^') && text.find('|') == std::string::npos &&
+                            text.find_first_of("*+?{") != 1;
+    std::array<std::string, 4> bounds;
+    if (!from_begin || !utf8_->PossibleMatchRange(&bounds[0], &bounds[1], kPrefixBytesMax) ||
+        !bytes_->PossibleMatchRange(&bounds[2], &bounds[3], kPrefixBytesMax)) {
+      return {};
+    }
+    // What all bounds have in common, all between them have.
+    std::string prefix = bounds[0];
+    for (const std::string& bound : bounds) {
+      size_t same = 0;
+      while (same < std::min(prefix.size(), bound.size()) && prefix[same] == bound[same]) ++same;
+      prefix.resize(same);
+    }
+    return prefix;
+  }
+
+  std::unique_ptr<const re2::RE2> utf8_;
+  std::unique_ptr<const re2::RE2> bytes_;
+  std::string prefix_;  // With which every text begins that matches.
+};
+
+class RegexPattern final : public Pattern {
+ public:
+  bool Compile(const std::string& text, std::string& reason) {
+    return regex_.Compile(text, reason);
+  }
+  Truth Matches(std::string_view text) const override { return ToTruth(regex_.Matches(text)); }
+
+ private:
+  Regex regex_;
+};
+
+// Expressions such as ^/a/[^/]+/b/.*$, which most path patterns come to: no need for RE2.
+class PathPattern final : public Pattern {
+ public:
+  // False when the expression says more than that.
+  bool Compile(std::string_view regex) {
+    if (!regex.starts_with('^') || !regex.ends_with('$')) return false;
+    regex = regex.substr(1, regex.size() - 2);
+    while (!regex.empty()) {
+      if (ends_in_rest_) return false;
+      if (regex.starts_with(kOnePart)) {
+        regex.remove_prefix(kOnePart.size());
+        // A part ends where the next slash is; in the middle of one there would be more ways to match.
+        if (!regex.empty() && regex.front() != '/') return false;
+        literals_.emplace_back();
+      } else if (regex.starts_with(kRest)) {
+        regex.remove_prefix(kRest.size());
+        ends_in_rest_ = true;
+      } else {
+        if (kSpecial.find(regex.front()) != std::string_view::npos) return false;
+        literals_.back() += regex.front();
+        regex.remove_prefix(1);
+      }
+    }
+    return true;
+  }
+
+  Truth Matches(std::string_view text) const override {
+    for (size_t i = 0; i < literals_.size(); ++i) {
+      if (i > 0) {
+        const size_t end = std::min(text.find('/'), text.size());
+        if (end == 0) return Truth::kFalse;
+        text.remove_prefix(end);
+      }
+      if (!text.starts_with(literals_[i])) return Truth::kFalse;
+      text.remove_prefix(literals_[i].size());
+    }
+    // As in an expression, a dot stands for no line's end.
+    return ToTruth(ends_in_rest_ ? text.find('\n') == std::string_view::npos : text.empty());
+  }
+
+ private:
+  static constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
+
+  std::vector<std::string> literals_ = {""};  // Between them stands one part each.
+  bool ends_in_rest_ = false;
+};
+
+std::shared_ptr<const Pattern> FromRegex(const std::string& regex, std::string& reason) {
+  auto path = std::make_shared<PathPattern>();
+  if (path->Compile(regex)) return path;
+  auto general = std::make_shared<RegexPattern>();
+  return general->Compile(regex, reason) ? general : nullptr;
+}
+
+// Of keyMatch4, when names repeat.
+class RepeatedNames final : public Pattern {
+ public:
+  bool Compile(const std::string& text, std::vector<std::string> names, std::string& reason) {
+    names_ = std::move(names);
+    if (!regex_.Compile(text, reason)) return false;
+    if (static_cast<size_t>(regex_.Groups()) == names_.size() && names_.size() <= kNamesMax) {
+      return true;
+    }
+    reason = "a pattern of keyMatch4 has at most " + std::to_string(kNamesMax) +
+             " names, each alone between slashes, and no round brackets";
+    return false;
+  }
+
+  Truth Matches(std::string_view text) const override {
+    std::array<re2::StringPiece, kNamesMax + 1> groups;  // The first is the whole match.
+    if (!regex_.Matches(text, groups.data(), static_cast<int>(names_.size()) + 1)) {
+      return Truth::kFalse;
+    }
+    for (size_t i = 0; i < names_.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) {
+        if (names_[i] == names_[j] && groups[i + 1] != groups[j + 1]) return Truth::kFalse;
+      }
+    }
+    return Truth::kTrue;
+  }
+
+ private:
+  Regex regex_;
+  std::vector<std::string> names_;
+};
+
+class WithoutQuery final : public Pattern {
+ public:
+  explicit WithoutQuery(std::shared_ptr<const Pattern> path) : path_(std::move(path)) {}
+  Truth Matches(std::string_view text) const override {
+    return path_->Matches(text.substr(0, text.find('?')));
+  }
+
+ private:
+  const std::shared_ptr<const Pattern> path_;
+};
+
+class NetworkPattern final : public Pattern {
+ public:
+  explicit NetworkPattern(const Network& network) : network_(network) {}
+  Truth Matches(std::string_view text) const override {
+    const std::optional<Address> address = ParseAddress(text);
+    return address.has_value() ? ToTruth(network_.Contains(*address)) : Truth::kUnknown;
+  }
+
+ private:
+  const Network network_;
+};
+
+class GlobPattern final : public Pattern {
+ public:
+  bool Compile(std::string_view text, std::string& reason) { return glob_.Compile(text, reason); }
+  Truth Matches(std::string_view text) const override { return ToTruth(glob_.Matches(text)); }
+
+ private:
+  Glob glob_;
+};
+
+// Casbin makes expressions of path patterns by replacing text, and escapes nothing: whatever is special
+// in expressions is special in these patterns, too.
+std::string WithRest(std::string_view text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '*' && i > 0 && text[i - 1] == '/') result += '.';
+    result += text[i];
+  }
+  return result;
+}
+
+// Where in `text` the name ends that begins at `at`, behind its mark; npos when there is no name there.
+size_t NameEnd(std::string_view text, size_t at, char close) {
+  const size_t slash = std::min(text.find('/', at), text.size());
+  if (close == 0) return slash > at ? slash : std::string_view::npos;
+  const size_t end = text.substr(0, slash).rfind(close);
+  return end == std::string_view::npos || end <= at ? std::string_view::npos : end + 1;
+}
+
+// Replaces what is named, from the last one on, as long as there is a name that begins a part. False,
+// with a reason, where Casbin's replacing would not end, or would hit what it has put there itself.
+bool ReplaceNames(std::string& text, char open, char close, std::string_view by,
+                  std::vector<std::string>& names, std::string& reason) {
+  const std::string begin = std::string("/") + open;
+  size_t limit = std::string::npos;
+  while (text.find(begin) != std::string::npos) {
+    size_t at = text.rfind(open, limit);
+    size_t end = std::string::npos;
+    while (at != std::string::npos) {
+      end = NameEnd(text, at + 1, close);
+      if (end != std::string::npos || at == 0) break;
+      at = text.rfind(open, at - 1);
+    }
+    if (at == std::string::npos || end == std::string::npos ||
+        text.substr(at + 1, end - at - 1).find_first_of("[]") != std::string::npos) {
+      reason = "'" + begin + "' without a name behind it, or two names in one part of the path";
+      return false;
+    }
+    names.insert(names.begin(), text.substr(at, end - at));
+    text.replace(at, end - at, by);
+    limit = at == 0 ? 0 : at - 1;
+  }
+  return true;
+}
+
+std::shared_ptr<const Pattern> CompileKeyMatch4(std::string text, std::string& reason) {
+  std::string grouped = text;
+  std::vector<std::string> names;
+  if (!ReplaceNames(grouped, '{', '}', "([^/]+)", names, reason)) return nullptr;
+  std::vector<std::string> sorted = names;
+  std::sort(sorted.begin(), sorted.end());
+  const bool repeated = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
+  const auto brackets = static_cast<size_t>(std::count(text.begin(), text.end(), '}'));
+  if (repeated || brackets != names.size()) {
+    auto pattern = std::make_shared<RepeatedNames>();
+    if (brackets != names.size()) names.resize(kNamesMax + 1);  // Refused, with its reason.
+    return pattern->Compile("^" + grouped + "$", std::move(names), reason) ? pattern : nullptr;
+  }
+  names.clear();
+  if (!ReplaceNames(text, '{', '}', kOnePart, names, reason)) return nullptr;
+  return FromRegex("^" + text + "$", reason);
+}
+
+std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view written,
+                                           std::string& reason) {
+  std::string text = WithRest(written);
+  if (kind == PatternKind::kKeyMatch4) return CompileKeyMatch4(std::move(text), reason);
+  std::vector<std::string> names;
+  const bool colons = kind == PatternKind::kKeyMatch2;
+  if (!ReplaceNames(text, colons ? ':' : '{', colons ? '\0' : '}', kOnePart, names, reason)) {
+    return nullptr;
+  }
+  if (colons && text == "*") text = kRest;
+  std::shared_ptr<const Pattern> path = FromRegex("^" + text + "$", reason);
+  if (path == nullptr || kind != PatternKind::kKeyMatch5) return path;
+  return std::make_shared<WithoutQuery>(std::move(path));
+}
+
+}  // namespace
+
+std::shared_ptr<const Pattern> Pattern::Compile(PatternKind kind, std::string_view text,
+                                                std::string& reason) {
+  switch (kind) {
+    case PatternKind::kRegexMatch:
+      return FromRegex(std::string(text), reason);
+    case PatternKind::kIpMatch: {
+      const std::optional<Network> network = ParseNetwork(text);
+      if (network.has_value()) return std::make_shared<NetworkPattern>(*network);
+      reason = "neither an IP address nor a network";
+      return nullptr;
+    }
+    case PatternKind::kGlobMatch: {
+      auto glob = std::make_shared<GlobPattern>();
+      return glob->Compile(text, reason) ? glob : nullptr;
+    }
+    case PatternKind::kKeyMatch2:
+    case PatternKind::kKeyMatch3:
+    case PatternKind::kKeyMatch4:
+    case PatternKind::kKeyMatch5:
+      break;
+  }
+  return CompilePath(kind, text, reason);
+}
+
+bool KeyMatch(std::string_view text, std::string_view pattern) {
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return text == pattern;
+  return text.starts_with(pattern.substr(0, star));
+}
+
+std::string_view KeyGet(std::string_view text, std::string_view pattern) {
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos || !KeyMatch(text, pattern)) return {};
+  return text.substr(star);
+}
+
+std::string_view PathPart(std::string_view path, size_t number) {
+  while (true) {
+    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+    const std::string_view part = path.substr(0, path.find('/'));
+    if (part.empty() || number-- == 0) return part;
+    path.remove_prefix(part.size());
+  }
+}
+
+}  // namespace mokv::auth

@@ -1,0 +1,203 @@
+#include "auth/pattern.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <string>
+
+#include "auth/address.h"
+
+namespace mokv::auth {
+namespace {
+
+using ::testing::HasSubstr;
+
+Truth Matches(PatternKind kind, std::string_view text, std::string_view pattern) {
+  std::string reason;
+  const auto compiled = Pattern::Compile(kind, pattern, reason);
+  EXPECT_NE(compiled, nullptr) << pattern << ": " << reason;
+  return compiled == nullptr ? Truth::kFalse : compiled->Matches(text);
+}
+
+void ExpectMatch(PatternKind kind, std::string_view text, std::string_view pattern) {
+  EXPECT_EQ(Matches(kind, text, pattern), Truth::kTrue) << text << " and " << pattern;
+}
+
+void ExpectNoMatch(PatternKind kind, std::string_view text, std::string_view pattern) {
+  EXPECT_EQ(Matches(kind, text, pattern), Truth::kFalse) << text << " and " << pattern;
+}
+
+void ExpectRefused(PatternKind kind, std::string_view pattern, const std::string& part) {
+  std::string reason;
+  EXPECT_EQ(Pattern::Compile(kind, pattern, reason), nullptr) << pattern;
+  EXPECT_THAT(reason, HasSubstr(part)) << pattern;
+}
+
+TEST(Pattern, KeyMatch2KnowsNamesAndTheRest) {
+  constexpr PatternKind kKind = PatternKind::kKeyMatch2;
+  ExpectMatch(kKind, "/a/7", "/a/:id");
+  ExpectMatch(kKind, "/a/7/b/8", "/a/:id/b/:other");
+  ExpectMatch(kKind, "/a/x/y", "/a/*");
+  ExpectMatch(kKind, "/a/", "/a/*");
+  ExpectMatch(kKind, "anything", "*");
+  ExpectMatch(kKind, "/v1.0/7", "/v1.0/:id");
+  ExpectMatch(kKind, "/a/7\xff", "/a/:id");
+  ExpectNoMatch(kKind, "/a/7/8", "/a/:id");
+  ExpectNoMatch(kKind, "/a/", "/a/:id");
+  ExpectNoMatch(kKind, "/a", "/a/*");
+  ExpectNoMatch(kKind, "x/a/7", "/a/:id");
+  ExpectNoMatch(kKind, "/a/7/b/8/9", "/a/:id/b/:other");
+  // Whose replacing would not end, or end in something else.
+  ExpectRefused(kKind, "/a/:", "without a name");
+  ExpectRefused(kKind, "/:a:b", "two names in one part");
+  ExpectRefused(kKind, "/a(", "not an expression of RE2");
+}
+
+TEST(Pattern, KeyMatch3To5KnowBraces) {
+  ExpectMatch(PatternKind::kKeyMatch3, "/a/7/b", "/a/{id}/b");
+  ExpectMatch(PatternKind::kKeyMatch3, "/a/7x", "/a/{id}x");
+  ExpectNoMatch(PatternKind::kKeyMatch3, "/a/7/8/b", "/a/{id}/b");
+  ExpectRefused(PatternKind::kKeyMatch3, "/a/{id", "without a name");
+  ExpectMatch(PatternKind::kKeyMatch4, "/a/1/b/1", "/a/{id}/b/{id}");
+  ExpectNoMatch(PatternKind::kKeyMatch4, "/a/1/b/2", "/a/{id}/b/{id}");
+  ExpectMatch(PatternKind::kKeyMatch4, "/a/1/b/2", "/a/{id}/b/{other}");
+  ExpectMatch(PatternKind::kKeyMatch4, "/1/2/1", "/{x}/{y}/{x}");
+  ExpectNoMatch(PatternKind::kKeyMatch4, "/1/2/2", "/{x}/{y}/{x}");
+  ExpectRefused(PatternKind::kKeyMatch4, "/a{id}", "each alone between slashes");
+  ExpectRefused(PatternKind::kKeyMatch4, "/{x}/(a)/{x}", "no round brackets");
+  ExpectMatch(PatternKind::kKeyMatch5, "/a/7?x=/y", "/a/{id}");
+  ExpectNoMatch(PatternKind::kKeyMatch5, "/a/7/8?x", "/a/{id}");
+}
+
+TEST(Pattern, RegexMatchLooksAnywhereInTheText) {
+  constexpr PatternKind kKind = PatternKind::kRegexMatch;
+  ExpectMatch(kKind, "a read b", "read");
+  ExpectMatch(kKind, "write", "^wr");
+  ExpectMatch(kKind, "xb", "^a|b");
+  ExpectMatch(kKind, "POST", "(GET)|(POST)");
+  ExpectMatch(kKind, "READ", "^(?i)re");
+  ExpectMatch(kKind, "bbb", "^a*");
+  ExpectNoMatch(kKind, "xread", "^read$");
+  ExpectNoMatch(kKind, "read\n", "^read$");
+  ExpectMatch(kKind, "", "");
+  ExpectMatch(kKind, "caf\xc3\xa9", "^caf.$");
+  ExpectMatch(kKind, "caf\xe9", "^caf.$");  // No UTF-8: each byte is a character.
+  ExpectRefused(kKind, "(?=a)", "not an expression of RE2");
+  ExpectRefused(kKind, "(", "not an expression of RE2");
+  ExpectRefused(kKind, "((a{100}){100}){100}", "not an expression of RE2");
+}
+
+TEST(Pattern, IpMatchKnowsAddressesAndNetworks) {
+  constexpr PatternKind kKind = PatternKind::kIpMatch;
+  ExpectMatch(kKind, "192.168.2.123", "192.168.2.123");
+  ExpectMatch(kKind, "192.168.2.123", "192.168.2.0/24");
+  ExpectMatch(kKind, "10.1.2.3", "10.0.0.0/8");
+  ExpectMatch(kKind, "::ffff:10.1.2.3", "10.0.0.0/8");
+  ExpectMatch(kKind, "2001:DB8::1", "2001:db8::/32");
+  ExpectMatch(kKind, "2001:db8:0:0::1", "2001:db8::1");
+  ExpectMatch(kKind, "8.8.8.8", "0.0.0.0/0");
+  ExpectNoMatch(kKind, "192.168.3.1", "192.168.2.0/24");
+  ExpectNoMatch(kKind, "192.168.2.128", "192.168.2.0/25");
+  ExpectNoMatch(kKind, "8.8.8.8", "::/0");
+  ExpectNoMatch(kKind, "::1", "0.0.0.0/0");
+  EXPECT_EQ(Matches(kKind, "alice", "10.0.0.0/8"), Truth::kUnknown);
+  EXPECT_EQ(Matches(kKind, "10.0.0.01", "10.0.0.0/8"), Truth::kUnknown);
+  for (const std::string_view bad :
+       {"", "10.0.0", "10.0.0.256", "10.0.0.0/33", "10.0.0.0/", "1::2::3", "2001:db8::/129",
+        "::/-1", ":", "1:2:3:4:5:6:7", "10.0.0.0/8/8", "1:2:3:4:5:6:7:8:9", "::1.2.3",
+        "1.2.3.4::", "fe80::1%eth0", "1:"}) {
+    ExpectRefused(kKind, bad, "neither an IP address nor a network");
+  }
+  EXPECT_TRUE(ParseAddress("1:2:3:4:5:6:7::").has_value());
+  EXPECT_TRUE(ParseAddress("1:2:3:4:5:6:1.2.3.4").has_value());
+  EXPECT_TRUE(ParseAddress("::").has_value());
+}
+
+TEST(Pattern, GlobMatchComparesPartByPart) {
+  constexpr PatternKind kKind = PatternKind::kGlobMatch;
+  ExpectMatch(kKind, "/foo/bar", "/foo/*");
+  ExpectMatch(kKind, "/foo/bar/", "/foo/*");
+  ExpectMatch(kKind, "/foo//bar", "/foo/bar");
+  ExpectMatch(kKind, "/foo/a/b/c", "/foo/**");
+  ExpectMatch(kKind, "/a/b/c/d", "/a/**/d");
+  ExpectMatch(kKind, "/a/d", "/a/**/d");
+  ExpectMatch(kKind, "x.conf", "*.conf");
+  ExpectMatch(kKind, "/x", "*/x");
+  ExpectMatch(kKind, "caf\xc3\xa9", "caf?");
+  ExpectMatch(kKind, "b1", "[a-c][!2-9]");
+  ExpectMatch(kKind, "aab", "*a*b");
+  ExpectMatch(kKind, "a*", "a\\*");
+  ExpectNoMatch(kKind, "/foo", "/foo/*");
+  ExpectNoMatch(kKind, "/foo/a/b", "/foo/*");
+  ExpectNoMatch(kKind, "/foo/.hidden", "/foo/*");
+  ExpectNoMatch(kKind, "/foo/a/.hidden", "/foo/**");
+  ExpectNoMatch(kKind, "/a", "/a/**");
+  ExpectNoMatch(kKind, "\xc3\xa9", "??");
+  ExpectNoMatch(kKind, "ab", "a\\*");
+  for (const std::string_view bad :
+       {"", "!a", "#a", "{a,b}", "+(a)", "a/../b", "[a", "[z-a]", "[[:alpha:]]", "a\\"}) {
+    ExpectRefused(kKind, bad, "");
+  }
+}
+
+TEST(Pattern, GlobMatchTakesNoLongTime) {
+  const std::string text(10'000, 'a');
+  std::string pattern;
+  for (int i = 0; i < 100; ++i) pattern += "*a";
+  ExpectNoMatch(PatternKind::kGlobMatch, text + "b", pattern);
+  std::string parts;
+  std::string any_parts;
+  for (int i = 0; i < 100; ++i) {
+    parts += "a/";
+    any_parts += "**/a/";
+  }
+  ExpectNoMatch(PatternKind::kGlobMatch, parts + "b", any_parts + "c");
+}
+
+// Casbin's definition, step by step.
+bool NaiveKeyMatch(const std::string& key, const std::string& pattern) {
+  size_t star = 0;
+  while (star < pattern.size() && pattern[star] != '*') ++star;
+  if (star == pattern.size()) return key == pattern;
+  if (key.size() > star) return key.substr(0, star) == pattern.substr(0, star);
+  return key == pattern.substr(0, star);
+}
+
+TEST(KeyMatch, FollowsCasbin) {
+  EXPECT_TRUE(KeyMatch("", "*"));
+  EXPECT_TRUE(KeyMatch("a/b", "a/*"));
+  EXPECT_TRUE(KeyMatch("a/", "a/*"));
+  EXPECT_FALSE(KeyMatch("a", "a/*"));
+  EXPECT_FALSE(KeyMatch("b/a/", "a/*"));
+  EXPECT_FALSE(KeyMatch("ab", "a"));
+  EXPECT_TRUE(KeyMatch("a/x/c", "a/*/b"));
+}
+
+RC_GTEST_PROP(KeyMatchProperty, IsCasbins, ()) {
+  const auto text = rc::gen::container<std::string>(rc::gen::element('a', 'b', '*', '/'));
+  const std::string key = *text;
+  const std::string pattern = *text;
+  RC_ASSERT(KeyMatch(key, pattern) == NaiveKeyMatch(key, pattern));
+  // Unrelated texts rarely match; these do.
+  const std::string grown = pattern.substr(0, pattern.find('*')) + key;
+  RC_ASSERT(KeyMatch(grown, pattern) == NaiveKeyMatch(grown, pattern));
+}
+
+TEST(KeyGet, GivesWhatTheStarStandsFor) {
+  EXPECT_EQ(KeyGet("/a/b/c", "/a/*"), "b/c");
+  EXPECT_EQ(KeyGet("/a/", "/a/*"), "");
+  EXPECT_EQ(KeyGet("/b", "/a/*"), "");
+  EXPECT_EQ(KeyGet("/a", "/a"), "");
+}
+
+TEST(PathPart, CountsPartsThatAreNotEmpty) {
+  EXPECT_EQ(PathPart("/a//b/", 0), "a");
+  EXPECT_EQ(PathPart("/a//b/", 1), "b");
+  EXPECT_EQ(PathPart("/a//b/", 2), "");
+  EXPECT_EQ(PathPart("", 0), "");
+}
+
+}  // namespace
+}  // namespace mokv::auth

@@ -1,0 +1,348 @@
+#include "auth/program.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace mokv::auth {
+namespace {
+
+constexpr std::string_view kObjectField = "obj";
+
+// Whether the expression asks anything of a rule.
+bool UsesRules(const Expression& expression) {
+  if (expression.kind == Expression::Kind::kPolicyField) return true;
+  return std::any_of(expression.children.begin(), expression.children.end(), UsesRules);
+}
+
+// `r.x == CONSTANT`, either way round: the field and the constant.
+bool IsFieldEquality(const Condition& term, const Condition*& field, const Condition*& constant) {
+  if (term.kind != Condition::Kind::kEqual) return false;
+  field = &term.children[0];
+  constant = &term.children[1];
+  if (field->IsConstant()) std::swap(field, constant);
+  return field->kind == Condition::Kind::kField && constant->IsConstantText();
+}
+
+std::vector<Condition> Operands(Condition condition, Condition::Kind kind) {
+  std::vector<Condition> result;
+  if (condition.kind == kind) {
+    for (Condition& child : condition.children) {
+      for (Condition& operand : Operands(std::move(child), kind)) {
+        result.push_back(std::move(operand));
+      }
+    }
+  } else {
+    result.push_back(std::move(condition));
+  }
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Program>> Program::Create(Model model, Policy policy) {
+  std::unique_ptr<Program> program(new Program(std::move(model), std::move(policy)));
+  program->object_field_ = program->model_.RequestField(kObjectField).value_or(Question::kNoField);
+  MOKV_RETURN_IF_ERROR(program->AddRoles());
+  MOKV_RETURN_IF_ERROR(program->AddRules());
+  for (Group& group : program->groups_) {
+    for (Bucket& bucket : group.buckets) bucket.objects.Seal();
+    for (const Key& key : group.keys) {
+      program->key_fields_.push_back(key.field);
+      if (key.domain_field != Question::kNoField) program->key_fields_.push_back(key.domain_field);
+    }
+  }
+  std::vector<size_t>& fields = program->key_fields_;
+  std::sort(fields.begin(), fields.end());
+  fields.erase(std::unique(fields.begin(), fields.end()), fields.end());
+  return program;
+}
+
+absl::Status Program::AddRoles() {
+  for (const auto& [kind, fields] : model_.roles) roles_[kind];
+  for (const RoleRule& rule : policy_.roles) {
+    const bool with_domain = model_.roles.at(rule.kind) == 3;
+    roles_[rule.kind].AddLink(names_.Add(rule.member), names_.Add(rule.role),
+                              with_domain ? names_.Add(rule.domain) : Roles::kNoDomain);
+  }
+  for (auto& [kind, roles] : roles_) {
+    if (roles.Build()) continue;
+    return InvalidArgument(
+        "{}: by its lines {}, there are more than {} pairs of a member and a role", policy_.name,
+        kind, Roles::kPairsMax);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Program::AddRules() {
+  Compiler compiler(model_, roles_, names_);
+  Condition condition;
+  ExpressionError error;
+  // First without a rule: what is wrong now is wrong in the model.
+  if (!compiler.Compile(nullptr, condition, error)) {
+    return InvalidArgument("{}: at byte {} of the expression: {}", model_.matcher_place,
+                           error.position + 1, error.reason);
+  }
+  if (policy_.rules.empty() || !UsesRules(model_.matcher)) {
+    // As Casbin does: the matcher is asked once, and what it says is allowed. Where it asks something of
+    // a rule while there is none, one cannot say, so nothing is allowed. (Casbin takes the rule's fields
+    // for empty ones, and lets in who has an empty name.)
+    AddRule(static_cast<uint32_t>(policy_.rules.size()), false, std::move(condition));
+    return absl::OkStatus();
+  }
+  for (size_t i = 0; i < policy_.rules.size(); ++i) {
+    const Rule& rule = policy_.rules[i];
+    condition = Condition();
+    if (!compiler.Compile(&rule, condition, error)) {
+      return InvalidArgument("{}:{}: {}", policy_.name, rule.line, error.reason);
+    }
+    AddRule(static_cast<uint32_t>(i), rule.denies, std::move(condition));
+  }
+  return absl::OkStatus();
+}
+
+void Program::AddRule(uint32_t place, bool denies, Condition condition) {
+  for (Condition& alternative : Operands(std::move(condition), Condition::Kind::kOr)) {
+    std::vector<Condition> terms = Operands(std::move(alternative), Condition::Kind::kAnd);
+    bool never = false;
+    for (const Condition& term : terms) {
+      never = never || (term.IsConstant() && TruthOf(term.Constant()) == Truth::kFalse);
+    }
+    std::erase_if(terms, [](const Condition& term) {
+      return term.IsConstant() && TruthOf(term.Constant()) == Truth::kTrue;
+    });
+    if (!never) AddConjunction(place, denies, std::move(terms));
+  }
+}
+
+void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition> terms) {
+  std::vector<bool> in_key(terms.size(), false);
+  const std::vector<KeyedTerm> keyed = KeyOf(terms, in_key);
+  Group& group = GroupOf(keyed);
+  const bool has_key = !group.keys.empty();
+  Bucket& bucket = BucketOf(group, keyed);
+  const auto index = static_cast<uint32_t>(conjunctions_.size());
+  bucket.conjunctions.push_back(index);
+  group.conjunctions.push_back(index);
+  std::vector<Condition> left;
+  for (size_t i = 0; i < terms.size(); ++i) {
+    if (!has_key || !in_key[i]) left.push_back(terms[i]);
+  }
+  if (left.empty()) {
+    bucket.always.Add(place, denies);
+  } else if (!AddToTable(left, place, denies, bucket)) {
+    bucket.left.push_back({index, std::move(left)});
+  }
+  conjunctions_.push_back({place, denies, std::move(terms)});
+}
+
+std::vector<Program::KeyedTerm> Program::KeyOf(const std::vector<Condition>& terms,
+                                               std::vector<bool>& in_key) const {
+  std::vector<std::pair<KeyedTerm, size_t>> found;
+  for (size_t i = 0; i < terms.size(); ++i) {
+    KeyedTerm term;
+    if (!ToKeyedTerm(terms[i], terms, term)) continue;
+    // A second term of the same form, as in `r.x == "a" && r.x == "b"`, is asked like any other.
+    const bool again = std::any_of(found.begin(), found.end(),
+                                   [&](const auto& other) { return other.first.key == term.key; });
+    if (again) continue;
+    found.emplace_back(term, i);
+    in_key[i] = true;
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    const Key& left = a.first.key;
+    const Key& right = b.first.key;
+    return std::tie(left.field, left.roles, left.domain_field, left.domain) <
+           std::tie(right.field, right.roles, right.domain_field, right.domain);
+  });
+  std::vector<KeyedTerm> keyed;
+  for (const auto& [term, i] : found) keyed.push_back(term);
+  return keyed;
+}
+
+bool Program::ToKeyedTerm(const Condition& term, const std::vector<Condition>& terms,
+                          KeyedTerm& result) const {
+  const Condition* field = nullptr;
+  const Condition* constant = nullptr;
+  if (IsFieldEquality(term, field, constant)) {
+    result = {.key = {.field = field->index}, .value = constant->id};
+    return field->index != object_field_;
+  }
+  if (term.kind != Condition::Kind::kRole || term.children[0].kind != Condition::Kind::kField ||
+      !term.children[1].IsConstantText()) {
+    return false;
+  }
+  result = {.key = {.field = term.children[0].index, .roles = term.roles},
+            .value = term.children[1].id};
+  if (term.children.size() == 2) return true;
+  const Condition& domain = term.children[2];
+  if (domain.kind == Condition::Kind::kField) {
+    result.key.domain_field = domain.index;
+    return true;
+  }
+  if (!domain.IsConstantText()) return false;
+  // A domain that a field is asked for, too, is that field: one form of key for all domains.
+  for (const Condition& other : terms) {
+    if (IsFieldEquality(other, field, constant) && constant->id == domain.id &&
+        field->index != object_field_) {
+      result.key.domain_field = field->index;
+      return true;
+    }
+  }
+  result.key.domain = domain.id;
+  return true;
+}
+
+Program::Group& Program::GroupOf(const std::vector<KeyedTerm>& keyed) {
+  std::vector<Key> keys;
+  for (const KeyedTerm& term : keyed) keys.push_back(term.key);
+  const auto with = [this](const std::vector<Key>& wanted) {
+    return std::find_if(groups_.begin(), groups_.end(),
+                        [&](const Group& group) { return group.keys == wanted; });
+  };
+  auto found = with(keys);
+  if (found == groups_.end() && groups_.size() >= kGroupsMax) {
+    keys.clear();
+    found = with(keys);
+  }
+  if (found != groups_.end()) return *found;
+  Group& group = groups_.emplace_back();
+  group.keys = std::move(keys);
+  return group;
+}
+
+Program::Bucket& Program::BucketOf(Group& group, const std::vector<KeyedTerm>& keyed) {
+  if (group.keys.empty()) {
+    if (group.buckets.empty()) group.buckets.emplace_back();
+    return group.buckets.front();
+  }
+  uint32_t node = 0;
+  for (size_t i = 0; i < group.keys.size(); ++i) {
+    const bool last = i + 1 == group.keys.size();
+    const uint64_t step = uint64_t{node} << 32 | keyed[i].value;
+    const auto next = last ? static_cast<uint32_t>(group.buckets.size()) : group.nodes;
+    const auto [found, added] = group.steps.try_emplace(step, next);
+    if (added && last) group.buckets.emplace_back();
+    if (added && !last) ++group.nodes;
+    node = found->second;
+  }
+  return group.buckets[node];
+}
+
+bool Program::AddToTable(const std::vector<Condition>& left, uint32_t place, bool denies,
+                         Bucket& bucket) const {
+  if (left.size() != 1) return false;
+  const Condition* field = nullptr;
+  const Condition* constant = nullptr;
+  if (IsFieldEquality(left[0], field, constant)) {
+    if (field->index != object_field_) return false;
+    bucket.objects.AddExact(names_.TextOf(constant->id), place, denies);
+    return true;
+  }
+  if (left[0].kind != Condition::Kind::kKeyMatch) return false;
+  field = &left[0].children[0];
+  constant = &left[0].children[1];
+  if (field->kind != Condition::Kind::kField || field->index != object_field_ ||
+      !constant->IsConstantText()) {
+    return false;
+  }
+  const std::string_view pattern = names_.TextOf(constant->id);
+  const size_t star = pattern.find('*');
+  if (star == std::string_view::npos) {
+    bucket.objects.AddExact(pattern, place, denies);
+  } else if (star == 0) {
+    bucket.always.Add(place, denies);
+  } else {
+    bucket.objects.AddPrefix(pattern.substr(0, star), place, denies);
+  }
+  return true;
+}
+
+Program::FieldIds Program::IdsOf(std::span<const std::string_view> request,
+                                 size_t unknown_field) const {
+  MOKV_CHECK_EQ(request.size(), model_.request_fields.size());
+  FieldIds ids;
+  for (const size_t field : key_fields_) {
+    ids[field] = field == unknown_field ? Names::kNone : names_.Find(request[field]);
+  }
+  return ids;
+}
+
+template <typename Found>
+void Program::Visit(const Group& group, size_t key, uint32_t node, const FieldIds& ids,
+                    const Found& found) const {
+  if (key == group.keys.size()) {
+    found(group.buckets[node]);
+    return;
+  }
+  const Key& wanted = group.keys[key];
+  const Names::Id& id = ids[wanted.field];
+  if (id == Names::kNone) return;  // No rule names it.
+  const auto step = [&](Names::Id value) {
+    const auto next = group.steps.find(uint64_t{node} << 32 | value);
+    if (next != group.steps.end()) Visit(group, key + 1, next->second, ids, found);
+  };
+  if (wanted.roles == nullptr) {
+    step(id);
+    return;
+  }
+  const Names::Id domain =
+      wanted.domain_field == Question::kNoField ? wanted.domain : ids[wanted.domain_field];
+  for (const Names::Id role : wanted.roles->RolesOf(id, domain)) step(role);
+}
+
+void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts) const {
+  firsts.Merge(bucket.always);
+  if (object_field_ != Question::kNoField) {
+    firsts.Merge(bucket.objects.Find(question.fields[object_field_]));
+  }
+  for (const Bucket::Left& left : bucket.left) {
+    const Conjunction& conjunction = conjunctions_[left.conjunction];
+    // One that comes later than one that matches would change nothing.
+    if (conjunction.place > (conjunction.denies ? firsts.deny : firsts.allow)) continue;
+    Truth truth = Truth::kTrue;
+    for (const Condition& term : left.terms) {
+      const Truth of_term = Test(term, question);
+      if (of_term == Truth::kTrue) continue;
+      truth = of_term;
+      if (of_term == Truth::kFalse) break;
+    }
+    const bool counts = truth == Truth::kTrue || (truth == Truth::kUnknown && conjunction.denies);
+    if (counts) firsts.Add(conjunction.place, conjunction.denies);
+  }
+}
+
+Firsts Program::Find(std::span<const std::string_view> request) const {
+  const FieldIds ids = IdsOf(request, Question::kNoField);
+  Question question{.fields = request, .names = &names_};
+  Firsts firsts;
+  for (const Group& group : groups_) {
+    Visit(group, 0, 0, ids, [&](const Bucket& bucket) { AskBucket(bucket, question, firsts); });
+  }
+  return firsts;
+}
+
+std::vector<const Program::Conjunction*> Program::Candidates(
+    std::span<const std::string_view> request, size_t unknown_field) const {
+  const FieldIds ids = IdsOf(request, unknown_field);
+  std::vector<const Conjunction*> result;
+  const auto add = [&](const std::vector<uint32_t>& indexes) {
+    for (const uint32_t index : indexes) result.push_back(&conjunctions_[index]);
+  };
+  for (const Group& group : groups_) {
+    const bool unknown = std::any_of(group.keys.begin(), group.keys.end(), [&](const Key& key) {
+      return key.field == unknown_field || key.domain_field == unknown_field;
+    });
+    if (unknown) {
+      add(group.conjunctions);
+    } else {
+      Visit(group, 0, 0, ids, [&](const Bucket& bucket) { add(bucket.conjunctions); });
+    }
+  }
+  return result;
+}
+
+}  // namespace mokv::auth

@@ -1,0 +1,249 @@
+#include "auth/program.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "auth/ranges.h"
+#include "auth/testing/rule_by_rule.h"
+#include "base/random.h"
+#include "base/status.h"
+
+namespace mokv::auth {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr std::string_view kAllow = "some(where (p.eft == allow))";
+constexpr std::string_view kBoth = "some(where (p.eft == allow)) && !some(where (p.eft == deny))";
+
+std::string ModelText(std::string_view matcher, std::string_view effect = kAllow,
+                      std::string_view policy = "sub, obj, act, eft",
+                      std::string_view request = "sub, obj, act") {
+  return fmt::format(
+      "[request_definition]\nr = {}\n[policy_definition]\np = {}\n[role_definition]\ng = _, _\n"
+      "g2 = _, _, _\n[policy_effect]\ne = {}\n[matchers]\nm = {}\n",
+      request, policy, effect, matcher);
+}
+
+absl::StatusOr<std::unique_ptr<const Program>> Load(const std::string& model_text,
+                                                    const std::string& policy_text) {
+  MOKV_ASSIGN_OR_RETURN(Model model, ParseModel(model_text, "m.conf"));
+  MOKV_ASSIGN_OR_RETURN(Policy policy, ParsePolicy(policy_text, "p.csv", model));
+  return Program::Create(std::move(model), std::move(policy));
+}
+
+bool Allows(const std::string& model, const std::string& policy,
+            const std::vector<std::string_view>& request) {
+  const auto program = Load(model, policy);
+  EXPECT_TRUE(program.ok()) << program.status();
+  return program.ok() && IsAllowed((*program)->effect(), (*program)->Find(request));
+}
+
+void ExpectRefused(const std::string& matcher, std::string_view policy, std::string_view start,
+                   std::string_view part) {
+  const absl::Status status = Load(ModelText(matcher), std::string(policy)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << matcher;
+  EXPECT_THAT(std::string(MessageOf(status)), StartsWith(std::string(start)));
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr(std::string(part)));
+}
+
+TEST(Program, ComparesValuesAsJavaScriptDoes) {
+  const auto says = [](std::string_view matcher, std::string_view subject) {
+    return Allows(ModelText(matcher), "p, 7, x*, 10, allow", {subject, "o", "10"});
+  };
+  EXPECT_TRUE(says("r.sub == 7 && 7 == p.sub", "7.0"));
+  EXPECT_FALSE(says("r.sub == p.sub", "7.0"));
+  EXPECT_TRUE(says("r.sub < 10", "9"));
+  EXPECT_FALSE(says("r.sub < p.act", "9"));  // Two texts.
+  EXPECT_TRUE(says("r.sub * 1 < p.act", "9"));
+  EXPECT_FALSE(says("r.sub < 10 || r.sub >= 10", "many"));
+  EXPECT_TRUE(says("r.sub == 0", ""));
+  EXPECT_TRUE(says("r.sub + p.obj == 'axx*'", "ax"));
+  EXPECT_TRUE(says("r.sub + 'y' in ('a', 'xy')", "x"));
+  EXPECT_FALSE(says("r.sub in (7)", "7"));
+  EXPECT_TRUE(says("-r.sub + 3 / 2 - 0.5 == -6", "7"));
+  EXPECT_TRUE(says("(r.sub == 'a') == true", "a"));
+  EXPECT_TRUE(says("r.sub == true", "1"));
+  EXPECT_TRUE(says("r.sub", "a"));
+  EXPECT_FALSE(says("r.sub", ""));
+  EXPECT_TRUE(says("!r.sub", ""));
+  EXPECT_TRUE(says("(r.sub || 'other') == 'other'", ""));
+  EXPECT_TRUE(says("keyGet(r.sub, p.obj) == '/1'", "x/1"));
+  EXPECT_TRUE(says("keyGet2(r.sub, '/a/:id/*', 'id') == '5'", "/a/5/6"));
+  EXPECT_FALSE(says("keyGet2(r.sub, '/a/:id', 'name')", "/a/5"));
+}
+
+TEST(Program, AsksRulesOfThePolicy) {
+  const std::string model = ModelText("eval(p.rule) && r.obj == p.obj", kBoth, "rule, obj, eft");
+  const std::string policy =
+      "p, r.act > 18 && r.sub != 'eve', beer, allow\np, \"r.sub in ('ann', 'ben')\", beer, deny\n"
+      "p, p.obj == r.sub, self, allow";
+  EXPECT_TRUE(Allows(model, policy, {"cy", "beer", "19"}));
+  EXPECT_FALSE(Allows(model, policy, {"cy", "beer", "18"}));
+  EXPECT_FALSE(Allows(model, policy, {"eve", "beer", "19"}));
+  EXPECT_FALSE(Allows(model, policy, {"ann", "beer", "19"}));
+  EXPECT_TRUE(Allows(model, policy, {"self", "self", ""}));
+}
+
+TEST(Program, AllowsWithoutARuleOnlyWhatTheMatcherSaysAlone) {
+  const std::string root = ModelText("r.sub == p.sub && r.obj == p.obj || r.sub == 'root'");
+  EXPECT_TRUE(Allows(root, "", {"root", "x", "y"}));
+  EXPECT_FALSE(Allows(root, "", {"", "", ""}));  // Casbin would.
+  EXPECT_FALSE(Allows(ModelText("r.act != p.act"), "", {"a", "b", "c"}));
+  EXPECT_FALSE(Allows(ModelText("eval(p.sub)"), "", {"a", "b", "c"}));
+  EXPECT_TRUE(Allows(ModelText("r.sub == r.obj"), "p, a, b, c, deny", {"x", "x", ""}));
+  EXPECT_FALSE(Allows(ModelText("r.sub == r.obj"), "p, a, b, c, allow", {"x", "y", ""}));
+}
+
+// What ipMatch says of a name is not known, so such a rule must neither allow nor fail to deny.
+TEST(Program, DeniesWhenInDoubt) {
+  for (const std::string_view matcher :
+       {"ipMatch(r.sub, p.sub) && r.obj == p.obj", "!ipMatch(r.sub, p.sub) && r.obj == p.obj"}) {
+    const std::string model = ModelText(matcher, "!some(where (p.eft == deny))");
+    EXPECT_FALSE(Allows(model, "p, 10.0.0.0/8, a, x, deny", {"alice", "a", ""})) << matcher;
+    EXPECT_TRUE(Allows(model, "p, 10.0.0.0/8, a, x, deny", {"alice", "b", ""})) << matcher;
+    EXPECT_FALSE(Allows(ModelText(matcher), "p, 10.0.0.0/8, a, x, allow", {"alice", "a", ""}));
+  }
+  EXPECT_TRUE(Allows(ModelText("ipMatch(r.sub, p.sub)"), "p, 10.0.0.0/8, a, x, allow",
+                     {"10.1.1.1", "a", ""}));
+}
+
+TEST(Program, RefusesWhatIsWrongInTheModel) {
+  const auto refused = [](const std::string& matcher, std::string_view part) {
+    ExpectRefused(matcher, "p, a, b, c, allow", "m.conf:11: [matchers] m: at byte", part);
+  };
+  refused("r.dom == p.sub", "r.dom is not in the model's request definition");
+  refused("r.sub == p.dom", "p.dom is not in the model's policy definition");
+  refused("match(r.sub, p.sub)", "unknown function 'match'; there are keyMatch");
+  refused("g3(r.sub, p.sub)", "unknown function 'g3'");
+  refused("g(r.sub)", "g takes 2 arguments, found 1");
+  refused("g2(r.sub, p.sub)", "g2 takes 3 arguments, found 2");
+  refused("keyMatch(r.sub, 1)", "keyMatch takes texts, found a number");
+  refused("regexMatch(p.sub, r.sub)", "the pattern of regexMatch comes from a request");
+  refused("regexMatch(r.sub, '(')", "pattern \"(\" of regexMatch: not an expression");
+  refused("eval(r.sub)", "eval() takes one field of the policy");
+  refused("eval(p.sub, p.obj)", "eval() takes one field of the policy");
+  refused("eval(p.rule)", "p.rule is not in");
+  refused("r.sub + 1 == 'a1'", "'+' adds numbers or joins texts; here it has a text and a number");
+  refused("true < 1", "neither less nor more");
+  refused("1 + 1", "this one is a number");
+  refused("(r.sub || 1) == 1", "now one kind of value, now another");
+}
+
+TEST(Program, RefusesWhatIsWrongInARule) {
+  ExpectRefused("regexMatch(r.sub, p.sub)", "p, a, b, c, allow\np, (?=x), b, c, allow",
+                "p.csv:2: pattern \"(?=x)\" of regexMatch", "not an expression of RE2");
+  ExpectRefused("ipMatch(r.sub, p.sub)", "p, alice, b, c, allow", "p.csv:1: pattern \"alice\"",
+                "neither an IP address nor a network");
+  ExpectRefused("eval(p.sub)", "p, r.sub = 1, b, c, allow",
+                "p.csv:1: field sub, at byte 7 of the expression", "is no operator");
+  ExpectRefused("eval(p.sub)", "p, eval(p.obj), b, c, allow",
+                "p.csv:1: field sub, at byte 1 of the expression", "within a rule that eval()");
+  ExpectRefused("eval(p.sub)", "p, 1 + 1, b, c, allow", "p.csv:1:", "this one is a number");
+}
+
+// Matchers whose terms are looked up in each of the ways there are.
+constexpr std::string_view kMatchers[] = {
+    "r.sub == p.sub && r.obj == p.obj && r.act == p.act",
+    "r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act",
+    "g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && (r.act == p.act || p.act == 'a')",
+    "g(r.sub, p.sub) && g(r.obj, p.obj)",
+    "g2(r.sub, p.sub, r.act) && r.act == p.act && keyMatch(r.obj, p.obj)",
+    "g2(r.sub, p.sub, p.act) && r.act == p.act",
+    "g2(r.sub, p.sub, p.act) && keyMatch(r.obj, p.obj)",
+    "r.sub == p.sub && keyMatch(r.obj, p.obj) || r.act == 'a' && r.obj == p.act || r.sub == 'ab'",
+    "r.sub == p.sub && r.sub == 'a' && keyMatch(r.obj, p.obj) && r.obj != p.act",
+    "keyMatch(r.obj, p.obj) && keyMatch(r.obj, p.act) && r.sub != p.sub",
+    "(keyMatch(r.obj, p.obj) || r.sub == p.sub) && !(r.act == p.act)",
+    "regexMatch(r.obj, '^' + p.sub) && p.obj >= r.obj",
+    "keyMatch(r.sub, p.sub) && r.obj == p.obj",
+    "ipMatch(r.sub, '10.0.0.0/8') && keyMatch(r.obj, p.obj) || r.act == p.act",
+    "p.sub == 'a' || r.obj == p.obj && p.act in ('a', 'b')",
+};
+
+// Goal:   looked up, grouped and sorted, rules come to what they come to one by one; and what Ranges says
+//         of many objects is what is so for each.
+// Method: few short texts over few letters, so that rules match often and prefixes nest.
+TEST(Program, AgreesWithItsRulesOneByOne) {
+  constexpr uint64_t kSeed = 20;
+  SeededRandom random(kSeed);
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  constexpr std::string_view kTexts[] = {"a", "b", "ab", "a*", "ab*", "*", "abb*", "b/*", "abb"};
+  constexpr std::string_view kObjects[] = {"", "a", "b", "ab", "abb", "abc", "b/", "b/x", "*", "c"};
+  constexpr std::string_view kEffects[] = {kAllow, "!some(where (p.eft == deny))", kBoth,
+                                           "priority(p.eft) || deny"};
+  const auto text = [&] { return kTexts[random.Next() % std::size(kTexts)]; };
+  int ranged = 0;
+  for (int round = 0; round < 2'000; ++round) {
+    const std::string_view matcher = kMatchers[random.Next() % std::size(kMatchers)];
+    const std::string_view effect = kEffects[random.Next() % std::size(kEffects)];
+    std::string rules = "p, a, a, a, allow\n";
+    for (uint64_t i = random.Next() % 8; i > 0; --i) {
+      rules += fmt::format("p, {}, {}, {}, {}\n", text(), text(), text(),
+                           random.Next() % 3 == 0 ? "deny" : "allow");
+    }
+    for (uint64_t i = random.Next() % 4; i > 0; --i) {
+      rules += fmt::format("g, {}, {}\ng2, {}, {}, {}\n", text(), text(), text(), text(), text());
+    }
+    const std::string model_text = ModelText(matcher, effect);
+    SCOPED_TRACE(model_text + rules);
+    const auto program = Load(model_text, rules);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const Model model = *ParseModel(model_text, "m.conf");
+    const RuleByRule reference(model, *ParsePolicy(rules, "p.csv", model));
+    for (int i = 0; i < 4; ++i) {
+      std::vector<std::string_view> request = {text(), "", text()};
+      const std::vector<ObjectRange> ranges = RangesOf(**program, request, 1);
+      for (const std::string_view object : kObjects) {
+        request[1] = object;
+        const Firsts firsts = reference.Find(request);
+        ASSERT_EQ((*program)->Find(request), firsts) << request[0] << " " << object;
+        const Truth said = AllowedWithin(ranges, object, std::string(object) + '\0');
+        ranged += said != Truth::kUnknown;
+        if (said == Truth::kUnknown) continue;
+        ASSERT_EQ(said == Truth::kTrue, IsAllowed((*program)->effect(), firsts))
+            << request[0] << " " << object << " " << request[2];
+      }
+    }
+  }
+  EXPECT_GT(ranged, 40'000);  // Of 80,000: most of it is known beforehand.
+}
+
+TEST(Ranges, FollowFromPrefixesAndSingleObjects) {
+  const std::string model =
+      ModelText("r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act", kBoth);
+  const auto program = Load(model,
+                            "p, a, b*, x, allow\np, a, bb*, x, deny\np, a, d, x, allow\n"
+                            "p, a, \xff*, x, allow\np, c, *, x, allow\n");
+  ASSERT_TRUE(program.ok()) << program.status();
+  const auto of = [&](std::string_view subject) {
+    const std::vector<std::string_view> request = {subject, "", "x"};
+    return RangesOf(**program, request, 1);
+  };
+  const std::vector<ObjectRange> expected = {{"", "b", Truth::kFalse},
+                                             {"b", "bb", Truth::kTrue},
+                                             {"bb", "bc", Truth::kFalse},
+                                             {"bc", "c", Truth::kTrue},
+                                             {"c", "d", Truth::kFalse},
+                                             {"d", std::string("d\0", 2), Truth::kTrue},
+                                             {std::string("d\0", 2), "\xff", Truth::kFalse},
+                                             {"\xff", std::nullopt, Truth::kTrue}};
+  EXPECT_EQ(of("a"), expected);
+  EXPECT_EQ(of("c"), (std::vector<ObjectRange>{{"", std::nullopt, Truth::kTrue}}));
+  EXPECT_EQ(of("nobody"), (std::vector<ObjectRange>{{"", std::nullopt, Truth::kFalse}}));
+
+  const std::vector<ObjectRange> ranges = of("a");
+  EXPECT_EQ(AllowedWithin(ranges, "b", "bb"), Truth::kTrue);
+  EXPECT_EQ(AllowedWithin(ranges, "b", "bba"), Truth::kUnknown);
+  EXPECT_EQ(AllowedWithin(ranges, "bba", "bbz"), Truth::kFalse);
+  EXPECT_EQ(AllowedWithin(ranges, "", std::nullopt), Truth::kUnknown);
+  EXPECT_EQ(AllowedWithin(ranges, "\xff\x01", std::nullopt), Truth::kTrue);
+  EXPECT_EQ(AllowedWithin(ranges, "x", "x"), Truth::kTrue);
+}
+
+}  // namespace
+}  // namespace mokv::auth
