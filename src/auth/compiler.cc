@@ -90,11 +90,7 @@ void SetUnknown(Value::Kind type, Condition& to) {
 bool Compiler::Compile(const Rule* rule, Condition& result, ExpressionError& error) {
   rule_ = rule;
   in_eval_ = false;
-  const bool fine = Add(model_.matcher, true, result) &&
-                    (result.type != Value::Kind::kNumber ||
-                     Fail(model_.matcher,
-                          "a matcher says true or false, or a text; this one is a "
-                          "number"));
+  const bool fine = Add(model_.matcher, true, result);
   if (!fine) error = std::move(error_);
   return fine;
 }
@@ -127,6 +123,13 @@ void Compiler::Fold(Condition& condition) {
 }
 
 bool Compiler::Add(const Expression& from, bool truth_only, Condition& to) {
+  if (!AddAny(from, truth_only, to)) return false;
+  // To node-casbin a matcher's 1 means allow, 2 nothing and 3 deny; nobody who writes one means that.
+  return !truth_only || to.type != Value::Kind::kNumber ||
+         Fail(from, "a number where true or false is wanted, or a text");
+}
+
+bool Compiler::AddAny(const Expression& from, bool truth_only, Condition& to) {
   switch (from.kind) {
     case Expression::Kind::kNumber:
       SetConstant(Value::Of(from.number), to);

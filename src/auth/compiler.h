@@ -34,6 +34,7 @@ class Compiler {
 
   // `truth_only`: nobody looks at more of the result than whether it is true.
   bool Add(const Expression& from, bool truth_only, Condition& to);
+  bool AddAny(const Expression& from, bool truth_only, Condition& to);
   bool AddField(const Expression& from, Condition& to);
   bool AddChain(const Expression& from, bool truth_only, Condition& to);
   bool AddOperator(const Expression& from, Condition& to);

@@ -130,7 +130,8 @@ TEST(Program, RefusesWhatIsWrongInTheModel) {
   refused("eval(p.rule)", "p.rule is not in");
   refused("r.sub + 1 == 'a1'", "'+' adds numbers or joins texts; here it has a text and a number");
   refused("true < 1", "neither less nor more");
-  refused("1 + 1", "this one is a number");
+  refused("1 + 1", "a number where true or false is wanted");
+  refused("r.sub == p.sub && 1", "a number where true or false is wanted");
   refused("(r.sub || 1) == 1", "now one kind of value, now another");
 }
 
@@ -143,7 +144,8 @@ TEST(Program, RefusesWhatIsWrongInARule) {
                 "p.csv:1: field sub, at byte 7 of the expression", "is no operator");
   ExpectRefused("eval(p.sub)", "p, eval(p.obj), b, c, allow",
                 "p.csv:1: field sub, at byte 1 of the expression", "within a rule that eval()");
-  ExpectRefused("eval(p.sub)", "p, 1 + 1, b, c, allow", "p.csv:1:", "this one is a number");
+  ExpectRefused("eval(p.sub)", "p, 1 + 1, b, c, allow",
+                "p.csv:1:", "a number where true or false is wanted");
 }
 
 // Matchers whose terms are looked up in each of the ways there are.

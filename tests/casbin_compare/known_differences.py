@@ -1,0 +1,93 @@
+"""Where node-casbin (5.51) and we differ on purpose: each with a case that shows it.
+
+compare_test.py runs all of them, so that the list stays true. A decision is None when the engine throws
+instead of deciding; REFUSED stands for a model or a policy that does not load.
+"""
+
+import styles
+
+REFUSED = "refused"
+
+RBAC = "g(r.sub, p.sub) && r.obj == p.obj"
+
+
+def model(matcher, effect=styles.ALLOW, policy="sub, obj, act", request="sub, obj, act", roles=()):
+    return styles.model(request, policy, effect, matcher, roles)
+
+
+# Name, model, policy, request, our answer, theirs.
+CASES = [
+    # --- Bugs over there.
+    # `in` was added as the weakest operator: a || (b in c) is read as (a || b) in c.
+    ("in is weaker than or", model("r.sub == p.sub || r.act in ('read', 'write')"),
+     "p, ann, x, y", ["ann", "x", "grow"], True, False),
+    ("in is weaker than and", model("r.act in ('read', 'write') && r.sub == p.sub"),
+     "p, ann, x, y", ["ann", "x", "read"], True, None),
+    # Lists are found by their comma.
+    ("a list of one", model("(r.act in ('read'))"), "p, ann, x, y", ["ann", "x", "read"], True, None),
+    # Any brackets behind a space become a list if there is a comma in them.
+    ("brackets beside a list", model("(r.act in ('read', 'write')) && (keyMatch(r.obj, p.obj))"),
+     "p, ann, x*, y", ["ann", "xy", "read"], True, None),
+    # Names that repeat are compared with the first of all names.
+    ("keyMatch4 with a name between", model("keyMatch4(r.obj, p.obj)"),
+     "p, ann, /{x}/{y}/{x}, y", ["ann", "/1/2/1", "read"], True, False),
+    # Only keyMatch2 knows the star alone.
+    ("keyMatch3 of a star", model("keyMatch3(r.obj, p.obj)"),
+     "p, ann, *, y", ["ann", "/1", "read"], True, None),
+    # A rule's fields are taken for empty ones when there is no rule.
+    ("an empty name and no rules", model("r.sub == p.sub"), "", ["", "x", "read"], False, True),
+    ("something else than no rule", model("r.sub != p.sub"), "", ["ann", "x", "read"], False, True),
+    # A comment ends the line also within quotes.
+    ("a mark of comments in a text", model("r.sub == \"a#b\" || r.sub == p.sub"),
+     "p, ann, x, y", ["ann", "x", "y"], True, None),
+    # Names in single quotes are taken for fields.
+    ("a field's name in a text", model("r.sub == 'of r.sub'"),
+     "p, ann, x, y", ["of r.sub", "x", "y"], True, False),
+    # Fields are trimmed, and two quotes become one, also within quotes, where they were one already.
+    ("space within quotes", model("r.sub == p.sub"), "p, \" ann \", x, y", [" ann ", "x", "y"], True,
+     False),
+    ("quotes within quotes", model("r.sub == p.sub"), "p, \"a\"\"\"\"b\", x, y", ["a\"\"b", "x", "y"],
+     True, False),
+    # eval() is found as text, with nothing but the field's name in its brackets.
+    ("space in eval", model("eval( p.sub )"), "p, r.obj == 'x', x, y", ["ann", "x", "y"], True, None),
+    # The domain of a role line is looked for where the policy definition has it.
+    ("the domain of a subject's priority",
+     model("g(r.sub, p.sub, r.dom) && r.dom == p.dom", styles.SUBJECT_PRIORITY, "sub, dom, obj, act, eft",
+           "sub, dom, obj, act", ["g = _, _, _"]),
+     "p, admin, north, x, y, deny\np, ann, north, x, y, allow\ng, ann, admin, north",
+     ["ann", "north", "x", "y"], True, False),
+    # A matcher that comes to the number 3 denies: it is the number of that effect.
+    ("a number as a matcher", model("p.sub == 'x' || 3"), "p, ann, x, y", ["ann", "x", "y"], REFUSED, False),
+
+    # --- Slips of the pen that it passes over, and we refuse.
+    ("an effect that is none", model("r.sub == p.sub", styles.BOTH, "sub, obj, act, eft"),
+     "p, ann, x, y, allow\np, ann, x, y, dney", ["ann", "x", "y"], REFUSED, True),
+    ("a field too many", model("r.sub == p.sub"), "p, ann, x, y, deny", ["ann", "x", "y"], REFUSED, True),
+    ("a field too few", model("r.sub == p.sub"), "p, ann, x", ["ann", "x", "y"], REFUSED, True),
+    ("an empty field", model("r.sub == p.sub"), "p, ann, , y", ["ann", "x", "y"], REFUSED, True),
+    ("a kind of line that is none", model("r.sub == p.sub"), "p, ann, x, y\nd, ann, x, y",
+     ["ann", "x", "y"], REFUSED, True),
+    ("a section that is none", model("r.sub == p.sub") + "[limits]\nl = 1\n", "p, ann, x, y",
+     ["ann", "x", "y"], REFUSED, True),
+    ("a field that is none", model("r.sub == p.sub || r.subject == p.subject"), "p, ann, x, y",
+     ["ben", "x", "y"], REFUSED, True),
+    ("a priority that is no number",
+     model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
+     "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),
+
+    # --- What we do not do, because it would cost too much or means nothing to us.
+    ("a pattern that comes from the request", model("regexMatch(p.sub, r.sub)"), "p, ann, x, y",
+     ["a", "x", "y"], REFUSED, True),
+    ("a regular expression that RE2 has not", model("regexMatch(r.sub, p.sub)"), "p, (?=a), x, y",
+     ["a", "x", "y"], REFUSED, True),
+    ("braces in a glob", model("globMatch(r.obj, p.obj)"), "p, ann, \"{a,b}\", y", ["ann", "a", "y"],
+     REFUSED, True),
+    ("a text and a number together", model("r.sub + 1 == p.sub"), "p, a1, x, y", ["a", "x", "y"],
+     REFUSED, True),
+    # Texts are compared byte by byte, JavaScript compares halves of UTF-16.
+    ("the order of texts", model("r.sub < p.sub"), "p, \U0001f600, x, y", ["\uff5e", "x", "y"], True,
+     False),
+    # Whether a name is in a network cannot be said: the rule does not allow.
+    ("ipMatch of a name", model("ipMatch(r.sub, p.sub)"), "p, 10.0.0.0/8, x, y", ["ann", "x", "y"],
+     False, None),
+]
