@@ -12,7 +12,6 @@ namespace mokv::auth {
 namespace {
 
 constexpr std::array<std::string_view, 3> kFieldOfPart = {"sub", "obj", "act"};
-constexpr size_t kObjectPart = 1;
 
 }  // namespace
 
@@ -50,11 +49,6 @@ auto Authorizer::With(std::string_view subject, std::string_view object, std::st
   const size_t fields = program_->model().request_fields.size();
   for (size_t i = 0; i < fields; ++i) request[i] = given[parts_[i]];
   return ask(std::span<const std::string_view>(request.data(), fields));
-}
-
-size_t Authorizer::ObjectField() const {
-  const auto found = program_->model().RequestField(kFieldOfPart[kObjectPart]);
-  return found.value_or(Question::kNoField);
 }
 
 bool Authorizer::Allows(std::string_view subject, std::string_view object,
@@ -101,7 +95,7 @@ std::vector<ObjectRange> Authorizer::Ranges(std::string_view subject,
                                             std::string_view action) const {
   if (program_ == nullptr) return {{.allowed = Truth::kTrue}};
   return With(subject, "", action, [this](std::span<const std::string_view> request) {
-    return RangesOf(*program_, request, ObjectField());
+    return RangesOf(*program_, request);
   });
 }
 

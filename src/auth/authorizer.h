@@ -68,7 +68,6 @@ class Authorizer {
   template <typename Ask>
   auto With(std::string_view subject, std::string_view object, std::string_view action,
             const Ask& ask) const;
-  size_t ObjectField() const;
 
   std::unique_ptr<const Program> program_;  // Null: all is allowed.
   // Which part each of the model's request fields is.

@@ -122,21 +122,22 @@ void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition>
   std::vector<bool> in_key(terms.size(), false);
   const std::vector<KeyedTerm> keyed = KeyOf(terms, in_key);
   Group& group = GroupOf(keyed);
-  const bool has_key = !group.keys.empty();
+  const bool key_answers = !group.keys.empty() && !group.asks_for_object;
+  const auto all_in_key =
+      static_cast<size_t>(std::count(in_key.begin(), in_key.end(), true)) == terms.size();
   Bucket& bucket = BucketOf(group, keyed);
   const auto index = static_cast<uint32_t>(conjunctions_.size());
   bucket.conjunctions.push_back(index);
   group.conjunctions.push_back(index);
-  std::vector<Condition> left;
+  Conjunction& added = conjunctions_.emplace_back(Conjunction{place, denies, {}});
   for (size_t i = 0; i < terms.size(); ++i) {
-    if (!has_key || !in_key[i]) left.push_back(terms[i]);
+    if (!key_answers || !in_key[i]) added.terms.push_back(std::move(terms[i]));
   }
-  if (left.empty()) {
+  if (added.terms.empty() || (all_in_key && !group.keys.empty())) {
     bucket.always.Add(place, denies);
-  } else if (!AddToTable(left, place, denies, bucket)) {
-    bucket.left.push_back({index, std::move(left)});
+  } else if (!AddToTable(added, bucket)) {
+    bucket.left.push_back(index);
   }
-  conjunctions_.push_back({place, denies, std::move(terms)});
 }
 
 std::vector<Program::KeyedTerm> Program::KeyOf(const std::vector<Condition>& terms,
@@ -211,6 +212,10 @@ Program::Group& Program::GroupOf(const std::vector<KeyedTerm>& keyed) {
   if (found != groups_.end()) return *found;
   Group& group = groups_.emplace_back();
   group.keys = std::move(keys);
+  group.asks_for_object = std::any_of(group.keys.begin(), group.keys.end(), [this](const Key& key) {
+    return object_field_ != Question::kNoField &&
+           (key.field == object_field_ || key.domain_field == object_field_);
+  });
   return group;
 }
 
@@ -232,19 +237,21 @@ Program::Bucket& Program::BucketOf(Group& group, const std::vector<KeyedTerm>& k
   return group.buckets[node];
 }
 
-bool Program::AddToTable(const std::vector<Condition>& left, uint32_t place, bool denies,
-                         Bucket& bucket) const {
-  if (left.size() != 1) return false;
+bool Program::AddToTable(const Conjunction& conjunction, Bucket& bucket) const {
+  if (conjunction.terms.size() != 1) return false;
+  const Condition& term = conjunction.terms.front();
+  const uint32_t place = conjunction.place;
+  const bool denies = conjunction.denies;
   const Condition* field = nullptr;
   const Condition* constant = nullptr;
-  if (IsFieldEquality(left[0], field, constant)) {
+  if (IsFieldEquality(term, field, constant)) {
     if (field->index != object_field_) return false;
     bucket.objects.AddExact(names_.TextOf(constant->id), place, denies);
     return true;
   }
-  if (left[0].kind != Condition::Kind::kKeyMatch) return false;
-  field = &left[0].children[0];
-  constant = &left[0].children[1];
+  if (term.kind != Condition::Kind::kKeyMatch) return false;
+  field = &term.children[0];
+  constant = &term.children[1];
   if (field->kind != Condition::Kind::kField || field->index != object_field_ ||
       !constant->IsConstantText()) {
     return false;
@@ -261,13 +268,10 @@ bool Program::AddToTable(const std::vector<Condition>& left, uint32_t place, boo
   return true;
 }
 
-Program::FieldIds Program::IdsOf(std::span<const std::string_view> request,
-                                 size_t unknown_field) const {
+Program::FieldIds Program::IdsOf(std::span<const std::string_view> request) const {
   MOKV_CHECK_EQ(request.size(), model_.request_fields.size());
   FieldIds ids;
-  for (const size_t field : key_fields_) {
-    ids[field] = field == unknown_field ? Names::kNone : names_.Find(request[field]);
-  }
+  for (const size_t field : key_fields_) ids[field] = names_.Find(request[field]);
   return ids;
 }
 
@@ -299,12 +303,12 @@ void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts
   if (object_field_ != Question::kNoField) {
     firsts.Merge(bucket.objects.Find(question.fields[object_field_]));
   }
-  for (const Bucket::Left& left : bucket.left) {
-    const Conjunction& conjunction = conjunctions_[left.conjunction];
+  for (const uint32_t index : bucket.left) {
+    const Conjunction& conjunction = conjunctions_[index];
     // One that comes later than one that matches would change nothing.
     if (conjunction.place > (conjunction.denies ? firsts.deny : firsts.allow)) continue;
     Truth truth = Truth::kTrue;
-    for (const Condition& term : left.terms) {
+    for (const Condition& term : conjunction.terms) {
       const Truth of_term = Test(term, question);
       if (of_term == Truth::kTrue) continue;
       truth = of_term;
@@ -316,7 +320,7 @@ void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts
 }
 
 Firsts Program::Find(std::span<const std::string_view> request) const {
-  const FieldIds ids = IdsOf(request, Question::kNoField);
+  const FieldIds ids = IdsOf(request);
   Question question{.fields = request, .names = &names_};
   Firsts firsts;
   for (const Group& group : groups_) {
@@ -326,17 +330,14 @@ Firsts Program::Find(std::span<const std::string_view> request) const {
 }
 
 std::vector<const Program::Conjunction*> Program::Candidates(
-    std::span<const std::string_view> request, size_t unknown_field) const {
-  const FieldIds ids = IdsOf(request, unknown_field);
+    std::span<const std::string_view> request) const {
+  const FieldIds ids = IdsOf(request);
   std::vector<const Conjunction*> result;
   const auto add = [&](const std::vector<uint32_t>& indexes) {
     for (const uint32_t index : indexes) result.push_back(&conjunctions_[index]);
   };
   for (const Group& group : groups_) {
-    const bool unknown = std::any_of(group.keys.begin(), group.keys.end(), [&](const Key& key) {
-      return key.field == unknown_field || key.domain_field == unknown_field;
-    });
-    if (unknown) {
+    if (group.asks_for_object) {
       add(group.conjunctions);
     } else {
       Visit(group, 0, 0, ids, [&](const Bucket& bucket) { add(bucket.conjunctions); });

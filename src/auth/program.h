@@ -40,6 +40,7 @@ class Program {
   struct Conjunction {
     uint32_t place = 0;  // Of the rule, in the order in which they are asked.
     bool denies = false;
+    // Without those that its key answers, unless they ask for the object.
     std::vector<Condition> terms;
   };
 
@@ -50,9 +51,11 @@ class Program {
   // One text for each of the model's request fields.
   Firsts Find(std::span<const std::string_view> request) const;
 
-  // The conjunctions that may match if `unknown_field` may have any value: some that cannot, too.
-  std::vector<const Conjunction*> Candidates(std::span<const std::string_view> request,
-                                             size_t unknown_field) const;
+  // The conjunctions that match some object if their terms say so; the request's own is not looked at.
+  std::vector<const Conjunction*> Candidates(std::span<const std::string_view> request) const;
+
+  // The request's field "obj"; Question::kNoField if the model has none.
+  size_t object_field() const { return object_field_; }
 
   Effect effect() const { return model_.effect; }
   const Model& model() const { return model_; }
@@ -83,15 +86,12 @@ class Program {
   struct Bucket {
     Firsts always;  // Of conjunctions of which nothing is left but the key.
     ObjectTable objects;
-    struct Left {
-      uint32_t conjunction = 0;
-      std::vector<Condition> terms;
-    };
-    std::vector<Left> left;
+    std::vector<uint32_t> left;          // Conjunctions of which something is left to ask.
     std::vector<uint32_t> conjunctions;  // All of them.
   };
   struct Group {
     std::vector<Key> keys;
+    bool asks_for_object = false;  // Its keys do.
     // A step down by one value of one key: (node, value) to node; after the last key, to a bucket.
     absl::flat_hash_map<uint64_t, uint32_t> steps;
     uint32_t nodes = 1;
@@ -106,16 +106,16 @@ class Program {
   absl::Status AddRules();
   void AddRule(uint32_t place, bool denies, Condition condition);
   void AddConjunction(uint32_t place, bool denies, std::vector<Condition> terms);
+  // `in_key`: which of the terms the key answers.
   std::vector<KeyedTerm> KeyOf(const std::vector<Condition>& terms,
                                std::vector<bool>& in_key) const;
   bool ToKeyedTerm(const Condition& term, const std::vector<Condition>& terms,
                    KeyedTerm& result) const;
   Group& GroupOf(const std::vector<KeyedTerm>& keyed);
   Bucket& BucketOf(Group& group, const std::vector<KeyedTerm>& keyed);
-  bool AddToTable(const std::vector<Condition>& left, uint32_t place, bool denies,
-                  Bucket& bucket) const;
+  bool AddToTable(const Conjunction& conjunction, Bucket& bucket) const;
 
-  FieldIds IdsOf(std::span<const std::string_view> request, size_t unknown_field) const;
+  FieldIds IdsOf(std::span<const std::string_view> request) const;
   // Calls `found` with each bucket of the group that fits.
   template <typename Found>
   void Visit(const Group& group, size_t key, uint32_t node, const FieldIds& ids,
@@ -126,7 +126,6 @@ class Program {
   const Policy policy_;
   Names names_;
   std::map<std::string, Roles> roles_;
-  // The field that ObjectTables look at: "obj".
   size_t object_field_ = Question::kNoField;
   std::vector<size_t> key_fields_;  // All fields that are part of some key.
   std::vector<Conjunction> conjunctions_;

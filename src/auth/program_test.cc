@@ -199,7 +199,7 @@ TEST(Program, AgreesWithItsRulesOneByOne) {
     const RuleByRule reference(model, *ParsePolicy(rules, "p.csv", model));
     for (int i = 0; i < 4; ++i) {
       std::vector<std::string_view> request = {text(), "", text()};
-      const std::vector<ObjectRange> ranges = RangesOf(**program, request, 1);
+      const std::vector<ObjectRange> ranges = RangesOf(**program, request);
       for (const std::string_view object : kObjects) {
         request[1] = object;
         const Firsts firsts = reference.Find(request);
@@ -224,7 +224,7 @@ TEST(Ranges, FollowFromPrefixesAndSingleObjects) {
   ASSERT_TRUE(program.ok()) << program.status();
   const auto of = [&](std::string_view subject) {
     const std::vector<std::string_view> request = {subject, "", "x"};
-    return RangesOf(**program, request, 1);
+    return RangesOf(**program, request);
   };
   const std::vector<ObjectRange> expected = {{"", "b", Truth::kFalse},
                                              {"b", "bb", Truth::kTrue},

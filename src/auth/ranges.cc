@@ -120,11 +120,12 @@ class Sweep {
 
 }  // namespace
 
-std::vector<ObjectRange> RangesOf(const Program& program, std::span<const std::string_view> request,
-                                  size_t object_field) {
+std::vector<ObjectRange> RangesOf(const Program& program,
+                                  std::span<const std::string_view> request) {
+  const size_t object_field = program.object_field();
   Question question{.fields = request, .names = &program.names(), .unknown_field = object_field};
   std::vector<Reach> reaches;
-  for (const Program::Conjunction* conjunction : program.Candidates(request, object_field)) {
+  for (const Program::Conjunction* conjunction : program.Candidates(request)) {
     std::optional<Reach> reach = ReachOf(*conjunction, object_field, question);
     if (reach.has_value()) reaches.push_back(std::move(*reach));
   }

@@ -22,10 +22,10 @@ struct ObjectRange {
   bool operator==(const ObjectRange&) const = default;
 };
 
-// The whole space of objects, in order, without gaps; neighbours differ in `allowed`.
-// `request[object_field]` is not looked at.
-std::vector<ObjectRange> RangesOf(const Program& program, std::span<const std::string_view> request,
-                                  size_t object_field);
+// The whole space of objects, in order, without gaps; neighbours differ in `allowed`. The request's own
+// object is not looked at.
+std::vector<ObjectRange> RangesOf(const Program& program,
+                                  std::span<const std::string_view> request);
 
 // What is allowed of all objects from `begin` up to, but without, `end` (none: to the end of all):
 // kTrue or kFalse if it is so for every one of them, otherwise kUnknown. Of no object at all: kTrue.

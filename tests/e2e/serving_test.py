@@ -43,7 +43,8 @@ class AccessTest(SharedNodeTestCase):
     def test_list_is_filtered(self):
         policy = harness.scratch_directory("policy") / "policy.csv"
         policy.write_text(
-            "p, root, *, produce\np, nobody, open/*, consume\np, nobody, one, consume\n"
+            "p, root, *, produce, allow\np, nobody, open/*, consume, allow\n"
+            "p, nobody, one, consume, allow\n"
         )
         with harness.Node(acl_policy_file=str(policy)) as node:
             with node.client() as root, node.client("nobody-client") as nobody:

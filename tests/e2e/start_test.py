@@ -173,7 +173,7 @@ class ConfigurationTest(StartTestCase):
             check=True,
         )
         short_policy = files / "policy.csv"
-        short_policy.write_text("p, root, *, produce\np, root, *\n")
+        short_policy.write_text("p, root, *, produce, allow\np, root, *\n")
         no_keys = files / "keys.json"
         no_keys.write_text('["short"]')
         taken = socket.socket()
@@ -277,14 +277,14 @@ class AccessFilesTest(StartTestCase):
 
     def test_other_models_are_refused(self):
         model = pathlib.Path(harness.certificates().path("model.conf")).read_text()
-        changed = model.replace("some(where (p.eft == allow))", "!some(where (p.eft == deny))")
+        changed = model.replace("keyMatch(r.obj, p.obj)", "keyMatches(r.obj, p.obj)")
         self.assertNotEqual(changed, model)
         for text in (changed, "", "nonsense"):
             path = self.file("model.conf", text)
             self.assert_refused(harness.Node(acl_model_file=path), [path])
 
     def test_bad_policies_are_refused(self):
-        for text in ("p, root, *\n", "q, root, *, consume\n", "p, root, *, consume, more\n"):
+        for text in ("p, root, *\n", "q, root, *, consume, allow\n", "p, root, *, consume, more\n"):
             path = self.file("policy.csv", "# first line\n" + text)
             self.assert_refused(harness.Node(acl_policy_file=path), [path, "2"])
 
