@@ -94,6 +94,8 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
     } else {
       element.byte = c;
     }
+    part.literal = part.literal && element.kind == Element::Kind::kByte;
+    part.text += element.byte;
     part.elements.push_back(std::move(element));
   }
   return true;
@@ -118,8 +120,8 @@ bool Glob::Compile(std::string_view pattern, std::string& reason) {
 // Going back to the last star is enough: if it cannot be made to fit, an earlier one that takes more
 // only leaves less.
 bool Glob::MatchesPart(const Part& part, std::string_view text) {
+  if (part.literal) return text == part.text;
   const std::vector<Element>& elements = part.elements;
-  if (elements.empty()) return text.empty();
   const bool begins_open = elements.front().kind != Element::Kind::kByte;
   if (begins_open && (text.empty() || text.front() == '.')) return false;
   size_t element = 0;

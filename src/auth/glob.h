@@ -32,7 +32,9 @@ class Glob {
   };
   struct Part {
     bool any_parts = false;  // `**`.
-    std::vector<Element> elements;
+    bool literal = true;     // Only bytes: these.
+    std::string text;
+    std::vector<Element> elements;  // Otherwise.
   };
 
   static bool CompilePart(std::string_view text, Part& part, std::string& reason);

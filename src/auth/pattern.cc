@@ -19,8 +19,6 @@ namespace {
 constexpr int64_t kRegexMemoryMax = 256 << 10;
 // So many names may a pattern of keyMatch4 have.
 constexpr size_t kNamesMax = 16;
-// So many bytes of what a match must begin with are looked at before the expression is run.
-constexpr int kPrefixBytesMax = 32;
 
 constexpr std::string_view kOnePart = "[^/]+";
 constexpr std::string_view kRest = ".*";
@@ -39,6 +37,60 @@ std::unique_ptr<const re2::RE2> CompileRegex(const std::string& text, bool utf8,
 
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
 
+// What is in every text that an expression matches: looking for it costs less than the expression does.
+struct Needle {
+  std::string text;
+  bool at_begin = false;
+
+  bool MayBeIn(std::string_view hay) const {
+    return at_begin ? hay.starts_with(text) : hay.find(text) != std::string_view::npos;
+  }
+};
+
+// The longest run of plain characters that stands outside all brackets. Empty when there is none, or when
+// the expression has something in it that would need a closer look.
+Needle NeedleOf(std::string_view regex) {
+  constexpr std::string_view kPunctuation = "/-_,:;@#&=%~!\"'<> ";
+  Needle longest;
+  Needle run;
+  int depth = 0;
+  const auto end_run = [&](size_t at) {
+    if (run.text.size() > longest.text.size()) longest = run;
+    run = {.at_begin = at == 1 && regex.front() == '^'};
+  };
+  for (size_t at = 0; at < regex.size(); ++at) {
+    const char c = regex[at];
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       kPunctuation.find(c) != std::string_view::npos;
+    if (plain) {
+      if (depth == 0) run.text += c;
+    } else if (c == '*' || c == '?' || c == '{') {
+      if (at == 1) return {};                      // Of the begin itself.
+      if (!run.text.empty()) run.text.pop_back();  // It may be missing.
+      end_run(0);
+      if (c == '{') at = std::min(regex.find('}', at), regex.size());
+    } else if (c == '(' && !regex.substr(at).starts_with("(?")) {
+      end_run(0);
+      ++depth;
+    } else if (c == ')') {
+      --depth;
+    } else if (c == '[') {
+      end_run(0);
+      // A bracket that comes first is one of the set.
+      const size_t first = at + (regex.substr(at).starts_with("[^") ? 2 : 1);
+      const size_t end = std::min(regex.find(']', first + 1), regex.size());
+      if (regex.substr(at, end - at).find('\\') != std::string_view::npos) return {};
+      at = end;
+    } else if (c == '^' || c == '$' || c == '.' || (c == '+' && at != 1)) {
+      end_run(at + 1);
+    } else {
+      return {};  // An alternative, a flag, a backslash, or no ASCII.
+    }
+  }
+  end_run(0);
+  return longest;
+}
+
 // An expression twice: in a text that is no UTF-8, where the first would find no character at all, each
 // byte is one.
 class Regex {
@@ -47,41 +99,22 @@ class Regex {
     utf8_ = CompileRegex(text, true, reason);
     bytes_ = CompileRegex(text, false, reason);
     if (utf8_ == nullptr || bytes_ == nullptr) return false;
-    prefix_ = PrefixOf(text);
+    needle_ = NeedleOf(text);
     return true;
   }
 
   int Groups() const { return utf8_->NumberOfCapturingGroups(); }
 
   bool Matches(std::string_view text, re2::StringPiece* groups = nullptr, int count = 0) const {
-    if (!text.starts_with(prefix_)) return false;
+    if (!needle_.MayBeIn(text)) return false;
     const re2::RE2& regex = IsUtf8(text) ? *utf8_ : *bytes_;
     return regex.Match(Piece(text), 0, text.size(), re2::RE2::UNANCHORED, groups, count);
   }
 
  private:
-  std::string PrefixOf(const std::string& text) const {
-    // RE2 tells between which texts those are that match: only if all of them stand at the text's begin.
-    const bool from_begin = text.starts_with('^') && text.find('|') == std::string::npos &&
-                            text.find_first_of("*+?{") != 1;
-    std::array<std::string, 4> bounds;
-    if (!from_begin || !utf8_->PossibleMatchRange(&bounds[0], &bounds[1], kPrefixBytesMax) ||
-        !bytes_->PossibleMatchRange(&bounds[2], &bounds[3], kPrefixBytesMax)) {
-      return {};
-    }
-    // What all bounds have in common, all between them have.
-    std::string prefix = bounds[0];
-    for (const std::string& bound : bounds) {
-      size_t same = 0;
-      while (same < std::min(prefix.size(), bound.size()) && prefix[same] == bound[same]) ++same;
-      prefix.resize(same);
-    }
-    return prefix;
-  }
-
   std::unique_ptr<const re2::RE2> utf8_;
   std::unique_ptr<const re2::RE2> bytes_;
-  std::string prefix_;  // With which every text begins that matches.
+  Needle needle_;
 };
 
 class RegexPattern final : public Pattern {

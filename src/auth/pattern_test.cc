@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
+#include <re2/re2.h>
 
 #include <string>
 
@@ -87,6 +88,31 @@ TEST(Pattern, RegexMatchLooksAnywhereInTheText) {
   ExpectRefused(kKind, "(?=a)", "not an expression of RE2");
   ExpectRefused(kKind, "(", "not an expression of RE2");
   ExpectRefused(kKind, "((a{100}){100}){100}", "not an expression of RE2");
+}
+
+// Goal:   what spares RE2 most of its work finds no other matches.
+// Method: expressions and texts of few letters, so that many fit.
+RC_GTEST_PROP(PatternProperty, RegexMatchIsRe2s, ()) {
+  const auto piece = rc::gen::element<std::string>(
+      "a", "b", "/", "ab", "a*", "b+", "(ab)?", "[^]a]", "[]b]", ".", "a{2}", "b{0,1}", "^", "$",
+      "|b", "(?i)A", "\\x61", "[\\]a]", "^*", "(a|b)", ".*", "[^/]+", "(b)", "a+?", "\xc3\xa9*",
+      "+", "*");
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(piece);
+  const auto text =
+      *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', 'A', '\n', ']'));
+  std::string regex = *rc::gen::element("", "^");
+  for (const std::string& each : pieces) regex += each;
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  const re2::RE2 plain(regex, options);
+  std::string reason;
+  const auto ours = Pattern::Compile(PatternKind::kRegexMatch, regex, reason);
+  if (ours == nullptr) {
+    RC_ASSERT(!plain.ok());
+  } else if (plain.ok()) {
+    RC_ASSERT((ours->Matches(text) == Truth::kTrue) ==
+              re2::RE2::PartialMatch({text.data(), text.size()}, plain));
+  }
 }
 
 TEST(Pattern, IpMatchKnowsAddressesAndNetworks) {

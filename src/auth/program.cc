@@ -41,6 +41,13 @@ std::vector<Condition> Operands(Condition condition, Condition::Kind kind) {
   return result;
 }
 
+// Of asking a term, roughly: patterns cost most, and what is in a condition adds up.
+int CostOf(const Condition& condition) {
+  int cost = condition.pattern != nullptr ? 10 : 1;
+  for (const Condition& child : condition.children) cost += CostOf(child);
+  return cost;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Program>> Program::Create(Model model, Policy policy) {
@@ -133,6 +140,9 @@ void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition>
   for (size_t i = 0; i < terms.size(); ++i) {
     if (!key_answers || !in_key[i]) added.terms.push_back(std::move(terms[i]));
   }
+  // What costs least comes first: most rules do not match, and one term shows it.
+  std::stable_sort(added.terms.begin(), added.terms.end(),
+                   [](const Condition& a, const Condition& b) { return CostOf(a) < CostOf(b); });
   if (added.terms.empty() || (all_in_key && !group.keys.empty())) {
     bucket.always.Add(place, denies);
   } else if (!AddToTable(added, bucket)) {

@@ -35,7 +35,7 @@ struct Reach {
 
   bool IsEmpty() const { return end.has_value() && begin >= *end; }
   void Intersect(std::string low, const Bound& high) {
-    begin = std::max(begin, std::move(low));
+    if (low > begin) begin = std::move(low);
     if (EndsBefore(high, end)) end = high;
   }
 };
