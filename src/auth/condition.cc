@@ -159,6 +159,48 @@ Value EvaluateChain(const Condition& condition, Question& question) {
   return value;
 }
 
+// The text that a field or a constant is; most terms compare two of these.
+bool PlainText(const Condition& condition, const Question& question, std::string_view& text) {
+  if (condition.IsConstantText()) {
+    text = condition.text;
+    return true;
+  }
+  if (condition.kind != Condition::Kind::kField || condition.index == question.unknown_field) {
+    return false;
+  }
+  text = question.fields[condition.index];
+  return true;
+}
+
+Truth IsInNetwork(const Network& network, std::string_view text, Question& question) {
+  if (question.address_text != text.data() || question.address_size != text.size()) {
+    question.address = ParseAddress(text);
+    question.address_text = text.data();
+    question.address_size = text.size();
+  }
+  if (!question.address.has_value()) return Truth::kUnknown;
+  return ToTruth(network.Contains(*question.address));
+}
+
+Truth MatchesPattern(const Condition& condition, Question& question) {
+  const Value value = Evaluate(condition.children[0], question);
+  if (value.kind == Value::Kind::kUnknown) return Truth::kUnknown;
+  const Pattern* const pattern = condition.pattern.get();
+  if (const Network* network = pattern->network(); network != nullptr) {
+    return IsInNetwork(*network, value.text, question);
+  }
+  // Patterns lie as far apart as the allocator puts them.
+  constexpr size_t kApart = 64;
+  const size_t at = reinterpret_cast<uintptr_t>(pattern) / kApart % question.matches.size();
+  Question::Match& match = question.matches[at];
+  // A text stays where it is for the time of a question.
+  if (match.pattern != pattern || match.text != value.text.data() ||
+      match.size != value.text.size()) {
+    match = {pattern, value.text.data(), value.text.size(), pattern->Matches(value.text)};
+  }
+  return match.truth;
+}
+
 }  // namespace
 
 double ToNumber(std::string_view text) {
@@ -223,10 +265,19 @@ Truth Test(const Condition& condition, Question& question) {
       return IsIn(condition, question);
     case Condition::Kind::kRole:
       return HasRole(condition, question);
-    case Condition::Kind::kPattern: {
-      const Value value = Evaluate(condition.children[0], question);
-      if (value.kind == Value::Kind::kUnknown) return Truth::kUnknown;
-      return condition.pattern->Matches(value.text);
+    case Condition::Kind::kPattern:
+      return MatchesPattern(condition, question);
+    case Condition::Kind::kEqual:
+    case Condition::Kind::kNotEqual:
+    case Condition::Kind::kKeyMatch: {
+      std::string_view left;
+      std::string_view right;
+      if (!PlainText(condition.children[0], question, left) ||
+          !PlainText(condition.children[1], question, right)) {
+        return TruthOf(EvaluateTwo(condition, question));
+      }
+      if (condition.kind == Condition::Kind::kKeyMatch) return ToTruth(KeyMatch(left, right));
+      return ToTruth((left == right) == (condition.kind == Condition::Kind::kEqual));
     }
     default:
       return TruthOf(Evaluate(condition, question));

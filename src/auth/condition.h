@@ -7,13 +7,16 @@
 // Threads: immutable. Evaluation allocates nothing, unless the condition joins texts of a request.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "auth/address.h"
 #include "auth/names.h"
 #include "auth/pattern.h"
 #include "auth/roles.h"
@@ -44,6 +47,18 @@ struct Question {
   const Names* names = nullptr;
   size_t unknown_field = kNoField;                   // Of this field's value nothing is known.
   std::vector<std::unique_ptr<std::string>> joined;  // Texts made while evaluating.
+
+  // What patterns said of texts: many rules have the same pattern, or are all about the same address.
+  struct Match {
+    const Pattern* pattern = nullptr;
+    const char* text = nullptr;
+    size_t size = 0;
+    Truth truth = Truth::kFalse;
+  };
+  std::array<Match, 4> matches = {};
+  const char* address_text = nullptr;
+  size_t address_size = 0;
+  std::optional<Address> address;
 };
 
 struct Condition {

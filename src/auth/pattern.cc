@@ -232,6 +232,7 @@ class NetworkPattern final : public Pattern {
     const std::optional<Address> address = ParseAddress(text);
     return address.has_value() ? ToTruth(network_.Contains(*address)) : Truth::kUnknown;
   }
+  const Network* network() const override { return &network_; }
 
  private:
   const Network network_;

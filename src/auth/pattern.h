@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "auth/address.h"
 #include "auth/truth.h"
 
 namespace mokv::auth {
@@ -29,6 +30,9 @@ class Pattern {
 
   // kUnknown only for kIpMatch, when `text` is no address.
   virtual Truth Matches(std::string_view text) const = 0;
+
+  // Of kIpMatch; otherwise null. So that a text is read as an address once for many of them.
+  virtual const Network* network() const { return nullptr; }
 
   // Null, with a reason, when `text` is not a pattern of this kind.
   static std::shared_ptr<const Pattern> Compile(PatternKind kind, std::string_view text,
