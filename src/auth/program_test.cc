@@ -239,12 +239,17 @@ TEST(Ranges, FollowFromPrefixesAndSingleObjects) {
   EXPECT_EQ(of("nobody"), (std::vector<ObjectRange>{{"", std::nullopt, Truth::kFalse}}));
 
   const std::vector<ObjectRange> ranges = of("a");
+  EXPECT_EQ(RangeAt(ranges, ""), 0U);
+  EXPECT_EQ(RangeAt(ranges, "b"), 1U);
+  EXPECT_EQ(RangeAt(ranges, "bbz"), 2U);
+  EXPECT_EQ(RangeAt(ranges, "\xff\xff"), 7U);
   EXPECT_EQ(AllowedWithin(ranges, "b", "bb"), Truth::kTrue);
   EXPECT_EQ(AllowedWithin(ranges, "b", "bba"), Truth::kUnknown);
   EXPECT_EQ(AllowedWithin(ranges, "bba", "bbz"), Truth::kFalse);
   EXPECT_EQ(AllowedWithin(ranges, "", std::nullopt), Truth::kUnknown);
   EXPECT_EQ(AllowedWithin(ranges, "\xff\x01", std::nullopt), Truth::kTrue);
   EXPECT_EQ(AllowedWithin(ranges, "x", "x"), Truth::kTrue);
+  EXPECT_EQ(AllowedWithin(ranges, "x", std::nullopt), Truth::kUnknown);
 }
 
 }  // namespace

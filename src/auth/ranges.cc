@@ -6,6 +6,7 @@
 
 #include "auth/condition.h"
 #include "auth/effect.h"
+#include "base/check.h"
 
 namespace mokv::auth {
 namespace {
@@ -161,16 +162,22 @@ std::vector<ObjectRange> RangesOf(const Program& program,
   return ranges;
 }
 
+size_t RangeAt(std::span<const ObjectRange> ranges, std::string_view object) {
+  const auto above = std::upper_bound(
+      ranges.begin(), ranges.end(), object,
+      [](std::string_view text, const ObjectRange& range) { return text < range.begin; });
+  MOKV_CHECK(above != ranges.begin());  // The first one begins with the empty text.
+  return static_cast<size_t>(above - ranges.begin()) - 1;
+}
+
 Truth AllowedWithin(std::span<const ObjectRange> ranges, std::string_view begin,
                     std::optional<std::string_view> end) {
-  std::optional<Truth> result;
-  for (const ObjectRange& range : ranges) {
-    if (range.end.has_value() && *range.end <= begin) continue;
-    if (end.has_value() && (range.begin >= *end || begin >= *end)) break;
-    if (result.has_value() && *result != range.allowed) return Truth::kUnknown;
-    result = range.allowed;
-  }
-  return result.value_or(Truth::kTrue);
+  if (end.has_value() && *end <= begin) return Truth::kTrue;
+  const size_t first = RangeAt(ranges, begin);
+  // Neighbours differ, so all is the same only within one of them.
+  const Bound& first_end = ranges[first].end;
+  const bool within = !first_end.has_value() || (end.has_value() && *end <= *first_end);
+  return within ? ranges[first].allowed : Truth::kUnknown;
 }
 
 }  // namespace mokv::auth

@@ -27,6 +27,9 @@ struct ObjectRange {
 std::vector<ObjectRange> RangesOf(const Program& program,
                                   std::span<const std::string_view> request);
 
+// Which of all ranges has this object. Whoever goes through objects in order keeps it until its end.
+size_t RangeAt(std::span<const ObjectRange> ranges, std::string_view object);
+
 // What is allowed of all objects from `begin` up to, but without, `end` (none: to the end of all):
 // kTrue or kFalse if it is so for every one of them, otherwise kUnknown. Of no object at all: kTrue.
 Truth AllowedWithin(std::span<const ObjectRange> ranges, std::string_view begin,
