@@ -4,10 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-
 #include "base/status.h"
+#include "base/testing/scratch_directory.h"
 
 namespace mokv {
 namespace {
@@ -17,14 +15,7 @@ using ::testing::HasSubstr;
 
 class PosixFileTest : public ::testing::Test {
  protected:
-  PosixFileTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mokv-file-XXXXXX").string();
-    EXPECT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  ~PosixFileTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string PathOf(std::string_view name) const { return fmt::format("{}/{}", directory_, name); }
+  std::string PathOf(std::string_view name) const { return directory_.PathOf(name); }
 
   std::unique_ptr<File> Create(std::string_view name) {
     auto file = files_.Open(PathOf(name), FileSystem::OpenMode::kCreateNew);
@@ -33,7 +24,7 @@ class PosixFileTest : public ::testing::Test {
   }
 
   FileSystem& files_ = PosixFileSystem();
-  std::string directory_;
+  ScratchDirectory directory_;
 };
 
 TEST_F(PosixFileTest, WritesAndReadsAtOffsets) {
@@ -104,7 +95,7 @@ TEST_F(PosixFileTest, AtomicWriteReplacesAndLeavesNothingBehind) {
   ASSERT_TRUE(files_.WriteFileAtomically(PathOf("f"), "one, and longer").ok());
   ASSERT_TRUE(files_.WriteFileAtomically(PathOf("f"), "two").ok());
   EXPECT_EQ(*files_.ReadFile(PathOf("f")), "two");
-  EXPECT_THAT(*files_.List(directory_), ElementsAre("f"));
+  EXPECT_THAT(*files_.List(directory_.path()), ElementsAre("f"));
   EXPECT_FALSE(files_.WriteFileAtomically(PathOf("none/f"), "x").ok());
   EXPECT_TRUE(absl::IsNotFound(files_.ReadFile(PathOf("none")).status()));
 }

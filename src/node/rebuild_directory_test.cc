@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
 #include "base/status.h"
 #include "base/testing/manual_executor.h"
+#include "base/testing/scratch_directory.h"
 #include "node/data_directory.h"
 #include "replica/peers.h"
 
@@ -64,13 +64,7 @@ class DyingFiles : public FileSystem {
 
 class RebuildTest : public ::testing::Test {
  protected:
-  RebuildTest() {
-    std::string pattern = ::testing::TempDir() + "/mokv-rebuild-XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-  }
-  ~RebuildTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string data() const { return directory_ + "/data"; }
+  std::string data() const { return directory_.PathOf("data"); }
   void Write(const std::string& name, const std::string& bytes) {
     const std::filesystem::path path = data() + "/" + name;
     std::filesystem::create_directories(path.parent_path());
@@ -99,7 +93,7 @@ class RebuildTest : public ::testing::Test {
 
   const Identity kMember{"n1", "old", "cluster"};
   FileSystem& files_ = PosixFileSystem();
-  std::string directory_;
+  ScratchDirectory directory_;
 };
 
 TEST_F(RebuildTest, MovesAllAsideAndSaysWhosePlaceItTakes) {

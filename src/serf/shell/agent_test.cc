@@ -10,11 +10,10 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 
 #include "base/file.h"
 #include "base/mutex.h"
+#include "base/testing/scratch_directory.h"
 #include "net/testing/raw_socket.h"
 #include "net/testing/wait.h"
 #include "serf/keyring_file.h"
@@ -23,20 +22,6 @@ namespace mokv::serf {
 namespace {
 
 using net::Until;
-
-class Directory {
- public:
-  Directory() {
-    char name[] = "/tmp/serf-agent-XXXXXX";
-    MOKV_CHECK(mkdtemp(name) != nullptr);
-    path_ = name;
-  }
-  ~Directory() { std::filesystem::remove_all(path_); }
-  std::string File(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 // Not for production: a busy machine looks dead.
 Timing FastTiming() {
@@ -179,9 +164,9 @@ TEST(Agent, JoinsByNameAndKeepsTrying) {
 }
 
 TEST(Agent, RejoinsWhomItRemembers) {
-  const Directory directory;
+  const ScratchDirectory directory;
   Agent::Options options;
-  options.peers_path = directory.File("peers");
+  options.peers_path = directory.PathOf("peers");
   TestNode a("a");
   {
     TestNode b("b", options);
@@ -236,10 +221,10 @@ TEST(Agent, EventsAndQueriesPass) {
 }
 
 TEST(Agent, KeysAreKeptWhenTheyChange) {
-  const Directory directory;
+  const ScratchDirectory directory;
   Agent::Options options;
   options.encryption_keys = {std::string(32, 'a')};
-  options.keyring_path = directory.File("keyring.json");
+  options.keyring_path = directory.PathOf("keyring.json");
   TestNode a("a", options);
   options.keyring_path.clear();
   TestNode b("b", options);
@@ -250,7 +235,7 @@ TEST(Agent, KeysAreKeptWhenTheyChange) {
                    .timeout = std::chrono::seconds(1)},
                   {});
   EXPECT_TRUE(Until([&] {
-    const auto text = PosixFileSystem().ReadFile(directory.File("keyring.json"));
+    const auto text = PosixFileSystem().ReadFile(directory.PathOf("keyring.json"));
     return text.ok() && ParseKeyringFile(*text).ok() && ParseKeyringFile(*text)->size() == 2;
   }));
   std::atomic<bool> set{false};
