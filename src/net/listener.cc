@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/logging.h"
+#include "base/mutex.h"
 #include "base/status.h"
 
 namespace mokv::net {
@@ -54,6 +55,15 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   // Call it when nothing runs on the I/O threads any more.
   void DropGreeters();
   void AddProtocol(Protocol protocol) { protocols_.push_back(std::move(protocol)); }
+  void SetTls(std::shared_ptr<const TlsContext> tls) {
+    MOKV_CHECK((tls == nullptr) == (this->tls() == nullptr));
+    const MutexLock lock(mutex_);
+    tls_ = std::move(tls);
+  }
+  std::shared_ptr<const TlsContext> tls() const {
+    const MutexLock lock(mutex_);
+    return tls_;
+  }
   uint16_t port() const { return port_; }
   const ListenerStats& stats() const { return stats_; }
 
@@ -85,6 +95,9 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   size_t next_thread_ = 0;
   std::shared_ptr<std::atomic<size_t>> open_ = std::make_shared<std::atomic<size_t>>(0);
   ListenerStats stats_;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const TlsContext> tls_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A connection from accept until its protocol is known. The listener owns it; it may outlive the
@@ -94,7 +107,7 @@ class Listener::Impl::Greeter final : public Transport::Handler {
   Greeter(Impl& listener, IoThread& thread, int fd, std::shared_ptr<void> slot)
       : listener_(&listener),
         thread_(thread),
-        transport_(std::make_unique<Transport>(thread, fd, listener.options_.tls)),
+        transport_(std::make_unique<Transport>(thread, fd, listener.tls())),
         timeout_(thread) {
     transport_->Keep(std::move(slot));
   }
@@ -113,7 +126,14 @@ class Listener::Impl::Greeter final : public Transport::Handler {
   }
 
   void OnReady() override {
-    if (listener_->options_.tls == nullptr) return;  // The first bytes will tell.
+    if (!transport_->is_tls()) return;  // The first bytes will tell.
+    // Others may be believed since its handshake began.
+    if (absl::Status status = transport_->VerifyAgain(*listener_->tls()); !status.ok()) {
+      ++listener_->stats_.handshakes_failed;
+      LogDebug("connection refused",
+               {{"peer", transport_->peer_address()}, {"reason", MessageOf(status)}});
+      return End();
+    }
     const Protocol* protocol = listener_->FindByAlpn(transport_->protocol());
     if (protocol == nullptr) {
       ++listener_->stats_.protocols_unknown;
@@ -177,7 +197,8 @@ Listener::Impl::Impl(IoPool& pool, Options options)
       options_(std::move(options)),
       greeters_(pool.size()),
       acceptor_(pool.thread(0).context()),
-      pause_(pool.thread(0).context()) {}
+      pause_(pool.thread(0).context()),
+      tls_(options_.tls) {}
 
 Listener::Impl::~Impl() = default;
 
@@ -311,6 +332,7 @@ Listener::~Listener() { impl_->DropGreeters(); }
 void Listener::AddProtocol(Protocol protocol) { impl_->AddProtocol(std::move(protocol)); }
 void Listener::Start() { impl_->Start(); }
 void Listener::Stop() { impl_->Stop(); }
+void Listener::SetTls(std::shared_ptr<const TlsContext> tls) { impl_->SetTls(std::move(tls)); }
 uint16_t Listener::port() const { return impl_->port(); }
 const ListenerStats& Listener::stats() const { return impl_->stats(); }
 

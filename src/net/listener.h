@@ -43,7 +43,7 @@ class Listener {
  public:
   struct Options {
     HostPort address;                       // Port 0: the system picks one; see port().
-    std::shared_ptr<const TlsContext> tls;  // Null: clear text.
+    std::shared_ptr<const TlsContext> tls;  // Null: clear text, for good.
     // Connections of the whole process, each of which costs a descriptor and some kilobytes.
     size_t connections_max = 10'000;
     // From accept to a known protocol; a client that stalls must not hold a connection for longer.
@@ -60,6 +60,9 @@ class Listener {
   // When this returns no connection is accepted any more. Established ones stay; those whose
   // protocol is not known yet are closed. Not from an I/O thread; the pool must still run.
   void Stop();
+
+  // For connections that come from now on, and those that are not established yet. Thread-safe.
+  void SetTls(std::shared_ptr<const TlsContext> tls);
 
   uint16_t port() const;
   const ListenerStats& stats() const;

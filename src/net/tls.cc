@@ -5,65 +5,46 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/logging.h"
 #include "base/status.h"
+#include "net/certificates.h"
 
 namespace mokv::net {
 namespace {
 
-struct X509Deleter {
-  void operator()(X509* certificate) const { X509_free(certificate); }
-};
-using X509Ptr = std::unique_ptr<X509, X509Deleter>;
+// Where a verification keeps why it refused a name; OpenSSL has numbers only.
+thread_local std::string refused_name;
 
-struct FileCloser {
-  void operator()(FILE* file) const { std::fclose(file); }
-};
-
-absl::StatusOr<X509Ptr> ReadCertificate(const std::string& path) {
-  const std::unique_ptr<FILE, FileCloser> file(std::fopen(path.c_str(), "re"));
-  if (file == nullptr) {
-    return InvalidArgument("cannot read certificate {}: {}", path, std::strerror(errno));
-  }
-  X509Ptr certificate(PEM_read_X509(file.get(), nullptr, nullptr, nullptr));
-  if (certificate == nullptr) {
-    return InvalidArgument("{} holds no PEM certificate ({})", path, TakeOpenSslError());
-  }
-  return certificate;
+// Errors of revocation lists that do not make a certificate worse than it is: nobody has to publish a
+// list, and one that is late still says who was revoked.
+bool IsForgiven(int error) {
+  return error == X509_V_ERR_UNABLE_TO_GET_CRL || error == X509_V_ERR_CRL_HAS_EXPIRED ||
+         error == X509_V_ERR_CRL_NOT_YET_VALID;
 }
 
-std::string TimeText(const ASN1_TIME* time) {
-  BIO* bio = BIO_new(BIO_s_mem());
-  ASN1_TIME_print(bio, time);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  std::string text(data, static_cast<size_t>(size));
-  BIO_free(bio);
-  return text;
+int VerifyServer(int ok, X509_STORE_CTX* verification) {
+  if (ok == 1 || !IsForgiven(X509_STORE_CTX_get_error(verification))) return ok;
+  X509_STORE_CTX_set_error(verification, X509_V_OK);
+  return 1;
 }
 
-absl::Status CheckValidity(const std::string& path, const X509& certificate) {
-  const ASN1_TIME* not_before = X509_get0_notBefore(&certificate);
-  const ASN1_TIME* not_after = X509_get0_notAfter(&certificate);
-  if (X509_cmp_current_time(not_after) < 0) {
-    return InvalidArgument("certificate {} expired on {}", path, TimeText(not_after));
-  }
-  if (X509_cmp_current_time(not_before) > 0) {
-    return InvalidArgument("certificate {} is not valid before {}", path, TimeText(not_before));
-  }
-  return absl::OkStatus();
-}
-
-std::string CommonNameOf(const X509& certificate) {
-  char name[256] = {};
-  const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(&certificate), NID_commonName,
-                                             name, sizeof(name));
-  return size > 0 ? std::string(name, static_cast<size_t>(size)) : "";
+// A client is who its certificate names: one that names nobody, or several, is not believed.
+int VerifyClient(int ok, X509_STORE_CTX* verification) {
+  if (VerifyServer(ok, verification) != 1) return 0;
+  if (X509_STORE_CTX_get_error_depth(verification) != 0) return 1;
+  const auto name = CommonNameOf(*X509_STORE_CTX_get_current_cert(verification));
+  if (name.ok()) return 1;
+  refused_name = MessageOf(name.status());
+  X509_STORE_CTX_set_error(verification, X509_V_ERR_CERT_REJECTED);
+  return 0;
 }
 
 // Loads the key into `context`, which has the certificate already.
@@ -105,6 +86,22 @@ absl::Status UseKey(SSL_CTX* context, const TlsFiles& files) {
                            files.certificate_file);
   }
   return InvalidArgument("cannot use key {}: {}", files.key_file, error);
+}
+
+absl::Status UseRevocationLists(SSL_CTX* context, const std::string& path,
+                                const std::vector<X509Ptr>& authorities) {
+  if (path.empty()) return absl::OkStatus();
+  MOKV_ASSIGN_OR_RETURN(const std::vector<CrlPtr> lists, ReadRevocationLists(path, authorities));
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  for (const CrlPtr& list : lists) {
+    if (const std::string overdue = OverdueText(*list); !overdue.empty()) {
+      LogWarn("a revocation list should have been renewed; it counts as it is",
+              {{"file", path}, {"of", overdue}});
+    }
+    X509_STORE_add_crl(store, list.get());
+  }
+  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  return absl::OkStatus();
 }
 
 // OpenSSL wants each name behind its length.
@@ -167,12 +164,18 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
   SSL_CTX_set_ciphersuites(
       context_, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   SSL_CTX_set_cipher_list(context_, "ECDHE+AESGCM:ECDHE+CHACHA20");
-  SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                     is_server_ ? VerifyClient : VerifyServer);
 
-  MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(files.certificate_file));
-  MOKV_RETURN_IF_ERROR(CheckValidity(files.certificate_file, *certificate));
-  MOKV_ASSIGN_OR_RETURN(const X509Ptr ca, ReadCertificate(files.ca_file));
-  MOKV_RETURN_IF_ERROR(CheckValidity(files.ca_file, *ca));
+  MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> own, ReadCertificates(files.certificate_file));
+  MOKV_RETURN_IF_ERROR(CheckValidity(files.certificate_file, *own.front()));
+  MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> authorities, ReadCertificates(files.ca_file));
+  // A bundle may still have one that is over.
+  if (std::none_of(authorities.begin(), authorities.end(), [&](const X509Ptr& authority) {
+        return CheckValidity(files.ca_file, *authority).ok();
+      })) {
+    return CheckValidity(files.ca_file, *authorities.front());
+  }
   if (SSL_CTX_use_certificate_chain_file(context_, files.certificate_file.c_str()) != 1) {
     return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
                            TakeOpenSslError());
@@ -181,6 +184,7 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
   if (SSL_CTX_load_verify_file(context_, files.ca_file.c_str()) != 1) {
     return InvalidArgument("cannot use CA {}: {}", files.ca_file, TakeOpenSslError());
   }
+  MOKV_RETURN_IF_ERROR(UseRevocationLists(context_, files.crl_file, authorities));
   if (is_server_) {
     // Tells clients which of their certificates fits.
     SSL_CTX_set_client_CA_list(context_, SSL_load_client_CA_file(files.ca_file.c_str()));
@@ -224,18 +228,14 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
   }
   std::string names;
   for (const std::string& path : certificate_files) {
-    MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(path));
+    MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> own, ReadCertificates(path));
     const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verify(
         X509_STORE_CTX_new(), X509_STORE_CTX_free);
     // The file may hold intermediates behind the leaf. For this question a partial chain is enough.
-    std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> chain(
-        sk_X509_new_null(), [](STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); });
-    if (const std::unique_ptr<FILE, FileCloser> file(std::fopen(path.c_str(), "re")); file) {
-      while (X509* next = PEM_read_X509(file.get(), nullptr, nullptr, nullptr)) {
-        sk_X509_push(chain.get(), next);
-      }
-    }
-    X509_STORE_CTX_init(verify.get(), store.get(), certificate.get(), chain.get());
+    const std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> chain(
+        sk_X509_new_null(), [](STACK_OF(X509) * stack) { sk_X509_free(stack); });
+    for (const X509Ptr& certificate : own) sk_X509_push(chain.get(), certificate.get());
+    X509_STORE_CTX_init(verify.get(), store.get(), own.front().get(), chain.get());
     const bool verified = X509_verify_cert(verify.get()) == 1;
     ERR_clear_error();
     if (verified) return absl::OkStatus();
@@ -245,16 +245,45 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
   return InvalidArgument("CA {} did not sign {}", ca_file, names);
 }
 
+absl::Status TlsContext::VerifyAgain(const ssl_st* ssl) const {
+  X509* certificate = SSL_get0_peer_certificate(ssl);
+  if (certificate == nullptr) return absl::UnauthenticatedError("it has no certificate");
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(
+      X509_STORE_CTX_new(), X509_STORE_CTX_free);
+  MOKV_CHECK(verification != nullptr);
+  X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(context_), certificate,
+                      SSL_get_peer_cert_chain(ssl));
+  X509_STORE_CTX_set_default(verification.get(), is_server_ ? "ssl_client" : "ssl_server");
+  // The names that a client expects of its server.
+  X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(verification.get()),
+                         SSL_get0_param(const_cast<ssl_st*>(ssl)));
+  X509_STORE_CTX_set_verify_cb(verification.get(), is_server_ ? VerifyClient : VerifyServer);
+  const bool verified = X509_verify_cert(verification.get()) == 1;
+  ERR_clear_error();
+  if (verified) return absl::OkStatus();
+  return absl::UnauthenticatedError(
+      VerificationText(X509_STORE_CTX_get_error(verification.get())));
+}
+
+std::string VerificationText(long error) {
+  if (error == X509_V_ERR_CERT_REJECTED && !refused_name.empty()) {
+    return std::exchange(refused_name, std::string());
+  }
+  return X509_verify_cert_error_string(error);
+}
+
 std::string PeerCommonName(const ssl_st* ssl) {
   const X509* certificate = SSL_get0_peer_certificate(ssl);
-  return certificate == nullptr ? "" : CommonNameOf(*certificate);
+  if (certificate == nullptr) return "";
+  return CommonNameOf(*certificate).value_or("");
 }
 
 absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file) {
-  MOKV_ASSIGN_OR_RETURN(const X509Ptr certificate, ReadCertificate(certificate_file));
-  std::string name = CommonNameOf(*certificate);
-  if (name.empty()) return InvalidArgument("certificate {} has no common name", certificate_file);
-  return name;
+  MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> found, ReadCertificates(certificate_file));
+  absl::StatusOr<std::string> name = CommonNameOf(*found.front());
+  if (name.ok()) return name;
+  return InvalidArgument("certificate {} names nobody: {}", certificate_file,
+                         MessageOf(name.status()));
 }
 
 }  // namespace mokv::net

@@ -1,6 +1,6 @@
 // TLS contexts: what a node presents, and whom it believes. TLS 1.2 or newer; both sides always
-// present a certificate. Session resumption is off, so that every connection's certificate is
-// looked at.
+// present a certificate, and a client's must name exactly one subject (net/certificates.h). Session
+// resumption is off, so that every connection's certificate is looked at.
 //
 // Threads: immutable once made; thread-safe.
 #pragma once
@@ -20,6 +20,9 @@ struct TlsFiles {
   std::string certificate_file;  // PEM, leaf first, intermediates after it.
   std::string key_file;
   std::string ca_file;  // Whom the other side must be signed by.
+  // Whom of these not to believe any more; empty: there is no list. An issuer need not have one, and
+  // one that should have been renewed counts as it is, with a warning.
+  std::string crl_file;
 };
 
 class TlsContext {
@@ -35,6 +38,10 @@ class TlsContext {
       const TlsFiles& files, const std::vector<std::string>& alpn_protocols);
 
   ~TlsContext();
+
+  // Whether the other side of an established connection, which another context has believed, would be
+  // believed by this one. UNAUTHENTICATED says why not.
+  absl::Status VerifyAgain(const ssl_st* ssl) const;
 
   ssl_ctx_st* get() const { return context_; }
   bool is_server() const { return is_server_; }
@@ -57,6 +64,9 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
 
 // Common name of the certificate in a file. INVALID_ARGUMENT naming the file when there is none.
 absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file);
+
+// Why a handshake on this thread did not believe the other side, by OpenSSL's number.
+std::string VerificationText(long error);
 
 // What OpenSSL says about the last error on this thread; clears it.
 std::string TakeOpenSslError();

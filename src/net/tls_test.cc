@@ -99,5 +99,63 @@ TEST_F(TlsTest, CaMustHaveSignedOneOfTheCertificates) {
               HasSubstr("cannot use CA"));
 }
 
+// Goal: while an authority is replaced, the bundle has the old one, too, until that is over and after.
+TEST_F(TlsTest, ABundleMayHaveAnAuthorityThatIsOver) {
+  files_.MakeCa("old-ca", {.common_name = "old-ca", .valid_from = -7200, .valid_until = -3600});
+  const auto text = [&](const char* name) { return files_.ReadText(name); };
+  files_.WriteText("bundle.pem", text("old-ca.pem") + text("ca.pem"));
+  EXPECT_TRUE(TlsContext::ForServer(files_.Files("node", "bundle"), {"h2"}).ok());
+  EXPECT_THAT(ErrorOf(files_.Files("node", "old-ca")), HasSubstr("old-ca.pem expired on"));
+}
+
+TEST_F(TlsTest, NamesTheRevocationListThatItCannotUse) {
+  TlsFiles files = files_.Files("node", "ca");
+  files.crl_file = files_.Path("none.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("cannot read revocation list " + files.crl_file));
+  files.crl_file = files_.Path("text.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("text.pem holds no PEM revocation list"));
+  files_.MakeRevocationList("list", "ca", {});
+  const std::string list = files_.ReadText("list.pem");
+  files_.WriteText("cut.pem", list + list.substr(0, list.size() / 2));
+  files.crl_file = files_.Path("cut.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("cut.pem holds a damaged PEM revocation list"));
+}
+
+// Goal: a list of somebody else is a mistake, by which nobody would be revoked.
+TEST_F(TlsTest, RefusesTheRevocationListOfAnotherAuthority) {
+  files_.MakeRevocationList("list", "other-ca", {.revoked = {"stranger"}});
+  TlsFiles files = files_.Files("node", "ca");
+  files.crl_file = files_.Path("list.pem");
+  EXPECT_THAT(ErrorOf(files), HasSubstr("list.pem holds a revocation list that no CA of ours"));
+}
+
+TEST_F(TlsTest, TakesARevocationListThatIsLate) {
+  files_.MakeRevocationList("list", "ca", {.valid_from = -7200, .valid_until = -3600});
+  TlsFiles files = files_.Files("node", "ca");
+  files.crl_file = files_.Path("list.pem");
+  EXPECT_TRUE(TlsContext::ForServer(files, {"h2"}).ok());
+}
+
+// Goal: a certificate is somebody's, and it is clear whose.
+TEST_F(TlsTest, ACommonNameIsOneSaneName) {
+  const auto error_of = [&](const TestCertificates::Options& options) {
+    files_.Make("odd", "ca", options);
+    return std::string(MessageOf(CertificateCommonName(files_.Path("odd.pem")).status()));
+  };
+  EXPECT_THAT(error_of({}), HasSubstr("it has no common name"));
+  EXPECT_THAT(error_of({.common_name = "", .more_common_names = {"root"}}),
+              HasSubstr("more than one common name"));
+  EXPECT_THAT(error_of({.common_name = "root", .more_common_names = {"alice"}}),
+              HasSubstr("more than one common name"));
+  EXPECT_THAT(error_of({.common_name = std::string("root\0.evil", 10)}),
+              HasSubstr("control characters"));
+  EXPECT_THAT(error_of({.common_name = "root\n"}), HasSubstr("control characters"));
+  EXPECT_THAT(error_of({.common_name = "\xff\xfe"}), HasSubstr("invalid utf8string"));
+  EXPECT_THAT(error_of({.common_name = std::string(64 << 10, 'r')}), HasSubstr("65536 bytes"));
+  EXPECT_EQ(error_of({.common_name = std::string(256, 'r')}), "");
+  files_.Make("odd", "ca", {.common_name = "J\xc3\xb6rg M\xc3\xbcller"});
+  EXPECT_EQ(*CertificateCommonName(files_.Path("odd.pem")), "J\xc3\xb6rg M\xc3\xbcller");
+}
+
 }  // namespace
 }  // namespace mokv::net

@@ -205,6 +205,11 @@ void Transport::FinishHandshake() {
   if (handler_ != nullptr && SSL_has_pending(ssl_) == 1) ReadAvailable();
 }
 
+absl::Status Transport::VerifyAgain(const TlsContext& context) const {
+  if (ssl_ == nullptr || tls_.get() == &context) return absl::OkStatus();
+  return context.VerifyAgain(ssl_);
+}
+
 void Transport::ReadAvailable() {
   const std::shared_ptr<bool> alive = alive_;
   char* buffer = ReadBuffer();
@@ -361,6 +366,12 @@ absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {
   const int reason = ERR_GET_REASON(ERR_peek_error());
   refused_by_tls_ = reason != SSL_R_UNEXPECTED_EOF_WHILE_READING;
   handshake_was_refused_ = IsAlertOfHandshake(reason);
+  // It says no more than that verification failed.
+  if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    TakeOpenSslError();
+    return Unavailable("{}: its certificate is not accepted: {}", doing,
+                       VerificationText(SSL_get_verify_result(ssl_)));
+  }
   return Unavailable("{}: {}", doing, TakeOpenSslError());
 }
 

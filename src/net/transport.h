@@ -86,6 +86,9 @@ class Transport final : private Poller::Target {
   // ALPN's result; empty in clear or when the other side has no ALPN.
   std::string_view protocol() const { return protocol_; }
   bool is_tls() const { return tls_ != nullptr; }
+  // Whether the other side is believed by `context` as well, which may be newer than the one that the
+  // connection was made with. OK in clear. The transport must be established.
+  absl::Status VerifyAgain(const TlsContext& context) const;
   // Whether the TLS handshake, if any, is over.
   bool ready() const { return ready_; }
   // Whether it broke because the two sides do not agree on TLS, or one does not believe the other's

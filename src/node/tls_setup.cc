@@ -22,7 +22,7 @@ absl::StatusOr<TlsSetup> SetUpTls(const Config& config) {
   TlsSetup setup{.peer_allowed_names = config.peer_allowed_names};
   if (config.insecure) return setup;
   const net::TlsFiles server{config.server_tls_cert_file, config.server_tls_key_file,
-                             config.server_tls_ca_file};
+                             config.server_tls_ca_file, config.server_tls_crl_file};
   std::vector<std::string> own_certificates = {config.server_tls_cert_file};
   if (!config.peer_tls_cert_file.empty()) {
     const net::TlsFiles peer{config.peer_tls_cert_file, config.peer_tls_key_file,

@@ -74,6 +74,12 @@ void Server::Drain(Duration grace) {
   for (std::future<void>& future : drained) future.wait();
 }
 
+void Server::CloseDistrusted(Trusts trusts) {
+  for (const auto& thread : impl_->threads) {
+    thread->io().Post([&thread = *thread, trusts] { thread.CloseDistrusted(trusts); });
+  }
+}
+
 const std::vector<std::string>& Server::method_paths() const { return impl_->shared.method_paths; }
 const ServerStats& Server::stats() const { return impl_->shared.stats; }
 

@@ -8,6 +8,9 @@
 // Bounds:  Options names them. A call's request is buffered whole; its response streams.
 #pragma once
 
+#include <absl/status/status.h>
+
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +44,11 @@ class Server {
   // after `grace`. Calls that clients send before they can know of it are served. Returns when all
   // connections are closed. Stop the listener first.
   void Drain(Duration grace);
+
+  // Closes every connection whose client is not believed any more: for which `trusts` says no. It is
+  // called on the I/O threads, later, once for each connection. Thread-safe.
+  using Trusts = std::function<absl::Status(const net::Transport& transport)>;
+  void CloseDistrusted(Trusts trusts);
 
   const std::vector<std::string>& method_paths() const;
   const ServerStats& stats() const;

@@ -53,6 +53,7 @@ class ServerConnection final : private net::Transport::Handler {
   void Start(std::string_view first_bytes);
 
   uint64_t id() const { return origin_.connection; }
+  const net::Transport& transport() const { return *transport_; }
 
   // The answer, or news, of a handler that deferred.
   void Complete(Completion completion);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/logging.h"
+#include "base/status.h"
 
 namespace mokv::rpc {
 
@@ -91,6 +93,36 @@ void ServerThread::Drain(Duration grace, Task done) {
   goaway_timer_.Start(shared_.options.goaway_notice, [this] {
     for (ServerConnection* connection : OpenConnections()) connection->GoAway();
   });
+}
+
+// Those that are still to be looked at are among the ones that are there.
+void ServerThread::CloseDistrusted(Trusts trusts) {
+  trusts_ = std::move(trusts);
+  const bool is_under_way = !to_verify_.empty();
+  to_verify_.clear();
+  for (const auto& [id, connection] : connections_) to_verify_.push_back(id);
+  if (!is_under_way) VerifyNext();
+}
+
+void ServerThread::VerifyNext() {
+  for (int i = 0; i < kVerifiedAtOnceMax && !to_verify_.empty(); ++i) {
+    ServerConnection* connection = Find(to_verify_.back());
+    to_verify_.pop_back();
+    if (connection == nullptr) continue;
+    const absl::Status trusted = trusts_(connection->transport());
+    if (trusted.ok()) continue;
+    ++shared_.stats.connections_distrusted;
+    LogWarn("a client is not believed any more; its connection is closed",
+            {{"subject", connection->transport().peer_name()},
+             {"peer", connection->transport().peer_address()},
+             {"reason", MessageOf(trusted)}});
+    connection->Close();
+  }
+  if (to_verify_.empty()) {
+    trusts_ = nullptr;
+  } else {
+    io_.Post([this] { VerifyNext(); });
+  }
 }
 
 // For loops in which connections may end, which takes them out of the map.

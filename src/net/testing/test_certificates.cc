@@ -9,7 +9,9 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
 
 #include "base/check.h"
 
@@ -39,9 +41,15 @@ X509* NewCertificate(EVP_PKEY* key, const TestCertificates::Options& options) {
   X509_gmtime_adj(X509_getm_notBefore(certificate), options.valid_from);
   X509_gmtime_adj(X509_getm_notAfter(certificate), options.valid_until);
   X509_set_pubkey(certificate, key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-                             reinterpret_cast<const unsigned char*>(options.common_name.c_str()),
-                             -1, -1, 0);
+  const auto add_common_name = [&](const std::string& name) {
+    // The type, unlike MBSTRING_UTF8, has no bound of a size.
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", V_ASN1_UTF8STRING,
+                               reinterpret_cast<const unsigned char*>(name.data()),
+                               static_cast<int>(name.size()), -1, 0);
+  };
+  if (options.common_name.empty() && options.more_common_names.empty()) return certificate;
+  add_common_name(options.common_name);
+  for (const std::string& name : options.more_common_names) add_common_name(name);
   return certificate;
 }
 
@@ -81,10 +89,10 @@ TestCertificates::~TestCertificates() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-void TestCertificates::MakeCa(const std::string& name) {
+void TestCertificates::MakeCa(const std::string& name, const Options& options) {
   Signed ca;
   ca.key = EVP_EC_gen("P-256");
-  ca.certificate = NewCertificate(ca.key, {.common_name = name});
+  ca.certificate = NewCertificate(ca.key, options);
   X509_set_issuer_name(ca.certificate, X509_get_subject_name(ca.certificate));
   AddExtension(ca.certificate, ca.certificate, NID_basic_constraints, "critical,CA:TRUE");
   X509_sign(ca.certificate, ca.key, EVP_sha256());
@@ -115,6 +123,43 @@ void TestCertificates::EncryptKey(const std::string& name, const std::string& en
                        reinterpret_cast<unsigned char*>(phrase.data()),
                        static_cast<int>(phrase.size()), nullptr, nullptr);
   std::fclose(file);
+}
+
+void TestCertificates::MakeRevocationList(const std::string& list, const std::string& ca,
+                                          const ListOptions& options) {
+  const Signed& issuer = impl_->made.at(ca);
+  const std::unique_ptr<X509_CRL, decltype(&X509_CRL_free)> made(X509_CRL_new(), X509_CRL_free);
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> time(ASN1_TIME_new(), ASN1_TIME_free);
+  X509_CRL_set_version(made.get(), X509_CRL_VERSION_2);
+  X509_CRL_set_issuer_name(made.get(), X509_get_subject_name(issuer.certificate));
+  X509_gmtime_adj(time.get(), options.valid_from);
+  X509_CRL_set1_lastUpdate(made.get(), time.get());
+  for (const std::string& name : options.revoked) {
+    X509_REVOKED* revoked = X509_REVOKED_new();
+    X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(impl_->made.at(name).certificate));
+    X509_REVOKED_set_revocationDate(revoked, time.get());
+    X509_CRL_add0_revoked(made.get(), revoked);
+  }
+  X509_gmtime_adj(time.get(), options.valid_until);
+  X509_CRL_set1_nextUpdate(made.get(), time.get());
+  X509_CRL_sort(made.get());
+  X509_CRL_sign(made.get(), issuer.key, EVP_sha256());
+  FILE* file = std::fopen(Path(list + ".pem").c_str(), "we");
+  MOKV_CHECK(file != nullptr);
+  PEM_write_X509_CRL(file, made.get());
+  std::fclose(file);
+}
+
+void TestCertificates::Replace(const std::string& name, const std::string& with) {
+  for (const char* suffix : {"-key.pem", ".pem"}) {
+    std::filesystem::rename(Path(with + suffix), Path(name + suffix));
+  }
+}
+
+std::string TestCertificates::ReadText(const std::string& file) const {
+  std::ostringstream text;
+  text << std::ifstream(Path(file)).rdbuf();
+  return text.str();
 }
 
 void TestCertificates::WriteText(const std::string& file, const std::string& text) {
