@@ -279,8 +279,9 @@ void Node::Impl::MakePeers() {
                         .version = std::string(Version()),
                         .cluster_id = data_.identity().cluster_id,
                         .replaces = data_.identity().replaces,
-                        .tls = tls_.peer,
-                        .allowed_names = tls_.peer_allowed_names,
+                        .tls = {.outgoing = tls_.peer,
+                                .incoming = tls_.server,
+                                .allowed_names = tls_.peer_allowed_names},
                         .on_duplicate = [](const std::string& reason) { EndAtOnce(reason); }};
   peers_ = peer::PeerNetwork::Create(replica_thread(), clock_, *replica_, std::move(options));
 }

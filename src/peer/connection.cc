@@ -22,6 +22,16 @@ void Connection::Resume(std::string_view first_bytes) {
   if (!first_bytes.empty()) OnBytes(first_bytes);
 }
 
+absl::Status Connection::CheckTrust(bool is_outgoing) const {
+  const PeerTls& tls = context_.tls;
+  const net::TlsContext* verifier = (is_outgoing ? tls.outgoing : tls.incoming).get();
+  if (!is_tls_ || closed()) return absl::OkStatus();
+  if (verifier != nullptr) MOKV_RETURN_IF_ERROR(transport_->VerifyAgain(*verifier));
+  if (is_outgoing || context_.local.Allows(transport_->peer_name())) return absl::OkStatus();
+  return MakeStatus(absl::StatusCode::kPermissionDenied,
+                    "the certificate of {} may not speak for a node", transport_->peer_name());
+}
+
 void Connection::SetEstablished(replica::ConnectionId id, FrameLimits limits) {
   id_ = id;
   reader_.SetLimits(limits);

@@ -66,6 +66,8 @@ class Connection final : private net::Transport::Handler {
   const std::string* certificate_name() const {
     return is_tls_ ? &transport_->peer_name() : nullptr;
   }
+  // Whether the other side is believed, and may speak Raft, by what is in force now. Says why not.
+  absl::Status CheckTrust(bool is_outgoing) const;
   const std::string& address() const { return transport_->peer_address(); }
   bool refused_by_tls() const { return transport_->refused_by_tls(); }
   // Whether what the other side sent was of this protocol.

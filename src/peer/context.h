@@ -30,6 +30,7 @@ struct Context {
   const Clock& clock;
   const Options options;
   LocalNode local;
+  PeerTls tls;
   SeededRandom random;
   LogLimit log_limit;
   Counters counters;

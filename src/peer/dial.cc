@@ -23,7 +23,7 @@ void Dial::Start() {
     Fail(Unavailable("no answer from {} within {} ms", target_.ToString(),
                      context_.options.handshake_timeout / std::chrono::milliseconds(1)));
   });
-  connector_.Start(target_, context_.options.tls,
+  connector_.Start(target_, context_.tls.outgoing,
                    [this](absl::StatusOr<std::unique_ptr<net::Transport>> transport) {
                      if (!transport.ok()) {
                        nobody_listened_ = connector_.resolved();

@@ -33,6 +33,11 @@ void Greeter::Accept(std::unique_ptr<net::Transport> transport, std::string_view
 proto::HelloReply Greeter::Answer(const Connection& connection, const proto::Frame& frame) {
   proto::HelloReply reply =
       AnswerHello(context_.local, frame.hello(), frame.group(), connection.certificate_name());
+  if (reply.refusal() == proto::HelloReply::NONE) {
+    const absl::Status trusted = connection.CheckTrust(/*is_outgoing=*/false);
+    if (!trusted.ok())
+      return Refuse(proto::HelloReply::CERTIFICATE, std::string(MessageOf(trusted)));
+  }
   const bool stays = reply.refusal() == proto::HelloReply::NONE && !frame.hello().identify();
   if (!stays) return reply;
   const Remote remote = RemoteOf(frame.hello());

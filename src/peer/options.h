@@ -14,6 +14,17 @@
 
 namespace mokv::peer {
 
+// Whom the connections believe, and as whom this node comes. In clear text both contexts are null.
+struct PeerTls {
+  // For connections that this node makes. It must offer kAlpn.
+  std::shared_ptr<const net::TlsContext> outgoing;
+  // For those that others have made: the listener's, which has verified them when they came. Null: they
+  // are not verified again.
+  std::shared_ptr<const net::TlsContext> incoming;
+  // Common names that certificates of nodes that connect here may have. Not looked at in clear.
+  std::vector<std::string> allowed_names;
+};
+
 struct Options {
   // Who this node is. The address is where others reach it.
   std::string name;
@@ -26,10 +37,7 @@ struct Options {
   std::vector<std::string> replaces;
   // Tells this process from others of the same identity; 0: one is drawn.
   uint64_t process_id = 0;
-  // For connections that this node makes; null: in clear. It must offer kAlpn.
-  std::shared_ptr<const net::TlsContext> tls;
-  // Common names that certificates of nodes that connect here may have. Not looked at in clear.
-  std::vector<std::string> allowed_names;
+  PeerTls tls;  // At the beginning: PeerNetwork::SetTls.
 
   // To resolve, connect and agree on TLS and versions. An attempt costs this much if there is no
   // machine at the address.
@@ -58,6 +66,10 @@ struct Options {
   std::function<void(const std::string& reason)> on_duplicate;
   // How long the connection to a removed member stays, so that the last messages leave.
   Duration removed_grace = std::chrono::seconds(2);
+  // When other certificates are believed, connections that were made by ones that are not any more end:
+  // this node's own first, and those of others once it has made its own anew, or so much later. Who
+  // loses both at once takes a leader for dead.
+  Duration distrusted_grace = std::chrono::seconds(1);
 
   // Unsent bytes of a connection beyond which nothing is added: one value of the largest size. The
   // replica sends no more than a quarter of it ahead of acknowledgements (inflight_bytes_max), so a

@@ -21,7 +21,7 @@ LocalNode LocalNodeOf(const Options& options) {
           .id = raft::NodeIdOf(options.name, options.instance_id),
           // Never 0, which means unknown.
           .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,
-          .allowed_names = options.allowed_names};
+          .allowed_names = options.tls.allowed_names};
 }
 
 }  // namespace
@@ -37,6 +37,7 @@ PeerNetwork::PeerNetwork(net::IoThread& thread, const Clock& clock, replica::Pee
                .clock = clock,
                .options = options,
                .local = LocalNodeOf(options),
+               .tls = options.tls,
                .random = SeededRandom(NewSalt())},
       handler_(handler),
       snapshots_(context_, handler, [this](const Remote& remote) { return IsDuplicate(remote); }),
@@ -48,7 +49,8 @@ PeerNetwork::PeerNetwork(net::IoThread& thread, const Clock& clock, replica::Pee
                     [this](std::unique_ptr<Connection> connection, Remote remote, Purpose purpose) {
                       OnWelcome(std::move(connection), std::move(remote), purpose);
                     }}),
-      tick_(thread) {
+      tick_(thread),
+      distrusted_timer_(thread) {
   MOKV_CHECK(!options.name.empty() && !options.instance_id.empty());
   StartTick();
 }
@@ -79,6 +81,7 @@ void PeerNetwork::Stop() {
   is_stopped_ = true;
   farewell_done_ = nullptr;
   tick_.Cancel();
+  distrusted_timer_.Cancel();
   greeter_.Stop();
   snapshots_.Stop();
   for (auto& [number, dial] : identifying_) {
@@ -96,6 +99,36 @@ void PeerNetwork::Stop() {
   context_.counters.open = 0;
   MutexLock lock(mutex_);
   published_.clear();
+}
+
+void PeerNetwork::SetTls(PeerTls tls) {
+  if (is_stopped_) return;
+  context_.local.allowed_names = tls.allowed_names;
+  context_.tls = std::move(tls);
+  distrusted_wait_ = true;
+  distrusted_timer_.Start(context_.options.distrusted_grace, [this] {
+    distrusted_wait_ = false;
+    EndDistrusted(/*grace_is_over=*/true);
+  });
+  EndDistrusted(/*grace_is_over=*/false);
+  snapshots_.LeaveDistrusted();
+}
+
+void PeerNetwork::EndDistrusted(bool grace_is_over) {
+  std::map<replica::ConnectionId, std::string> distrusted;
+  for (const auto& [id, established] : established_) {
+    const absl::Status trusted = established.connection->CheckTrust(established.is_outgoing);
+    if (trusted.ok()) continue;
+    const Established* own = PeerOf(established.remote.id).outgoing;
+    const bool has_own = own != nullptr && own->connection->CheckTrust(/*is_outgoing=*/true).ok();
+    if (established.is_outgoing || has_own || grace_is_over) {
+      distrusted.emplace(id, MessageOf(trusted));
+    }
+  }
+  for (const auto& [id, reason] : distrusted) {
+    Counters::Add(context_.counters.distrusted);
+    End(id, reason);
+  }
 }
 
 // Who is to be connected.
@@ -212,6 +245,7 @@ void PeerNetwork::OnLinked(raft::NodeId member, std::unique_ptr<Connection> conn
   peer.outgoing = &Establish(peer, std::move(connection), std::move(remote), true);
   peer.stats.last_error.clear();
   Publish(peer);
+  if (distrusted_wait_) EndDistrusted(/*grace_is_over=*/false);
 }
 
 // While one process of an identity is connected, another of the same identity is a copy: its vote

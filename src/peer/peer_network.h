@@ -67,6 +67,9 @@ class PeerNetwork final : public replica::Peers,
   // Closes all connections. From then on neither the handler nor any `done` is called.
   void Stop();
 
+  // Others are believed from now on. Connections with those that are not any more end, within
+  // Options::distrusted_grace.
+  void SetTls(PeerTls tls);
   // Other addresses at which members may be reached, as gossip tells them. A hint is only tried:
   // whoever answers there proves who it is. Bounded by what gossip keeps.
   void SetAddressHints(std::map<raft::NodeId, std::string> hints);
@@ -140,6 +143,8 @@ class PeerNetwork final : public replica::Peers,
   void TellHints(Peer& peer);
   void RemoveLinkSoon(Peer& peer);
   void RemoveLink(raft::NodeId id);
+  // Those that other nodes have made wait for this node's own, unless their grace is over.
+  void EndDistrusted(bool grace_is_over);
   // Forgets a peer that is neither member nor connected.
   void ForgetIfGone(raft::NodeId id);
   void Tick();
@@ -177,6 +182,8 @@ class PeerNetwork final : public replica::Peers,
   std::map<uint64_t, std::unique_ptr<Dial>> identifying_;
   uint64_t last_identify_ = 0;
   net::Timer tick_;
+  net::Timer distrusted_timer_;
+  bool distrusted_wait_ = false;
   Task farewell_done_;
   EncodedBatches batches_;
   proto::Frame frame_;  // Kept for what it has allocated.

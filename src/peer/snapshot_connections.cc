@@ -268,4 +268,16 @@ void SnapshotConnections::LeaveOtherClusters() {
   for (const replica::ConnectionId id : others) End(id, "of another cluster");
 }
 
+void SnapshotConnections::LeaveDistrusted() {
+  std::map<replica::ConnectionId, std::string> distrusted;
+  for (const auto& [id, line] : lines_) {
+    const absl::Status trusted = line.connection->CheckTrust(line.is_outgoing);
+    if (!trusted.ok()) distrusted.emplace(id, MessageOf(trusted));
+  }
+  for (const auto& [id, reason] : distrusted) {
+    Counters::Add(context_.counters.distrusted);
+    End(id, reason);
+  }
+}
+
 }  // namespace mokv::peer

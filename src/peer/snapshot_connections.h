@@ -60,6 +60,8 @@ class SnapshotConnections final : private Connection::Owner, private Link::Owner
   void Tick();
   // The cluster of this node has become known: those with nodes of another one end.
   void LeaveOtherClusters();
+  // Others are believed than before: those with nodes that are not any more end.
+  void LeaveDistrusted();
   void Stop();
 
  private:

@@ -27,6 +27,7 @@ Stats Counters::Read() const {
   stats.dials_failed = read(dials_failed);
   stats.replaced = read(replaced);
   stats.silent_closed = read(silent_closed);
+  stats.distrusted = read(distrusted);
   for (size_t i = 0; i < refused.size(); ++i) {
     const uint64_t count = read(refused[i]);
     if (count != 0) stats.refused[std::string(RefusalName(static_cast<Refusal>(i)))] = count;

@@ -71,6 +71,7 @@ struct Stats {
   uint64_t dials_failed = 0;
   uint64_t replaced = 0;       // By a newer connection of the same peer.
   uint64_t silent_closed = 0;  // Heard nothing for too long.
+  uint64_t distrusted = 0;     // Ended: other certificates are believed than when they were made.
   // Connections of others that this node refused, by reason.
   std::map<std::string, uint64_t> refused;
   uint64_t greetings_failed = 0;  // Closed, or too slow, before they had introduced themselves.
@@ -98,6 +99,7 @@ struct Counters {
   Counter dials_failed{0};
   Counter replaced{0};
   Counter silent_closed{0};
+  Counter distrusted{0};
   std::array<Counter, kRefusals> refused{};
   Counter greetings_failed{0};
   Counter identified{0};

@@ -29,17 +29,18 @@ class PeerTlsTest : public testing::Test {
   std::unique_ptr<PeerNode> Start(const std::string& name, const std::string& server,
                                   const std::string& client) {
     Options options = QuickOptions(name);
-    options.allowed_names = {"node"};
+    options.distrusted_grace = distrusted_grace_;
     const std::string server_ca = server == "stranger" ? "other-ca" : "ca";
     auto server_tls =
         TlsContext::ForServer(files_.Files(server, server_ca), {"h2", std::string(kAlpn)});
     auto client_tls = TlsContext::ForClient(files_.Files(client, "ca"), {std::string(kAlpn)});
     EXPECT_TRUE(server_tls.ok() && client_tls.ok());
-    options.tls = *client_tls;
+    options.tls = {.outgoing = *client_tls, .incoming = *server_tls, .allowed_names = {"node"}};
     return std::make_unique<PeerNode>(options, 0, *server_tls);
   }
 
   net::TestCertificates files_;
+  Duration distrusted_grace_ = QuickOptions("").distrusted_grace;
 };
 
 TEST_F(PeerTlsTest, ConnectsAndCarriesEverything) {
@@ -130,6 +131,71 @@ TEST_F(PeerTlsTest, ClearAndTlsDoNotMix) {
   EXPECT_FALSE(a->Identify(clear.member().rpc_address).ok());
   EXPECT_FALSE(clear.Identify(a->member().rpc_address).ok());
   EXPECT_EQ(a->stats().open + clear.stats().open, 0u);
+}
+
+// Goal: whom a node believes may change while it runs, for connections that are there, too.
+TEST_F(PeerTlsTest, LeavesWhoIsNotBelievedAnyMore) {
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  for (PeerNode* node : {a.get(), b.get()}) node->Join("cluster", {a->member(), b->member()});
+  ASSERT_TRUE(Until([&] { return a->Reaches(*b) && b->Reaches(*a); }));
+  const auto believe = [&](const std::string& list, const std::string& name) {
+    net::TlsFiles files = files_.Files("node", "ca");
+    if (!list.empty()) files.crl_file = files_.Path(list + ".pem");
+    auto incoming = TlsContext::ForServer(files, {"h2", std::string(kAlpn)});
+    auto outgoing = TlsContext::ForClient(files_.Files("node", "ca"), {std::string(kAlpn)});
+    ASSERT_TRUE(incoming.ok() && outgoing.ok()) << incoming.status();
+    b->Do([&] {
+      b->network().SetTls({.outgoing = *outgoing, .incoming = *incoming, .allowed_names = {name}});
+    });
+  };
+  // The same once more: nobody notices.
+  believe("", "node");
+  EXPECT_EQ(b->stats().distrusted, 0u);
+  EXPECT_TRUE(a->Reaches(*b));
+  believe("", "others");
+  EXPECT_TRUE(Until([&] { return b->stats().distrusted == 1 && !a->Reaches(*b); }));
+  EXPECT_TRUE(Until([&] { return b->stats().refused["certificate"] > 0; }));
+  believe("", "node");
+  EXPECT_TRUE(Until([&] { return a->Reaches(*b); }));
+  files_.MakeRevocationList("list", "ca", {.revoked = {"node"}});
+  believe("list", "node");
+  EXPECT_TRUE(Until([&] { return b->stats().distrusted == 2 && !a->Reaches(*b); }));
+}
+
+// Goal:   while certificates are replaced, nobody takes another one for dead: one of their two
+//         connections is always there.
+// Method: the nodes present certificates of one authority, and then of another one.
+TEST_F(PeerTlsTest, AnAuthorityIsReplacedWithoutASilence) {
+  distrusted_grace_ = std::chrono::hours(1);
+  files_.Make("new-node", "other-ca", {.common_name = "node"});
+  files_.WriteText("both.pem", files_.ReadText("ca.pem") + files_.ReadText("other-ca.pem"));
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  for (PeerNode* node : {a.get(), b.get()}) node->Join("cluster", {a->member(), b->member()});
+  ASSERT_TRUE(Until([&] { return a->Reaches(*b) && b->Reaches(*a); }));
+  const auto set = [&](PeerNode& node, const std::string& certificate, const std::string& ca) {
+    auto incoming =
+        TlsContext::ForServer(files_.Files(certificate, ca), {"h2", std::string(kAlpn)});
+    auto outgoing = TlsContext::ForClient(files_.Files(certificate, ca), {std::string(kAlpn)});
+    ASSERT_TRUE(incoming.ok() && outgoing.ok()) << incoming.status();
+    node.SetListenerTls(*incoming);
+    node.Do([&] {
+      node.network().SetTls(
+          {.outgoing = *outgoing, .incoming = *incoming, .allowed_names = {"node"}});
+    });
+  };
+  for (PeerNode* node : {a.get(), b.get()}) set(*node, "node", "both");
+  for (PeerNode* node : {a.get(), b.get()}) set(*node, "new-node", "both");
+  EXPECT_EQ(a->stats().distrusted + b->stats().distrusted, 0u);
+  set(*a, "new-node", "other-ca");
+  EXPECT_TRUE(Until([&] { return a->stats().distrusted == 2; }));
+  EXPECT_TRUE(Until([&] { return a->Reaches(*b) && b->Reaches(*a); }));
+  set(*b, "new-node", "other-ca");
+  EXPECT_TRUE(a->Reaches(*b) && b->Reaches(*a));
+  for (PeerNode* node : {a.get(), b.get()}) {
+    for (const Told::Closed& closed : node->told().closed) EXPECT_FALSE(closed.last);
+  }
 }
 
 }  // namespace

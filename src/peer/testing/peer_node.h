@@ -113,6 +113,7 @@ inline Options QuickOptions(const std::string& name, const std::string& instance
   options.ping_interval = std::chrono::milliseconds(50);
   options.silent_intervals_max = 200;
   options.removed_grace = std::chrono::milliseconds(20);
+  options.distrusted_grace = std::chrono::milliseconds(20);
   return options;
 }
 
@@ -150,6 +151,11 @@ class PeerNode {
   PeerNetwork& network() { return *network_; }
   Stats stats() const { return network_->stats(); }
   Told told() const { return handler_.told(); }
+
+  // For connections that come from now on.
+  void SetListenerTls(std::shared_ptr<const net::TlsContext> tls) {
+    listener_->SetTls(std::move(tls));
+  }
 
   // Runs `task` on the replica thread and waits for it.
   void Do(Task task) {
