@@ -228,22 +228,6 @@ TEST_F(ClusterTest, EverybodyRestartsAtOnce) {
   Write("n3", "later");
 }
 
-// Goal: a forwarded write whose connection broke is never sent again, and is not told as failed.
-TEST_F(ClusterTest, ABrokenConnectionLeavesAForwardedWriteUnknown) {
-  cluster.life("n1").disk_stalls = true;
-  cluster.Cut("n1", "n2");
-  const WriteOutcome write = cluster.life("n2").Set("k");
-  cluster.Settle();
-  EXPECT_FALSE(write->has_value());
-  cluster.Break("n1", "n2");
-  ASSERT_TRUE(write->has_value());
-  EXPECT_EQ((*write)->fate, Fate::kUnknown);
-  cluster.life("n1").disk_stalls = false;
-  cluster.Heal();
-  cluster.Run(seconds(2));
-  EXPECT_FALSE(Holds("n1", "k")) << "sent twice";
-}
-
 TEST_F(ClusterTest, WithoutALeaderWritesWaitAndAreCertainlyNotDone) {
   cluster.Kill("n1");
   cluster.Kill("n3");
@@ -520,31 +504,6 @@ TEST_F(ClusterTest, AFollowerReadsAfterARestartWithNothingNew) {
   EXPECT_TRUE(IsOk(read));
   EXPECT_EQ(cluster.replica("n3").report().applied_index,
             cluster.replica("n1").report().applied_index);
-}
-
-// Goal: what no node could apply does not get into the log, whoever passes it on.
-TEST_F(ClusterTest, ACommandThatTheLeaderDoesNotKnowIsRefused) {
-  Forward forward{.id = ForwardId(1), .wait = seconds(5)};
-  std::get<ForwardedWrites>(forward.body).writes = {
-      {std::make_shared<const std::string>("\x99 of a newer version"), "somebody"}};
-  const Index before = cluster.replica("n1").report().last_index;
-  cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
-  cluster.Settle();
-  EXPECT_EQ(cluster.replica("n1").report().last_index, before);
-  EXPECT_FALSE(cluster.life("n1").fatal.has_value());
-  Write("n2", "k");
-}
-
-// Goal: how long another node says that it waits is not added to the clock unlooked at: past what
-//       that can count, a change would be given up before it has begun.
-TEST_F(ClusterTest, AForwardThatWouldWaitForEverIsServed) {
-  Forward forward{.id = ForwardId(1), .wait = Duration::max()};
-  forward.body = AdminRequest{.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"};
-  cluster.Isolate("n1");
-  cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
-  cluster.Run(milliseconds(200));
-  cluster.Heal();
-  cluster.RunUntil([&] { return cluster.replica("n1").View().members.size() == 2; }, "it is done");
 }
 
 TEST_F(ClusterTest, OneOfTwoConnectionsIsNotTheLeader) {

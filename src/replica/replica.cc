@@ -33,7 +33,7 @@ Replica::Replica(Executors executors, const Clock& clock, Random& random, machin
       options_(WithId(std::move(options))),
       callbacks_(std::move(callbacks)),
       inbox_(executors.replica, [this] { Turn(); }),
-      writes_(clock, machine, options_.writes),
+      writes_(clock, machine, options_.writes, options_.forward_guard),
       reads_(options_.reads_waiting_max),
       gate_(clock),
       board_(options_.raft.id, options_.raft.election_timeout),
@@ -246,20 +246,32 @@ void Replica::OnSnapshotChunk(raft::NodeId from, SnapshotChunk chunk) {
   snapshots_->OnChunk(*peers_, from, std::move(chunk), clock_.Now());
 }
 
-void Replica::OnForward(raft::NodeId, ConnectionId connection, Forward forward) {
+void Replica::OnForward(raft::NodeId from, ConnectionId connection, Forward forward) {
   const MonotonicTime give_up_at = clock_.Now() + std::min(forward.wait, kForwardWaitMax);
+  const std::string node = core_ == nullptr ? "" : NameOf(*core_->membership(), from);
   if (auto* writes = std::get_if<ForwardedWrites>(&forward.body)) {
     absl::Status refusal = CheckTakesPart();
     if (refusal.ok()) refusal = CheckAccepting();
-    writes_.AddForwarded(*peers_, connection, forward.id, give_up_at, std::move(*writes), refusal);
+    writes_.AddForwarded(*peers_,
+                         {.node = node, .connection = connection, .id = forward.id}, give_up_at,
+                         std::move(*writes), refusal);
   } else {
-    Handle(AdminCall{
-        .request = std::get<AdminRequest>(std::move(forward.body)),
-        .give_up_at = give_up_at,
-        .from_peer = true,
-        .done = [this, connection, id = forward.id](const absl::Status& status, bool unknown) {
-          peers_->Answer(connection, {.id = id, .body = ForwardAnswer::Admin{status, unknown}});
-        }});
+    AdminRequest& request = std::get<AdminRequest>(forward.body);
+    ForwardGuard::ChangeTold told;
+    // What a node wants by itself has no subject.
+    const bool asks_guard = options_.forward_guard != nullptr && !request.subject.empty();
+    const absl::Status allowed =
+        asks_guard ? options_.forward_guard->CheckChange(node, request, told) : absl::OkStatus();
+    AdminDone done = [this, connection, id = forward.id, told = std::move(told)](
+                         const absl::Status& status, bool unknown) mutable {
+      if (told != nullptr) told(status);
+      peers_->Answer(connection, {.id = id, .body = ForwardAnswer::Admin{status, unknown}});
+    };
+    if (!allowed.ok()) return done(allowed, false);
+    Handle(AdminCall{.request = std::move(request),
+                     .give_up_at = give_up_at,
+                     .from_peer = true,
+                     .done = std::move(done)});
   }
   inbox_.Wake();
 }

@@ -63,6 +63,7 @@ class Replica final : public PeersHandler {
     std::string cluster_id;
     raft::Options raft;  // Its id is filled in.
     Writes::Limits writes;
+    ForwardGuard* forward_guard = nullptr;  // Borrowed. Null: what others pass on is taken.
     uint64_t reads_waiting_max = 65'536;
     Snapshots::Options snapshots;                                 // Without `files` there are none.
     uint64_t comparison_interval = Comparison::kIntervalDefault;  // Of tests: see comparison.h.

@@ -41,7 +41,8 @@ absl::Status Writes::CheckLimits(const machine::Command& command, uint64_t bytes
 
 // What is in the log must be understood by every node, or none can go on. So a leader looks into
 // what others pass on: one of a newer version may know commands that this one does not.
-absl::Status Writes::CheckForwarded(Write& write) const {
+absl::Status Writes::CheckForwarded(std::string_view node, Write& write,
+                                    ForwardGuard::WriteTold& told) const {
   const absl::StatusOr<machine::Command> decoded = machine::DecodeCommand(*write.command);
   if (!decoded.ok()) {
     return FailedPrecondition("the leader does not know this command: {}",
@@ -51,6 +52,9 @@ absl::Status Writes::CheckForwarded(Write& write) const {
     return absl::FailedPreconditionError("only the leader itself says that time has passed");
   }
   write.keep_alive = machine::IsKeepAlive(*decoded);
+  if (guard_ != nullptr) {
+    MOKV_RETURN_IF_ERROR(guard_->CheckWrite(node, write.subject, *decoded, told));
+  }
   return CheckLimits(*decoded, write.command->size());
 }
 
@@ -78,19 +82,27 @@ void Writes::Count(Counters& counters) const {
 }
 
 // Their limits were checked where they came from; this node's own are checked here.
-void Writes::AddForwarded(Peers& peers, ConnectionId connection, ForwardId id,
-                          MonotonicTime give_up_at, ForwardedWrites forwarded,
-                          const absl::Status& refusal) {
-  const auto owed = std::make_shared<OwedAnswer>(peers, connection, id, forwarded.writes.size());
+void Writes::AddForwarded(Peers& peers, const ForwardOrigin& origin, MonotonicTime give_up_at,
+                          ForwardedWrites forwarded, const absl::Status& refusal) {
+  const auto owed = std::make_shared<OwedAnswer>(peers, origin.connection, origin.id,
+                                                 forwarded.writes.size());
   forwarded_here_ += forwarded.writes.size();
   for (size_t i = 0; i < forwarded.writes.size(); ++i) {
     ForwardedWrites::Write& taken = forwarded.writes[i];
     Write write{.command = std::move(taken.command),
                 .subject = std::move(taken.subject),
                 .give_up_at = give_up_at,
-                .only_here = true,
-                .done = [owed, i](const WriteResult& result) { owed->Set(i, result); }};
-    absl::Status status = refusal.ok() ? CheckForwarded(write) : refusal;
+                .only_here = true};
+    ForwardGuard::WriteTold told;
+    absl::Status status = refusal.ok() ? CheckForwarded(origin.node, write, told) : refusal;
+    if (told == nullptr) {
+      write.done = [owed, i](const WriteResult& result) { owed->Set(i, result); };
+    } else {
+      write.done = [owed, i, told = std::move(told)](const WriteResult& result) mutable {
+        told(result);
+        owed->Set(i, result);
+      };
+    }
     CountIn(write.command->size());
     if (status.ok()) {
       Add(std::move(write));

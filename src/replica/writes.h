@@ -15,7 +15,7 @@
 //
 // Threads: Admit and the counts are thread-safe; the rest is confined to the replica thread, on
 //          which `done` is called.
-// Owner:   the replica. Borrows clock and machine.
+// Owner:   the replica. Borrows clock, machine and guard.
 // Bounds:  Limits, at admission; what waits anew was admitted before.
 #pragma once
 
@@ -35,6 +35,7 @@
 #include "machine/machine.h"
 #include "raft/core.h"
 #include "replica/cluster_clock.h"
+#include "replica/forward_guard.h"
 #include "replica/peers.h"
 #include "replica/pending_writes.h"
 #include "replica/report.h"
@@ -55,8 +56,13 @@ class Writes {
   };
   using NextId = absl::FunctionRef<uint64_t()>;
 
-  Writes(const Clock& clock, const machine::Machine& machine, Limits limits)
-      : clock_(clock), machine_(machine), limits_(limits), cluster_clock_(machine) {}
+  // `guard` may be null.
+  Writes(const Clock& clock, const machine::Machine& machine, Limits limits, ForwardGuard* guard)
+      : clock_(clock),
+        machine_(machine),
+        limits_(limits),
+        guard_(guard),
+        cluster_clock_(machine) {}
   Writes(const Writes&) = delete;
   Writes& operator=(const Writes&) = delete;
 
@@ -73,7 +79,12 @@ class Writes {
   void Add(Write write) { (write.keep_alive ? held_ : waiting_).push_back(std::move(write)); }
   // Another node's clients. What is refused is answered at once; the rest waits. `refusal`: why this
   // node takes no writes at all, if so.
-  void AddForwarded(Peers& peers, ConnectionId connection, ForwardId id, MonotonicTime give_up_at,
+  struct ForwardOrigin {
+    std::string_view node;  // Its name.
+    ConnectionId connection;
+    ForwardId id;
+  };
+  void AddForwarded(Peers& peers, const ForwardOrigin& origin, MonotonicTime give_up_at,
                     ForwardedWrites forwarded, const absl::Status& refusal);
 
   // Where the waiting ones go now: to the core, if this node leads, which must be given what this
@@ -113,7 +124,8 @@ class Writes {
 
   absl::Status CheckLimits(const machine::Command& command, uint64_t bytes) const;
   // Also fills in what a write is, beside its command.
-  absl::Status CheckForwarded(Write& write) const;
+  absl::Status CheckForwarded(std::string_view node, Write& write,
+                              ForwardGuard::WriteTold& told) const;
   // What a leader writes by itself, if it is time, goes to the front of what waits.
   void Beat(MonotonicTime now);
   Write OwnWrite(const machine::Command& command, MonotonicTime give_up_at, WriteDone done);
@@ -131,6 +143,7 @@ class Writes {
   const Clock& clock_;
   const machine::Machine& machine_;
   const Limits limits_;
+  ForwardGuard* const guard_;
 
   std::atomic<uint64_t> pending_{0};
   std::atomic<uint64_t> pending_bytes_{0};

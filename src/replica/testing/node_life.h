@@ -57,6 +57,7 @@ struct LifeOptions {
   uint64_t comparison_interval = 8;
   uint64_t seed = 1;
   Observer* observer = nullptr;
+  ForwardGuard* forward_guard = nullptr;
   // Told before the replica; may be null.
   std::function<void(const wal::Durable&)> on_durable;
 };
@@ -84,6 +85,7 @@ class NodeLife {
                              .raft = life.raft,
                              .writes = {.pending_max = life.proposals_pending_max,
                                         .memory_bytes_max = life.memory_bytes_max},
+                             .forward_guard = life.forward_guard,
                              .snapshots = {.files = &files,
                                            .directory = "snapshots",
                                            .log_bytes = life.snapshot_log_bytes,
@@ -126,9 +128,12 @@ class NodeLife {
   }
 
   // The outcome is empty until the write is answered.
-  WriteOutcome Propose(machine::Command command, Duration wait = std::chrono::seconds(5)) {
+  WriteOutcome Propose(machine::Command command, Duration wait = std::chrono::seconds(5),
+                       std::string subject = "") {
     auto result = std::make_shared<std::optional<WriteResult>>();
-    replica->Propose({.command = std::move(command), .give_up_at = clock.Now() + wait},
+    replica->Propose({.command = std::move(command),
+                      .subject = std::move(subject),
+                      .give_up_at = clock.Now() + wait},
                      [result](const WriteResult& answer) { *result = answer; });
     return result;
   }
