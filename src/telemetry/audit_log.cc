@@ -1,0 +1,141 @@
+#include "telemetry/audit_log.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "base/json.h"
+#include "base/logging.h"
+#include "base/status.h"
+#include "telemetry/call_metrics.h"
+
+namespace mokv::telemetry {
+namespace {
+
+constexpr mode_t kFileMode = 0640;
+
+std::string_view Cut(std::string_view text) { return text.substr(0, AuditLog::kTextBytesMax); }
+
+void Append(std::string& line, std::string_view name, std::string_view text) {
+  if (line.size() > 1) line += ',';
+  line += '"';
+  line += name;
+  line += "\":";
+  line += JsonString(Cut(text));
+}
+
+std::string Now() {
+  const auto now = std::chrono::system_clock::now();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - seconds).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}Z",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)), us);
+}
+
+}  // namespace
+
+std::string AuditLine(const AuditRecord& record, std::string_view time) {
+  std::string line = "{";
+  Append(line, "time", time);
+  Append(line, "subject", record.subject);
+  if (!record.peer.empty()) Append(line, "peer", record.peer);
+  if (!record.forwarded_by.empty()) Append(line, "forwarded_by", record.forwarded_by);
+  Append(line, "method", record.method);
+  Append(line, "object", record.object);
+  Append(line, "action", record.action);
+  Append(line, "decision", record.allowed ? "allow" : "deny");
+  Append(line, "rule", record.rule);
+  if (record.line.has_value()) line += fmt::format(R"(,"line":{})", *record.line);
+  Append(line, "status", StatusCodeName(record.code));
+  line += '}';
+  return line;
+}
+
+AuditLog::AuditLog(Options options) : options_(std::move(options)) {}
+
+AuditLog::~AuditLog() { CloseFile(); }
+
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(Options options) {
+  std::unique_ptr<AuditLog> log(new AuditLog(std::move(options)));
+  MOKV_RETURN_IF_ERROR(log->OpenFile());
+  return log;
+}
+
+void AuditLog::Record(const AuditRecord& record) { queue_.Push(AuditLine(record, Now()) + '\n'); }
+
+bool AuditLog::DrainOnce(Duration wait_max) {
+  const bool is_last = queue_.closed();  // Before the look: what comes later is written, too.
+  const std::string lines = queue_.Take(wait_max);
+  if (!lines.empty() || reopen_) {
+    const absl::Status status = Write(lines);
+    const auto count = static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
+    (status.ok() ? written_ : failed_).fetch_add(count, std::memory_order_relaxed);
+    if (!status.ok() && !failing_) {
+      LogError("the audit log cannot be written; its lines are dropped and counted",
+               {{"reason", MessageOf(status)}});
+    } else if (status.ok() && failing_) {
+      LogInfo("the audit log is written again", {{"file", options_.path}});
+    }
+    failing_ = !status.ok();
+  }
+  queue_.Written();
+  return !is_last;
+}
+
+absl::Status AuditLog::OpenFile() {
+  const int fd =
+      open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kFileMode);
+  if (fd < 0) return ErrnoStatus(errno, fmt::format("audit-log-file {}", options_.path));
+  struct stat found {};
+  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
+    close(fd);
+    return InvalidArgument("audit-log-file {} is not a regular file", options_.path);
+  }
+  fd_ = fd;
+  size_bytes_ = static_cast<uint64_t>(found.st_size);
+  return absl::OkStatus();
+}
+
+void AuditLog::CloseFile() {
+  if (fd_ >= 0) close(std::exchange(fd_, -1));
+}
+
+absl::Status AuditLog::RotateIfFull(size_t bytes) {
+  if (size_bytes_ == 0 || size_bytes_ + bytes <= options_.bytes_max) return absl::OkStatus();
+  const std::string old = options_.path + ".1";
+  if (std::rename(options_.path.c_str(), old.c_str()) != 0) {
+    return ErrnoStatus(errno, fmt::format("cannot rename {} to {}", options_.path, old));
+  }
+  CloseFile();
+  return OpenFile();
+}
+
+absl::Status AuditLog::Write(std::string_view lines) {
+  if (reopen_.exchange(false)) CloseFile();
+  if (fd_ < 0) MOKV_RETURN_IF_ERROR(OpenFile());
+  if (lines.empty()) return absl::OkStatus();
+  MOKV_RETURN_IF_ERROR(RotateIfFull(lines.size()));
+  size_t done = 0;
+  while (done < lines.size()) {
+    const ssize_t size = write(fd_, lines.data() + done, lines.size() - done);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) {
+      const absl::Status status = ErrnoStatus(errno, fmt::format("cannot write {}", options_.path));
+      // No half line is left for the next one to stand behind.
+      if (done > 0 && ftruncate(fd_, static_cast<off_t>(size_bytes_)) != 0) CloseFile();
+      return status;
+    }
+    done += static_cast<size_t>(size);
+  }
+  size_bytes_ += lines.size();
+  return absl::OkStatus();
+}
+
+}  // namespace mokv::telemetry
