@@ -19,11 +19,13 @@
 #include "base/logging.h"
 #include "net/address.h"
 #include "node/config_values.h"
+#include "telemetry/audit_log.h"
 #include "telemetry/request_log.h"
 
 namespace mokv {
 
 enum class AclObject { kKey, kAny };
+using telemetry::AuditScope;
 
 // More than the cores of any machine we know.
 constexpr uint64_t kIoThreadsMax = 256;
@@ -56,6 +58,8 @@ struct Config {
   std::string acl_policy_file;  // Set exactly when the model is.
   AclObject acl_object = AclObject::kKey;
   std::string audit_log_file;
+  AuditScope audit = AuditScope::kWrites;
+  uint64_t audit_log_bytes = 0;
 
   std::string serf_encrypt_key;  // A secret: never logged.
   std::string serf_keyring_file;
@@ -63,12 +67,16 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
   telemetry::RequestLogMode request_log = telemetry::RequestLogMode::kErrors;
+  Duration slow_request_threshold{0};
 
   uint32_t io_threads = 0;  // At least 1 after parsing.
   Duration heartbeat_interval{0};
   Duration election_timeout{0};  // More than twice the heartbeat interval.
   bool read_lease = false;
   uint64_t snapshot_log_bytes = 0;
+  Duration history_age{0};
+  uint64_t history_bytes = 0;
+  uint32_t max_txn_ops = 0;
   uint64_t max_value_bytes = 0;
   uint64_t max_memory_bytes = 0;  // 0: no limit.
   bool leave_on_stop = false;

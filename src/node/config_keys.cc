@@ -19,6 +19,8 @@ using telemetry::RequestLogMode;
 // A message is copied and logged as a whole: far larger ones stall everybody else's writes.
 constexpr uint64_t kValueBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSnapshotLogBytesMin = uint64_t{64} << 10;
+constexpr uint64_t kAuditLogBytesMin = uint64_t{64} << 10;
+constexpr uint64_t kTransactionOperationsMax = 65'536;
 constexpr uint64_t kAnyBytesMax = std::numeric_limits<int64_t>::max();
 constexpr Duration kTimerMin = milliseconds(1);
 constexpr Duration kTimerMax = minutes(1);
@@ -193,8 +195,8 @@ KeyType Choice(Enum Config::*member, std::vector<std::pair<std::string, Enum>> c
 }
 
 // Reasons for `not_yet`.
-constexpr std::string_view kNoRevocation = "revocation lists are not read in this version";
-constexpr std::string_view kNoAudit = "no audit log is written in this version";
+constexpr std::string_view kNoHistory = "old versions are not kept in this version";
+constexpr std::string_view kNoTransactions = "there are no transactions in this version";
 
 // Where a node keeps what, what it is called and where it is found.
 std::vector<ConfigKey> IdentityKeys() {
@@ -233,7 +235,7 @@ std::vector<ConfigKey> SecurityKeys() {
       {"server-tls-ca-file", "", "none", "CA that callers' certificates must be signed by",
        ReadableFile(&Config::server_tls_ca_file)},
       {"server-tls-crl-file", "", "none", "revoked client certificates",
-       ReadableFile(&Config::server_tls_crl_file), kNoRevocation},
+       ReadableFile(&Config::server_tls_crl_file)},
       {"peer-tls-cert-file", "", "none", "certificate that the node presents to other nodes",
        ReadableFile(&Config::peer_tls_cert_file)},
       {"peer-tls-key-file", "", "none", "private key of that certificate",
@@ -256,7 +258,14 @@ std::vector<ConfigKey> SecurityKeys() {
        Choice<AclObject>(&Config::acl_object,
                          {{"key", AclObject::kKey}, {"any", AclObject::kAny}})},
       {"audit-log-file", "", "none", "file of JSON lines that records who did what",
-       Path(&Config::audit_log_file), kNoAudit},
+       Path(&Config::audit_log_file)},
+      {"audit", "writes", "",
+       "what the audit log gets: `writes` and what is denied, or `all`, reads too",
+       Choice<AuditScope>(&Config::audit,
+                          {{"writes", AuditScope::kWrites}, {"all", AuditScope::kAll}})},
+      {"audit-log-bytes", "100MiB", "",
+       "size at which the audit log is rotated; one old file is kept, with .1 at its end",
+       Size(&Config::audit_log_bytes, kAuditLogBytesMin, kAnyBytesMax)},
       {"serf-encrypt-key", "", "none", "base64 of 16, 24 or 32 bytes: encrypts gossip",
        GossipKey(&Config::serf_encrypt_key), "", /*secret=*/true},
       {"serf-keyring-file", "", "none",
@@ -281,6 +290,8 @@ std::vector<ConfigKey> OperationKeys() {
                                                      {"slow", RequestLogMode::kSlow},
                                                      {"errors", RequestLogMode::kErrors},
                                                      {"off", RequestLogMode::kOff}})},
+      {"slow-request-threshold", "100ms", "", "slower calls are logged with request-log: slow",
+       Time(&Config::slow_request_threshold, Duration::zero(), kRemovalMax)},
       {"io-threads", "", "cores", "threads that serve connections",
        Number(&Config::io_threads, "NUMBER", 1, kIoThreadsMax)},
       {"max-value-bytes", "1MiB", "", "larger values are refused",
@@ -291,6 +302,12 @@ std::vector<ConfigKey> OperationKeys() {
       {"snapshot-log-bytes", "256MiB", "",
        "growth of the log that triggers a snapshot; at least half the size of the data, too",
        Size(&Config::snapshot_log_bytes, kSnapshotLogBytesMin, kAnyBytesMax)},
+      {"history-age", "10m", "", "how long old versions are kept; 0: none",
+       Time(&Config::history_age, Duration::zero(), kRemovalMax), kNoHistory},
+      {"history-bytes", "64MiB", "", "memory that old versions may take; 0: none",
+       Size(&Config::history_bytes, 0, kAnyBytesMax), kNoHistory},
+      {"max-txn-ops", "128", "", "operations of one transaction",
+       Number(&Config::max_txn_ops, "NUMBER", 1, kTransactionOperationsMax), kNoTransactions},
   };
 }
 

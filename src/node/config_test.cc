@@ -419,10 +419,9 @@ TEST_F(ConfigTest, ElectionsNeedMoreThanTwoHeartbeats) {
 }
 
 TEST_F(ConfigTest, WarnsOnceForEachKeyWithoutEffect) {
-  environment_["MOKV_AUDIT_LOG_FILE"] = "/tmp/b";
-  const Config config = ParseInsecure({"--audit-log-file=/tmp/a", "--read-lease", "--bootstrap"});
-  EXPECT_THAT(config.warnings,
-              ElementsAre(StartsWith("--audit-log-file: audit-log-file has no effect")));
+  environment_["MOKV_HISTORY_AGE"] = "1m";
+  const Config config = ParseInsecure({"--history-age=2m", "--read-lease", "--bootstrap"});
+  EXPECT_THAT(config.warnings, ElementsAre(StartsWith("--history-age: history-age has no effect")));
 }
 
 TEST_F(ConfigTest, HelpNamesEveryKeyAndItsDefault) {

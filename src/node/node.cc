@@ -101,7 +101,7 @@ class Node::Impl {
       : config_(config),
         rpc_address_(net::HostPort{config.advertise_addr.host, config.rpc_port}.ToString()),
         data_(files_, config.data_dir),
-        request_log_(config.request_log),
+        request_log_(config.request_log, config.slow_request_threshold),
         call_log_(request_log_),
         random_(NewSalt()),
         io_(config.io_threads),
