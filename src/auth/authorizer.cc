@@ -65,9 +65,8 @@ bool Authorizer::MightAllow(std::string_view subject, std::string_view action) c
                      [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
 }
 
-absl::Status Authorizer::Check(std::string_view subject, std::string_view object,
-                               std::string_view action) const {
-  if (Allows(subject, object, action)) return absl::OkStatus();
+absl::Status NotPermitted(std::string_view subject, std::string_view object,
+                          std::string_view action) {
   return MakeStatus(absl::StatusCode::kPermissionDenied, "{} not permitted to {} to {}", subject,
                     action, object);
 }

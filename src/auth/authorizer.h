@@ -3,7 +3,7 @@
 // Owner:   whoever makes it; shared, so that calls that are under way finish with the one they began
 //          with while a reload puts a new one in its place.
 // Threads: immutable, so thread-safe.
-// Cost:    Allows, Check of what is allowed: auth/program.h; no lock, nothing parsed, no allocation. Decide
+// Cost:    Allows: auth/program.h; no lock, nothing parsed, no allocation. Decide
 //          makes a text. Ranges and MightAllow look at all rules of the subject and the action.
 // Errors:  a model or a policy that is not wholly understood is refused, naming file and line:
 //          half a policy could be more open than the whole one.
@@ -38,6 +38,10 @@ struct Decision {
   std::string text;
 };
 
+// PERMISSION_DENIED: "SUBJECT not permitted to ACTION to OBJECT".
+absl::Status NotPermitted(std::string_view subject, std::string_view object,
+                          std::string_view action);
+
 class Authorizer {
  public:
   // The names are for messages only. A request is made of a subject, an object and an action: the model's
@@ -52,9 +56,6 @@ class Authorizer {
   bool Allows(std::string_view subject, std::string_view object, std::string_view action) const;
   // Whether there may be an object that Allows would allow.
   bool MightAllow(std::string_view subject, std::string_view action) const;
-  // OK, or PERMISSION_DENIED: "SUBJECT not permitted to ACTION to OBJECT".
-  absl::Status Check(std::string_view subject, std::string_view object,
-                     std::string_view action) const;
   Decision Decide(std::string_view subject, std::string_view object, std::string_view action) const;
   // All objects, in byte order: allowed, not allowed, or to be asked for one by one. Whether a whole range
   // is allowed: AllowedWithin.

@@ -6,7 +6,7 @@
 #include <future>
 #include <optional>
 
-#include "auth/authorizer.h"
+#include "auth/access.h"
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/random.h"
@@ -31,8 +31,10 @@
 #include "rpc/server.h"
 #include "service/call_log.h"
 #include "service/cluster_service.h"
+#include "service/forward_check.h"
 #include "service/health_service.h"
 #include "service/kv_service.h"
+#include "service/permission.h"
 #include "service/replica_doors.h"
 #include "service/session_service.h"
 #include "snapshot/directory.h"
@@ -144,7 +146,9 @@ class Node::Impl {
   // In the order in which they are needed; destroyed the other way round.
   DataDirectory data_;
   TlsSetup tls_;
-  std::shared_ptr<const auth::Authorizer> authorizer_;
+  std::unique_ptr<auth::Access> access_;
+  std::unique_ptr<service::Permission> permission_;
+  std::unique_ptr<service::ForwardCheck> forward_check_;
   telemetry::RequestLog request_log_;
   service::CallLog call_log_;
   service::HealthService health_;
@@ -192,7 +196,12 @@ class Node::Impl {
 
 absl::Status Node::Impl::Start() {
   MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config_));
-  MOKV_ASSIGN_OR_RETURN(authorizer_, LoadAuthorizer(config_));
+  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config_));
+  access_ = std::make_unique<auth::Access>(std::move(rules), config_.io_threads);
+  permission_ = std::make_unique<service::Permission>(
+      *access_,
+      service::Permission::Options{.object_is_any = config_.acl_object == AclObject::kAny});
+  forward_check_ = std::make_unique<service::ForwardCheck>(*permission_, nullptr);
   MOKV_RETURN_IF_ERROR(data_.Open(config_.node_name));
   MakeReplica();
   MakePeers();
@@ -260,6 +269,7 @@ void Node::Impl::MakeReplica() {
                                     .rpc_address = rpc_address_,
                                     .cluster_id = data_.identity().cluster_id,
                                     .writes = {.memory_bytes_max = config_.max_memory_bytes},
+                                    .forward_guard = forward_check_.get(),
                                     .snapshots = {.files = &files_,
                                                   .directory = data_.snapshots_path(),
                                                   .log_bytes = config_.snapshot_log_bytes}};
@@ -361,21 +371,18 @@ absl::Status Node::Impl::MakeServer() {
   options.message_bytes_max =
       std::max(kMessageBytesMin, config_.max_value_bytes + kMessageBytesBeyondValue);
   server_ = std::make_unique<rpc::Server>(io_, options, &call_log_);
-  const bool object_is_any = config_.acl_object == AclObject::kAny;
   reads_ = std::make_unique<service::ReplicaReadDoor>(io_, clock_, machine_, *replica_);
   writes_ = std::make_unique<service::ReplicaWriteDoor>(*replica_);
   kv_ = std::make_unique<service::KvService>(
-      *reads_, *writes_, authorizer_,
+      *reads_, *writes_, *permission_,
       service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
-                                  .object_is_any = object_is_any,
                                   .cluster = [this] { return replica_->View(); }});
   cluster_ = std::make_unique<service::ClusterService>(
-      machine_, *replica_, authorizer_,
+      machine_, *replica_, *permission_,
       service::ClusterService::Options{.node_id = config_.node_name,
                                        .instance_id = data_.identity().instance_id,
                                        .rpc_address = rpc_address_,
                                        .version = std::string(Version()),
-                                       .object_is_any = object_is_any,
                                        .serving = [this] { return health_.serving(); },
                                        .conditions =
                                            [this] {

@@ -25,6 +25,8 @@ std::string_view Call::metadata(std::string_view name) const {
   return {};
 }
 
+void Call::Leave(std::unique_ptr<const CallNote> note) { call_.note = std::move(note); }
+
 void Call::Fail(absl::Status status, Trailers trailers) {
   MOKV_CHECK(!status.ok());
   CheckTrailers(trailers);

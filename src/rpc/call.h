@@ -18,6 +18,7 @@
 #include "rpc/message_source.h"
 #include "rpc/method.h"
 #include "rpc/responder.h"
+#include "rpc/server_telemetry.h"
 #include "rpc/trailers.h"
 
 namespace mokv::rpc {
@@ -42,6 +43,9 @@ class Call {
   MonotonicTime deadline() const;
   // Index of the I/O thread in its pool.
   size_t io_thread() const;
+
+  // For CallRecord::note, instead of an earlier one.
+  void Leave(std::unique_ptr<const CallNote> note);
 
   // `status` must not be OK. The trailers go with it.
   void Fail(absl::Status status, Trailers trailers = {});

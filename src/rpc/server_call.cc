@@ -45,6 +45,7 @@ CallRecord ServerCall::Record(MonotonicTime now) const {
   record.duration = now - received;
   record.request_bytes = request_bytes;
   record.response_bytes = response_bytes;
+  record.note = note.get();
   return record;
 }
 
@@ -67,6 +68,7 @@ void ServerCall::Reset() {
   deadline_id = 0;
   request_bytes = 0;
   response_bytes = 0;
+  note.reset();
   previous = nullptr;
   next = nullptr;
 }

@@ -84,6 +84,7 @@ class ServerCall {
   uint64_t deadline_id = 0;  // Among the thread's Deadlines; 0: none.
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
+  std::unique_ptr<const CallNote> note;
 
   // When its client last sent something, or took kProgressBytes or all that there was.
   MonotonicTime progress;

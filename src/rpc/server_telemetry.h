@@ -14,6 +14,12 @@ namespace mokv::rpc {
 
 inline constexpr size_t kUnknownMethod = SIZE_MAX;
 
+// What a handler leaves with its call for the observer, who knows what it is.
+class CallNote {
+ public:
+  virtual ~CallNote() = default;
+};
+
 // What is known of a call when it is over.
 struct CallRecord {
   size_t io_thread = 0;
@@ -26,6 +32,7 @@ struct CallRecord {
   Duration duration{0};
   uint64_t request_bytes = 0;  // Messages, without framing.
   uint64_t response_bytes = 0;
+  const CallNote* note = nullptr;  // Null: the handler left none.
 };
 
 // Told of every call, on its I/O thread.

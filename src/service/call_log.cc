@@ -1,5 +1,6 @@
 #include "service/call_log.h"
 
+#include "service/permission.h"
 #include "telemetry/exposition.h"
 
 namespace mokv::service {
@@ -16,9 +17,24 @@ void CallLog::Prepare(const rpc::Server& server, size_t io_threads) {
 void CallLog::OnCallFinished(const rpc::CallRecord& record) {
   const size_t method = record.method == rpc::kUnknownMethod ? methods_.size() - 1 : record.method;
   tables_[record.io_thread]->Record(method, record.code, record.duration);
+  // Notes are of one kind.
+  const auto* note = static_cast<const AccessNote*>(record.note);
+  if (note != nullptr && audit_ != nullptr) {
+    audit_->Record({.subject = record.subject,
+                    .peer = record.peer_address,
+                    .forwarded_by = {},
+                    .method = record.path,
+                    .object = note->object,
+                    .action = note->action,
+                    .allowed = note->decision.allowed,
+                    .rule = note->decision.text,
+                    .line = note->decision.line,
+                    .code = record.code});
+  }
   log_.Record({.method = record.path,
                .subject = record.subject,
                .peer = record.peer_address,
+               .key = note == nullptr ? std::string_view() : note->object,
                .code = record.code,
                .duration = record.duration,
                .request_bytes = record.request_bytes,

@@ -12,40 +12,35 @@
 #include "telemetry/process_metrics.h"
 
 namespace mokv::service {
-namespace {
-
-constexpr std::string_view kClusterObject = "cluster";
-
-}  // namespace
-
 ClusterService::ClusterService(machine::Machine& machine, replica::Replica& replica,
-                               std::shared_ptr<const auth::Authorizer> authorizer, Options options)
+                               const Permission& permission, Options options)
     : machine_(machine),
       replica_(replica),
-      authorizer_(std::move(authorizer)),
+      permission_(permission),
       options_(std::move(options)) {}
 
 void ClusterService::Register(rpc::Server& server) {
   using Handler = void (ClusterService::*)(rpc::UnaryCall&);
-  const auto add = [&](const char* path, Handler handler) {
-    server.AddUnary(path, [this, handler](rpc::UnaryCall& call) {
-      if (absl::Status status = Authorize(call); !status.ok())
+  using Effect = Permission::Effect;
+  const auto add = [&](const char* path, Effect effect, Handler handler) {
+    server.AddUnary(path, [this, effect, handler](rpc::UnaryCall& call) {
+      if (absl::Status status = Authorize(call, effect); !status.ok())
         return Fail(call, NotBegun(std::move(status)));
       (this->*handler)(call);
     });
   };
-  add("/api.Cluster/Status", &ClusterService::Status);
-  add("/api.Cluster/MemberList", &ClusterService::MemberList);
-  add("/api.Cluster/MemberAdd", &ClusterService::MemberAdd);
-  add("/api.Cluster/MemberRemove", &ClusterService::MemberRemove);
-  add("/api.Cluster/TransferLeadership", &ClusterService::TransferLeadership);
+  add("/api.Cluster/Status", Effect::kReads, &ClusterService::Status);
+  add("/api.Cluster/MemberList", Effect::kReads, &ClusterService::MemberList);
+  add("/api.Cluster/MemberAdd", Effect::kWrites, &ClusterService::MemberAdd);
+  add("/api.Cluster/MemberRemove", Effect::kWrites, &ClusterService::MemberRemove);
+  add("/api.Cluster/TransferLeadership", Effect::kWrites, &ClusterService::TransferLeadership);
+  add("/api.Cluster/CheckAccess", Effect::kReads, &ClusterService::CheckAccess);
   server.AddServerStream("/api.Cluster/SaveSnapshot",
                          [this](rpc::ServerStreamCall& call) { SaveSnapshot(call); });
 }
 
-absl::Status ClusterService::Authorize(const rpc::Call& call) const {
-  const std::string_view object = options_.object_is_any ? "*" : kClusterObject;
-  return authorizer_->Check(call.subject(), object, auth::kAdmin);
+absl::Status ClusterService::Authorize(rpc::Call& call, Permission::Effect effect) const {
+  return permission_.Check(call, kClusterObject, auth::kAdmin, effect);
 }
 
 void ClusterService::Status(rpc::UnaryCall& call) {
@@ -133,9 +128,27 @@ void ClusterService::TransferLeadership(rpc::UnaryCall& call) {
   Change(call, {.kind = replica::AdminRequest::Kind::kTransfer, .name = request.id()});
 }
 
+void ClusterService::CheckAccess(rpc::UnaryCall& call) {
+  api::CheckAccessRequest request;
+  if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
+    return Fail(call, NotBegun(std::move(status)));
+  }
+  const std::string object = permission_.object_is_any() ? "*" : request.object();
+  const auth::Decision decision = permission_.access().rules_of(call.io_thread()).Decide(
+      request.subject(), object, request.action());
+  api::CheckAccessResponse response;
+  response.set_allowed(decision.allowed);
+  response.set_line(static_cast<uint64_t>(decision.line.value_or(0)));
+  response.set_rule(decision.text);
+  response.set_object(object);
+  call.response() += response.SerializeAsString();
+  call.Finish();
+}
+
 void ClusterService::SaveSnapshot(rpc::ServerStreamCall& call) {
   api::SaveSnapshotRequest request;
-  absl::Status status = Authorize(call);
+  // It changes nothing, and lets everything out.
+  absl::Status status = Authorize(call, Permission::Effect::kWrites);
   if (status.ok()) status = ParseRequest(call.request(), request);
   if (!status.ok()) return call.Fail(std::move(status));
   replica_.Freeze(

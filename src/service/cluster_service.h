@@ -3,7 +3,7 @@
 //
 // Threads: handlers run on the I/O threads; changes, and snapshots that begin, are
 //          answered from the replica thread.
-// Owner:   borrows store and replica.
+// Owner:   borrows store, replica and permission.
 #pragma once
 
 #include <functional>
@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "auth/authorizer.h"
 #include "machine/machine.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/gossip_member.h"
+#include "service/permission.h"
 
 namespace mokv::service {
 
@@ -26,7 +26,6 @@ class ClusterService {
     std::string instance_id;
     std::string rpc_address;
     std::string version;
-    bool object_is_any = false;
     // Whether health says SERVING; thread-safe.
     std::function<bool()> serving;
     // What is not well with this node, in a few words each; thread-safe.
@@ -36,7 +35,7 @@ class ClusterService {
   };
 
   ClusterService(machine::Machine& machine, replica::Replica& replica,
-                 std::shared_ptr<const auth::Authorizer> authorizer, Options options);
+                 const Permission& permission, Options options);
 
   void Register(rpc::Server& server);
 
@@ -44,19 +43,20 @@ class ClusterService {
   // A change without a deadline is given this long: a new member may be slow to answer.
   static constexpr Duration kWaitMax = std::chrono::seconds(30);
 
-  absl::Status Authorize(const rpc::Call& call) const;
+  absl::Status Authorize(rpc::Call& call, Permission::Effect effect) const;
   void Status(rpc::UnaryCall& call);
   void MemberList(rpc::UnaryCall& call);
   void MemberAdd(rpc::UnaryCall& call);
   void MemberRemove(rpc::UnaryCall& call);
   void TransferLeadership(rpc::UnaryCall& call);
+  void CheckAccess(rpc::UnaryCall& call);
   void SaveSnapshot(rpc::ServerStreamCall& call);
   // Answered with an empty message.
   void Change(rpc::UnaryCall& call, replica::AdminRequest request);
 
   machine::Machine& machine_;
   replica::Replica& replica_;
-  const std::shared_ptr<const auth::Authorizer> authorizer_;
+  const Permission& permission_;
   const Options options_;
 };
 

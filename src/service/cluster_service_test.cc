@@ -78,12 +78,13 @@ struct ServedCluster {
   explicit ServedCluster(const ClusterOptions& options = {})
       : node({.new_cluster_id = options.cluster_id, .clock = &clock, .peers = &neighbours}),
         served({.subject = options.subject, .clock = &clock}),
-        service(node.machine, *node.replica, options.authorizer,
+        access(options.authorizer, served.pool().size()),
+        permission(access, {.object_is_any = options.object_is_any}),
+        service(node.machine, *node.replica, permission,
                 {.node_id = "n",
                  .instance_id = "d",
                  .rpc_address = "n:1",
                  .version = "1.2.3",
-                 .object_is_any = options.object_is_any,
                  .serving = [this] { return node.replica->report().serving; },
                  .conditions = [options] { return options.conditions; },
                  .gossip = [options] { return options.gossip; }}) {
@@ -130,6 +131,8 @@ struct ServedCluster {
   Neighbours neighbours;
   replica::testing::ThreadedReplica node;
   Served served;
+  auth::Access access;
+  Permission permission;
   ClusterService service;
 };
 
@@ -482,6 +485,30 @@ TEST(ClusterService, AsksForAnyObjectIfItIsToldTo) {
   ServedCluster each({.subject = "alice", .authorizer = policy});
   ExpectFailure(each.Call("Status", api::StatusRequest()),
                 absl::PermissionDeniedError("alice not permitted to admin to cluster"));
+}
+
+TEST(ClusterService, SaysWhichRuleDecides) {
+  const auto ask = [](ServedCluster& cluster, const std::string& subject) {
+    api::CheckAccessRequest request;
+    request.set_subject(subject);
+    request.set_object("key");
+    request.set_action("consume");
+    return ResponseOf<api::CheckAccessResponse>(cluster.Call("CheckAccess", request));
+  };
+  const auto policy = Policy({"alice, *, admin", "bob, k*, consume"});
+  ServedCluster cluster({.subject = "alice", .authorizer = policy});
+  api::CheckAccessResponse answer = ask(cluster, "bob");
+  EXPECT_TRUE(answer.allowed());
+  EXPECT_EQ(answer.line(), 2U);
+  EXPECT_EQ(answer.rule(), "p, bob, k*, consume");
+  EXPECT_EQ(answer.object(), "key");
+  answer = ask(cluster, "alice");
+  EXPECT_FALSE(answer.allowed());
+  EXPECT_EQ(answer.line(), 0U);
+  EXPECT_EQ(answer.rule(), "no rule allows it");
+  ServedCluster any({.subject = "alice", .authorizer = policy, .object_is_any = true});
+  EXPECT_EQ(ask(any, "bob").object(), "*");
+  EXPECT_FALSE(ask(any, "bob").allowed());
 }
 
 }  // namespace

@@ -67,12 +67,9 @@ std::optional<machine::SessionContext> SessionOf(const Request& request, std::st
 
 }  // namespace
 
-KvService::KvService(ReadDoor& reads, WriteDoor& writes,
-                     std::shared_ptr<const auth::Authorizer> authorizer, Options options)
-    : reads_(reads),
-      writes_(writes),
-      authorizer_(std::move(authorizer)),
-      options_(std::move(options)) {}
+KvService::KvService(ReadDoor& reads, WriteDoor& writes, const Permission& permission,
+                     Options options)
+    : reads_(reads), writes_(writes), permission_(permission), options_(std::move(options)) {}
 
 void KvService::Register(rpc::Server& server) {
   server.AddUnary("/api.KV/Get", [this](rpc::UnaryCall& call) { Get(call); });
@@ -82,15 +79,12 @@ void KvService::Register(rpc::Server& server) {
   server.AddUnary("/api.KV/GetServers", [this](rpc::UnaryCall& call) { GetServers(call); });
 }
 
-absl::Status KvService::Authorize(const rpc::Call& call, std::string_view key,
-                                  std::string_view action) const {
-  return authorizer_->Check(call.subject(), options_.object_is_any ? "*" : key, action);
-}
-
 void KvService::Get(rpc::UnaryCall& call) {
   api::GetRequest& request = Reused<api::GetRequest>();
   absl::Status status = ParseRequest(call.request(), request);
-  if (status.ok()) status = Authorize(call, request.key(), auth::kConsume);
+  if (status.ok()) {
+    status = permission_.Check(call, request.key(), auth::kConsume, Permission::Effect::kReads);
+  }
   if (status.ok()) status = CheckKey(request.key());
   if (!status.ok()) return call.Fail(std::move(status));
 
@@ -117,7 +111,9 @@ void KvService::Get(rpc::UnaryCall& call) {
 void KvService::Set(rpc::UnaryCall& call) {
   api::SetRequest& request = Reused<api::SetRequest>();
   absl::Status status = ParseRequest(call.request(), request);
-  if (status.ok()) status = Authorize(call, request.key(), auth::kProduce);
+  if (status.ok()) {
+    status = permission_.Check(call, request.key(), auth::kProduce, Permission::Effect::kWrites);
+  }
   if (status.ok()) status = CheckKey(request.key());
   if (status.ok()) status = CheckContext(request.context());
   if (status.ok() && request.value().size() > options_.value_bytes_max) {
@@ -137,7 +133,9 @@ void KvService::Set(rpc::UnaryCall& call) {
 void KvService::Delete(rpc::UnaryCall& call) {
   api::DeleteRequest& request = Reused<api::DeleteRequest>();
   absl::Status status = ParseRequest(call.request(), request);
-  if (status.ok()) status = Authorize(call, request.key(), auth::kProduce);
+  if (status.ok()) {
+    status = permission_.Check(call, request.key(), auth::kProduce, Permission::Effect::kWrites);
+  }
   if (status.ok()) status = CheckKey(request.key());
   if (status.ok()) status = CheckContext(request.context());
   if (!status.ok()) return Fail(call, NotBegun(std::move(status)));
@@ -177,33 +175,25 @@ void KvService::Write(rpc::UnaryCall& call, store::Operation operation,
 
 void KvService::List(rpc::ServerStreamCall& call) {
   api::ListRequest request;
-  if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
-    return call.Fail(std::move(status));
-  }
+  absl::Status status = ParseRequest(call.request(), request);
+  if (status.ok()) status = permission_.CheckAny(call, request.prefix(), auth::kConsume);
+  if (!status.ok()) return call.Fail(std::move(status));
   ListSource::Query query{.prefix = request.prefix(), .limit = request.limit()};
-  if (options_.object_is_any) {
-    // One question for all items.
-    absl::Status status = authorizer_->Check(call.subject(), "*", auth::kConsume);
-    if (!status.ok()) return call.Fail(std::move(status));
-  } else if (!authorizer_->MightAllow(call.subject(), auth::kConsume)) {
-    return call.Fail(MakeStatus(absl::StatusCode::kPermissionDenied, "{} not permitted to {} to *",
-                                call.subject(), auth::kConsume));
-  } else {
-    query.authorizer = authorizer_;
-    query.subject = call.subject();
-  }
+  ItemFilter filter(permission_.access(), std::string(call.subject()), request.prefix(),
+                    permission_.object_is_any());
   const ReadRequirement requirement = RequirementOf(request);
   if (reads_.Now(requirement, call.io_thread()) != nullptr) {
-    call.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), call.waker()));
+    call.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), std::move(filter),
+                                            call.waker()));
     return;
   }
-  reads_.Wait(
-      requirement, GiveUpAt(call, kWaitMax), call.io_thread(),
-      [this, query = std::move(query), waker = call.waker(), responder = call.Defer()](
-          const absl::Status& ready, store::Reader&) mutable {
-        if (!ready.ok()) return responder.Fail(ready);
-        responder.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), waker));
-      });
+  reads_.Wait(requirement, GiveUpAt(call, kWaitMax), call.io_thread(),
+              [this, query = std::move(query), filter = std::move(filter), waker = call.waker(),
+               responder = call.Defer()](const absl::Status& ready, store::Reader&) mutable {
+                if (!ready.ok()) return responder.Fail(ready);
+                responder.Start(std::make_unique<ListSource>(
+                    reads_.TakeView(), std::move(query), std::move(filter), waker));
+              });
 }
 
 void KvService::GetServers(rpc::UnaryCall& call) {

@@ -3,7 +3,7 @@
 //
 // Threads: handlers run on the I/O threads. A read that waits is answered there too, a write on the
 //          thread that its door answers on.
-// Owner:   borrows the doors; all must outlive the server's threads.
+// Owner:   borrows the doors and the permission; all must outlive the server's threads.
 #pragma once
 
 #include <functional>
@@ -11,10 +11,10 @@
 #include <optional>
 #include <string>
 
-#include "auth/authorizer.h"
 #include "replica/report.h"
 #include "rpc/server.h"
 #include "service/doors.h"
+#include "service/permission.h"
 
 namespace mokv::service {
 
@@ -22,14 +22,11 @@ class KvService {
  public:
   struct Options {
     uint64_t value_bytes_max = uint64_t{1} << 20;
-    // Authorize every key as the object `*`, as mokv's first version did.
-    bool object_is_any = false;
     // Who is in the cluster; thread-safe.
     std::function<replica::ClusterView()> cluster;
   };
 
-  KvService(ReadDoor& reads, WriteDoor& writes, std::shared_ptr<const auth::Authorizer> authorizer,
-            Options options);
+  KvService(ReadDoor& reads, WriteDoor& writes, const Permission& permission, Options options);
 
   void Register(rpc::Server& server);
 
@@ -47,12 +44,10 @@ class KvService {
   using Append = void (*)(const machine::Result& result, std::string& response);
   void Write(rpc::UnaryCall& call, store::Operation operation,
              std::optional<machine::SessionContext> session, Append append);
-  absl::Status Authorize(const rpc::Call& call, std::string_view key,
-                         std::string_view action) const;
 
   ReadDoor& reads_;
   WriteDoor& writes_;
-  const std::shared_ptr<const auth::Authorizer> authorizer_;
+  const Permission& permission_;
   const Options options_;
 };
 

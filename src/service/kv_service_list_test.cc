@@ -107,14 +107,14 @@ TEST(KvService, ListRefusesWhoMayConsumeNothing) {
 
 TEST(KvService, ListAsksForAnyObjectIfItIsToldTo) {
   const auto policy = Policy({"alice, *, consume", "bob, pear, consume"}, testing::kExact);
-  ServedKv any({.subject = "alice", .authorizer = policy, .service = {.object_is_any = true}});
+  ServedKv any({.subject = "alice", .authorizer = policy, .permission = {.object_is_any = true}});
   PutFruit(any);
   EXPECT_THAT(KeysOf(any.List("pear")), ElementsAre("pear", "pear/1", "pear/2"));
   ServedKv each({.subject = "alice", .authorizer = policy});
   PutFruit(each);
   EXPECT_THAT(KeysOf(each.List("pear")), IsEmpty());
   // Who may consume something, but not anything.
-  ServedKv some({.subject = "bob", .authorizer = policy, .service = {.object_is_any = true}});
+  ServedKv some({.subject = "bob", .authorizer = policy, .permission = {.object_is_any = true}});
   EXPECT_EQ(some.List("pear").status,
             absl::PermissionDeniedError("bob not permitted to consume to *"));
 }

@@ -180,7 +180,7 @@ TEST(KvService, RefusesBeforeItLooksAtTheKey) {
 // The first version of mokv asked its policy, which compares whole objects, about `*`.
 TEST(KvService, AsksForAnyObjectIfItIsToldTo) {
   const auto policy = Policy({"alice, *, consume", "alice, *, produce"}, testing::kExact);
-  ServedKv any({.subject = "alice", .authorizer = policy, .service = {.object_is_any = true}});
+  ServedKv any({.subject = "alice", .authorizer = policy, .permission = {.object_is_any = true}});
   any.Put("k", "v");
   any.writes.AnswerAtOnce(testing::Applied({.revision = Revision(1)}));
   EXPECT_TRUE(any.Get("k").status.ok());

@@ -194,7 +194,9 @@ TEST(ReplicaDoors, AServiceWritesAndReadsThroughThem) {
   Served served;
   ReplicaReadDoor reads(served.pool(), SystemClock(), node.machine, *node.replica);
   ReplicaWriteDoor writes(*node.replica);
-  KvService kv(reads, writes, auth::Authorizer::AllowAll(), {});
+  const auth::Access access(auth::Authorizer::AllowAll(), served.pool().size());
+  const Permission permission(access);
+  KvService kv(reads, writes, permission, {});
   kv.Register(served.server());
   served.Start();
   for (int i = 1; i <= 100; ++i) {
@@ -220,7 +222,9 @@ TEST(ReplicaDoors, EndWithReadsAndWritesThatWait) {
     Served served;
     ReplicaReadDoor reads(served.pool(), SystemClock(), node.machine, *node.replica);
     ReplicaWriteDoor writes(*node.replica);
-    KvService kv(reads, writes, auth::Authorizer::AllowAll(), {});
+    const auth::Access access(auth::Authorizer::AllowAll(), served.pool().size());
+    const Permission permission(access);
+    KvService kv(reads, writes, permission, {});
     kv.Register(served.server());
     served.Start();
     api::GetRequest of_revision = GetOf("k");

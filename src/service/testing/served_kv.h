@@ -22,6 +22,7 @@ struct ServedKvOptions {
   // As whom the client comes; empty: in clear text, as nobody.
   std::string subject;
   std::shared_ptr<const auth::Authorizer> authorizer = auth::Authorizer::AllowAll();
+  Permission::Options permission;
   KvService::Options service;
 };
 
@@ -29,7 +30,9 @@ struct ServedKv {
   explicit ServedKv(ServedKvOptions options = {})
       : served({.subject = std::move(options.subject), .clock = &clock}),
         reads(served.pool(), machine),
-        kv(reads, writes, std::move(options.authorizer), std::move(options.service)) {
+        access(std::move(options.authorizer), served.pool().size()),
+        permission(access, options.permission),
+        kv(reads, writes, permission, std::move(options.service)) {
     kv.Register(served.server());
     served.Start();
   }
@@ -74,6 +77,8 @@ struct ServedKv {
   Served served;
   FakeReadDoor reads;
   FakeWriteDoor writes;
+  auth::Access access;
+  Permission permission;
   KvService kv;
 };
 
