@@ -1,4 +1,4 @@
-// mokv: runs one node in the foreground until SIGTERM or SIGINT.
+// mokv: runs one node in the foreground until SIGTERM or SIGINT. SIGHUP: files are read again.
 #include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,16 +70,16 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  // Files are read again. Also: a terminal that closes must not end a node without a goodbye.
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  // A terminal that closes must not end a node without a goodbye.
-  signal(SIGHUP, SIG_IGN);
 
   // It begins before the threads that log, and ends after them.
   const mokv::LogThread log_thread;
   absl::StatusOr<std::unique_ptr<mokv::Node>> node = mokv::Node::Start(config);
   if (!node.ok()) return Complain(node.status(), kExitFailure);
   int received = 0;
-  sigwait(&signals, &received);
+  while (sigwait(&signals, &received) == 0 && received == SIGHUP) (*node)->Reload();
   // Somebody who asks twice does not want to wait.
   struct sigaction now {};
   now.sa_handler = SIG_DFL;

@@ -14,6 +14,7 @@ constexpr std::string_view kLog = "acknowledged-entries";
 constexpr std::string_view kSpace = "space";
 constexpr std::string_view kSnapshots = "snapshots";
 constexpr std::string_view kMemory = "memory";
+constexpr std::string_view kFiles = "files";
 
 bool Has(const std::vector<Condition>& conditions, const std::string& name) {
   return std::any_of(conditions.begin(), conditions.end(),
@@ -24,7 +25,7 @@ bool Has(const std::vector<Condition>& conditions, const std::string& name) {
 
 std::vector<std::string> ConditionNames() {
   return {std::string(kFenced), std::string(kState),     std::string(kMember), std::string(kLog),
-          std::string(kSpace),  std::string(kSnapshots), std::string(kMemory)};
+          std::string(kSpace),  std::string(kSnapshots), std::string(kMemory), std::string(kFiles)};
 }
 
 std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
@@ -82,6 +83,11 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
         fmt::format("the store has {} bytes, max-memory-bytes is {}: writes that may grow it are "
                     "refused; delete keys, or raise the limit",
                     inputs.memory_bytes, inputs.memory_bytes_max));
+  }
+  for (const auto& [what, why] : inputs.not_reloaded) {
+    add(kFiles, fmt::format("{} not reloaded", what),
+        fmt::format("the {} were changed, but cannot be used; the old ones stay in force: {}", what,
+                    why));
   }
   return found;
 }

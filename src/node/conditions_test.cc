@@ -65,6 +65,15 @@ TEST_F(ConditionsTest, ASnapshotThatFailedIsToldUntilOneSucceeds) {
   EXPECT_THAT(Whats(), IsEmpty());
 }
 
+TEST_F(ConditionsTest, FilesThatCannotBeUsedAreToldUntilTheyCan) {
+  inputs.not_reloaded["access rules"] = "policy.csv:3: no such rule";
+  const std::vector<Condition> found = FindConditions(inputs);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.front().what, "access rules not reloaded");
+  EXPECT_THAT(found.front().text, HasSubstr("policy.csv:3: no such rule"));
+  EXPECT_THAT(found.front().text, HasSubstr("the old ones stay in force"));
+}
+
 TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
   inputs.fenced = "because";
   inputs.differing = "n2 has another state";
@@ -73,6 +82,7 @@ TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
   inputs.out_of_space = true;
   inputs.status.snapshots.last_error = "disk full";
   inputs.memory_bytes = inputs.memory_bytes_max = 1;
+  inputs.not_reloaded["access rules"] = "policy.csv:3: no such rule";
   std::vector<std::string> names;
   for (const Condition& condition : FindConditions(inputs)) names.push_back(condition.name);
   EXPECT_EQ(names, ConditionNames());

@@ -3,9 +3,9 @@
 #include <future>
 #include <utility>
 
-#include "base/file.h"
 #include "base/logging.h"
 #include "base/status.h"
+#include "node/gossip_keys.h"
 #include "serf/shell/socket_address.h"
 
 namespace mokv {
@@ -65,10 +65,7 @@ absl::Status Gossip::MakeAgent() {
   }
   MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
   options.encryption_keys = std::move(keys.keys);
-  if (!config_.serf_keyring_file.empty()) {
-    keyring_ = KeyringWatch(std::move(keys.file_text));
-    options.keyring_path = config_.serf_keyring_file;
-  }
+  options.keyring_path = config_.serf_keyring_file;
   options.peers_path = config_.data_dir + "/serf-peers";
   options.file_executor = parts_.files;
   serf::Agent::Callbacks callbacks;
@@ -165,7 +162,6 @@ void Gossip::LookSoon() {
 }
 
 void Gossip::LookAgain() {
-  ReadKeyring();
   Look();
   look_timer_->Start(kLookInterval, [this] { LookAgain(); });
 }
@@ -209,35 +205,13 @@ void Gossip::OnRequestDone(const std::string& name, bool adds, const absl::Statu
           {{"name", name}, {"reason", MessageOf(status)}});
 }
 
-// The file may be edited while the node runs. (What `serf keys` changes, the agent writes to it.)
-void Gossip::ReadKeyring() {
-  if (config_.serf_keyring_file.empty()) return;
-  // A disk that hangs must not make this thread late: others would take the node for dead.
-  if (std::exchange(reading_keyring_, true)) return;
-  parts_.files->Post([this] {
-    auto text = PosixFileSystem().ReadFile(config_.serf_keyring_file);
-    pool_.thread(0).Post([this, text = std::move(text)]() mutable {
-      reading_keyring_ = false;
-      if (text.ok()) UseKeyring(*std::move(text));
-    });
-  });
-}
-
-void Gossip::UseKeyring(std::string text) {
-  auto keys = keyring_.OnText(std::move(text));
-  if (!keys.has_value()) return;
-  if (!keys->ok()) {
-    LogError("serf-keyring-file was changed, but cannot be used; the old keys stay",
-             {{"file", config_.serf_keyring_file}, {"reason", MessageOf(keys->status())}});
-    return;
-  }
-  agent_->SetKeys(**std::move(keys), [](const absl::Status& status) {
-    if (status.ok()) {
-      LogInfo("gossip: the keys of serf-keyring-file are used now");
-    } else {
+void Gossip::SetKeys(std::vector<std::string> keys) {
+  pool_.thread(0).Post([this, keys = std::move(keys)]() mutable {
+    agent_->SetKeys(std::move(keys), [](const absl::Status& status) {
+      if (status.ok()) return;
       LogError("gossip: the keys of serf-keyring-file cannot be used",
                {{"reason", MessageOf(status)}});
-    }
+    });
   });
 }
 

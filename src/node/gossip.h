@@ -18,7 +18,6 @@
 #include "base/mutex.h"
 #include "net/io_pool.h"
 #include "node/config.h"
-#include "node/gossip_keys.h"
 #include "node/gossip_policy.h"
 #include "replica/replica.h"
 #include "serf/shell/agent.h"
@@ -30,7 +29,7 @@ class Gossip {
  public:
   struct Parts {
     replica::Replica* replica;
-    Executor* files;  // Reads and writes keys, writes remembered peers.
+    Executor* files;  // Writes keys and remembered peers.
     const Clock* clock;
     std::string instance_id;
     std::string rpc_address;
@@ -52,6 +51,8 @@ class Gossip {
 
   // This node belongs to this cluster now.
   void SetClusterId(const std::string& cluster_id);
+  // Encrypts with these from now on; the first encrypts.
+  void SetKeys(std::vector<std::string> keys);
   // Something may have changed that the leader acts upon.
   void LookSoon();
 
@@ -70,8 +71,6 @@ class Gossip {
   void Join(Task joined);
   void Request(replica::AdminRequest request);
   void OnRequestDone(const std::string& name, bool adds, const absl::Status& status);
-  void ReadKeyring();
-  void UseKeyring(std::string text);
 
   const Config config_;
   const Parts parts_;
@@ -89,8 +88,6 @@ class Gossip {
 
   // Serf thread only.
   GossipPolicy policy_;
-  KeyringWatch keyring_;  // Begins with the text that the agent got its keys from.
-  bool reading_keyring_ = false;
 };
 
 }  // namespace mokv

@@ -14,20 +14,15 @@ absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config) {
     return found;
   }
   if (config.serf_keyring_file.empty()) return found;
-  MOKV_ASSIGN_OR_RETURN(found.file_text, PosixFileSystem().ReadFile(config.serf_keyring_file));
-  auto keys = serf::ParseKeyringFile(found.file_text);
+  MOKV_ASSIGN_OR_RETURN(const std::string text,
+                        PosixFileSystem().ReadFile(config.serf_keyring_file));
+  auto keys = serf::ParseKeyringFile(text);
   if (!keys.ok()) {
     return InvalidArgument("serf-keyring-file {}: {}", config.serf_keyring_file,
                            MessageOf(keys.status()));
   }
   found.keys = *std::move(keys);
   return found;
-}
-
-std::optional<absl::StatusOr<std::vector<std::string>>> KeyringWatch::OnText(std::string text) {
-  if (text == text_) return std::nullopt;
-  text_ = std::move(text);
-  return serf::ParseKeyringFile(text_);
 }
 
 }  // namespace mokv

@@ -6,7 +6,6 @@
 #include <future>
 #include <optional>
 
-#include "auth/access.h"
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/random.h"
@@ -14,7 +13,6 @@
 #include "machine/machine.h"
 #include "net/listener.h"
 #include "net/worker.h"
-#include "node/authorizer_setup.h"
 #include "node/beginning.h"
 #include "node/conditions.h"
 #include "node/data_directory.h"
@@ -23,18 +21,16 @@
 #include "node/gossip.h"
 #include "node/log_thread.h"
 #include "node/node_metrics.h"
+#include "node/security.h"
 #include "node/stopping.h"
-#include "node/tls_setup.h"
 #include "peer/peer_network.h"
 #include "replica/open_log.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "service/call_log.h"
 #include "service/cluster_service.h"
-#include "service/forward_check.h"
 #include "service/health_service.h"
 #include "service/kv_service.h"
-#include "service/permission.h"
 #include "service/replica_doors.h"
 #include "service/session_service.h"
 #include "snapshot/directory.h"
@@ -58,8 +54,8 @@ constexpr Duration kDrainMax = std::chrono::seconds(13);
 constexpr Duration kLeaveGossipMax = std::chrono::seconds(9);
 // Threads end with their queues run empty.
 constexpr Duration kThreadEndMax = std::chrono::seconds(5);
-// How often conditions are looked for, to be logged.
-constexpr Duration kConditionLookInterval = std::chrono::seconds(1);
+// How often conditions are looked for, to be logged, and files for changes.
+constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
 constexpr Duration kTickInterval = std::chrono::milliseconds(50);
 // The server answers a request over its limit with RESOURCE_EXHAUSTED. A value just over
@@ -104,7 +100,6 @@ class Node::Impl {
         rpc_address_(net::HostPort{config.advertise_addr.host, config.rpc_port}.ToString()),
         data_(files_, config.data_dir),
         request_log_(config.request_log, config.slow_request_threshold),
-        call_log_(request_log_),
         random_(NewSalt()),
         io_(config.io_threads),
         replica_io_(1, "replica") {}
@@ -112,6 +107,7 @@ class Node::Impl {
 
   absl::Status Start();
   void Stop();
+  void Reload() { security_->LookAtFiles(/*asked=*/true); }
 
  private:
   net::IoThread& replica_thread() { return replica_io_.thread(0); }
@@ -145,12 +141,9 @@ class Node::Impl {
 
   // In the order in which they are needed; destroyed the other way round.
   DataDirectory data_;
-  TlsSetup tls_;
-  std::unique_ptr<auth::Access> access_;
-  std::unique_ptr<service::Permission> permission_;
-  std::unique_ptr<service::ForwardCheck> forward_check_;
+  std::unique_ptr<Security> security_;
   telemetry::RequestLog request_log_;
-  service::CallLog call_log_;
+  std::unique_ptr<service::CallLog> call_log_;
   service::HealthService health_;
   LogSyncTimes sync_times_;
   machine::Machine machine_;
@@ -187,7 +180,7 @@ class Node::Impl {
   std::unique_ptr<telemetry::HttpServer> http_;
   // Replica thread only.
   ConditionLog condition_log_;
-  MonotonicTime next_condition_look_;
+  MonotonicTime next_look_;
 
   mutable Mutex mutex_;
   std::string fenced_ ABSL_GUARDED_BY(mutex_);     // Why; empty: it is not.
@@ -195,19 +188,19 @@ class Node::Impl {
 };
 
 absl::Status Node::Impl::Start() {
-  MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config_));
-  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config_));
-  access_ = std::make_unique<auth::Access>(std::move(rules), config_.io_threads);
-  permission_ = std::make_unique<service::Permission>(
-      *access_,
-      service::Permission::Options{.object_is_any = config_.acl_object == AclObject::kAny});
-  forward_check_ = std::make_unique<service::ForwardCheck>(*permission_, nullptr);
+  MOKV_ASSIGN_OR_RETURN(security_, Security::Create(config_, clock_));
   MOKV_RETURN_IF_ERROR(data_.Open(config_.node_name));
   MakeReplica();
   MakePeers();
   MakeForeignCluster();
   MOKV_RETURN_IF_ERROR(MakeGossip());
   MOKV_RETURN_IF_ERROR(MakeServer());
+  security_->BeginReloading({.listener = listener_.get(),
+                             .server = server_.get(),
+                             .peers = peers_,
+                             .replica_thread = &replica_thread(),
+                             .gossip = gossip_.get(),
+                             .files = background_thread_.get()});
   MOKV_RETURN_IF_ERROR(StartHttp());
 
   request_log_thread_ = std::make_unique<net::Worker>("request-log");
@@ -229,7 +222,7 @@ absl::Status Node::Impl::Start() {
            {"rpc", net::HostPort{config_.bind_addr.host, listener_->port()}.ToString()},
            {"serf", net::HostPort{config_.bind_addr.host, gossip_->port()}.ToString()},
            {"metrics", net::HostPort{config_.bind_addr.host, http_->port()}.ToString()},
-           {"tls", tls_.server != nullptr ? "mutual" : "off"},
+           {"tls", config_.insecure ? "off" : "mutual"},
            {"cluster", replica_->cluster_id()},
            {"keys", machine_.stats().keys}});
   return absl::OkStatus();
@@ -269,7 +262,7 @@ void Node::Impl::MakeReplica() {
                                     .rpc_address = rpc_address_,
                                     .cluster_id = data_.identity().cluster_id,
                                     .writes = {.memory_bytes_max = config_.max_memory_bytes},
-                                    .forward_guard = forward_check_.get(),
+                                    .forward_guard = &security_->forward_guard(),
                                     .snapshots = {.files = &files_,
                                                   .directory = data_.snapshots_path(),
                                                   .log_bytes = config_.snapshot_log_bytes}};
@@ -289,9 +282,7 @@ void Node::Impl::MakePeers() {
                         .version = std::string(Version()),
                         .cluster_id = data_.identity().cluster_id,
                         .replaces = data_.identity().replaces,
-                        .tls = {.outgoing = tls_.peer,
-                                .incoming = tls_.server,
-                                .allowed_names = tls_.peer_allowed_names},
+                        .tls = security_->peer_tls(),
                         .on_duplicate = [](const std::string& reason) { EndAtOnce(reason); }};
   peers_ = peer::PeerNetwork::Create(replica_thread(), clock_, *replica_, std::move(options));
 }
@@ -370,15 +361,16 @@ absl::Status Node::Impl::MakeServer() {
   rpc::Server::Options options;
   options.message_bytes_max =
       std::max(kMessageBytesMin, config_.max_value_bytes + kMessageBytesBeyondValue);
-  server_ = std::make_unique<rpc::Server>(io_, options, &call_log_);
+  call_log_ = std::make_unique<service::CallLog>(request_log_, security_->audit());
+  server_ = std::make_unique<rpc::Server>(io_, options, call_log_.get());
   reads_ = std::make_unique<service::ReplicaReadDoor>(io_, clock_, machine_, *replica_);
   writes_ = std::make_unique<service::ReplicaWriteDoor>(*replica_);
   kv_ = std::make_unique<service::KvService>(
-      *reads_, *writes_, *permission_,
+      *reads_, *writes_, security_->permission(),
       service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
                                   .cluster = [this] { return replica_->View(); }});
   cluster_ = std::make_unique<service::ClusterService>(
-      machine_, *replica_, *permission_,
+      machine_, *replica_, security_->permission(),
       service::ClusterService::Options{.node_id = config_.node_name,
                                        .instance_id = data_.identity().instance_id,
                                        .rpc_address = rpc_address_,
@@ -399,11 +391,11 @@ absl::Status Node::Impl::MakeServer() {
   sessions_->Register(*server_);
   cluster_->Register(*server_);
   health_.Register(*server_);
-  call_log_.Prepare(*server_, io_.size());
+  call_log_->Prepare(*server_, io_.size());
 
   net::Listener::Options listen;
   listen.address = {config_.bind_addr.host, config_.rpc_port};
-  listen.tls = tls_.server;
+  listen.tls = security_->tls().server;
   absl::StatusOr<std::unique_ptr<net::Listener>> listener = net::Listener::Bind(io_, listen);
   if (!listener.ok()) {
     return absl::Status(listener.status().code(), fmt::format("rpc-port {}: {}", config_.rpc_port,
@@ -422,8 +414,9 @@ absl::Status Node::Impl::StartHttp() {
                                  .replica = replica_.get(),
                                  .peers = peers_.get(),
                                  .gossip = gossip_.get(),
-                                 .calls = &call_log_,
+                                 .calls = call_log_.get(),
                                  .request_log = &request_log_,
+                                 .security = security_.get(),
                                  .sync_times = &sync_times_,
                                  .log = &open_log_,
                                  .log_first_index = &log_first_index_,
@@ -520,6 +513,9 @@ ConditionInputs Node::Impl::GatherConditions() const {
   const std::map<std::string, uint64_t> refused = peers_->stats().refused;
   inputs.is_rebuilt = data_.is_rebuilt();
   inputs.met_as_another_instance = refused.contains("not-me");
+  for (const auto& [what, counts] : security_->reloads()) {
+    if (!counts.failure.empty()) inputs.not_reloaded[what] = counts.failure;
+  }
   const MutexLock lock(mutex_);
   inputs.fenced = fenced_;
   inputs.differing = differing_;
@@ -542,9 +538,10 @@ void Node::Impl::Tick() {
   }
   log_first_index_.store(log_->first_index().value(), std::memory_order_relaxed);
   // Not at once: a new cluster's first entry is just being written.
-  if (const MonotonicTime now = clock_.Now(); now >= next_condition_look_) {
-    const bool is_first = next_condition_look_ == MonotonicTime();
-    next_condition_look_ = now + kConditionLookInterval;
+  if (const MonotonicTime now = clock_.Now(); now >= next_look_) {
+    const bool is_first = next_look_ == MonotonicTime();
+    next_look_ = now + kLookInterval;
+    security_->LookAtFiles(/*asked=*/false);
     if (!is_first) condition_log_.Update(FindConditions(GatherConditions()));
   }
   tick_timer_->Start(kTickInterval, [this] { Tick(); });
@@ -628,6 +625,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config) {
 Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Node::~Node() = default;
 void Node::Stop() { impl_->Stop(); }
+void Node::Reload() { impl_->Reload(); }
 
 std::string_view Version() { return MOKV_VERSION; }
 

@@ -1,6 +1,6 @@
 // Node: one running node, put together from its configuration: the composition root.
 //
-// Threads: Start, Stop and the destructor are for one thread, usually main. docs/threads.md lists
+// Threads: Start, Reload, Stop and the destructor are for one thread, usually main. docs/threads.md lists
 //          the threads that a node starts.
 // Errors:  Start says in one line what is wrong and with which setting or file; nothing is left
 //          running then.
@@ -21,6 +21,9 @@ class Node {
   // Stops, if Stop has not been called.
   ~Node();
 
+  // Reads access rules, certificates and keys from their files again, and opens the audit log anew.
+  // Returns at once; the log says what came of it. Not after Stop.
+  void Reload();
   // Stops gracefully, within bounds: docs/threads.md has the order.
   void Stop();
 

@@ -22,6 +22,9 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   writer.Counter("mokv_rpc_connections_silent_total",
                  "Connections closed because their client answered no PING.",
                  rpc.connections_silent);
+  writer.Counter("mokv_rpc_connections_distrusted_total",
+                 "Connections closed because their client's certificate is not believed any more.",
+                 rpc.connections_distrusted);
   constexpr std::string_view kRefused = "mokv_rpc_connections_refused_total";
   constexpr std::string_view kRefusedHelp = "Connections that were not served, by reason.";
   const auto refused = [&](std::string_view reason, uint64_t count) {
@@ -33,6 +36,26 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   refused("handshake_timeout", listener.handshakes_timed_out);
   refused("unknown_protocol", listener.protocols_unknown);
   refused("closed_early", listener.closed_early);
+}
+
+void WriteSecurity(telemetry::MetricsWriter& writer, const Security& security) {
+  for (const auto& [what, counts] : security.reloads()) {
+    const std::string name(what);
+    writer.Counter("mokv_reloads_total", "How often changed files were read again, by result.",
+                   counts.done, {{"what", name}, {"result", "ok"}});
+    writer.Counter("mokv_reloads_total", "How often changed files were read again, by result.",
+                   counts.failed, {{"what", name}, {"result", "failed"}});
+    writer.Gauge("mokv_reload_failing",
+                 "Whether files were changed and cannot be used, so that the old ones stay in force.",
+                 counts.failure.empty() ? 0 : 1, {{"what", name}});
+  }
+  if (const telemetry::AuditLog* audit = security.audit(); audit != nullptr) {
+    writer.Counter("mokv_audit_log_lines_total", "Lines that were written to the audit log.",
+                   audit->written());
+    writer.Counter("mokv_audit_log_dropped_total",
+                   "Lines that the audit log lacks: they came too fast, or could not be written.",
+                   audit->dropped());
+  }
 }
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -311,6 +334,7 @@ void RegisterNodeMetrics(telemetry::MetricsPage& page, NodeParts parts) {
     writer.Info("mokv_build_info", "Version of this node.",
                 {{"version", std::string(Version())}, {"node", parts.node_name}});
     WriteConnections(writer, parts);
+    WriteSecurity(writer, *parts.security);
     WriteReplica(writer, parts);
     WritePeers(writer, parts);
     WriteSerf(writer, parts);

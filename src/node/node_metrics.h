@@ -9,6 +9,7 @@
 #include "machine/machine.h"
 #include "net/listener.h"
 #include "node/gossip.h"
+#include "node/security.h"
 #include "peer/peer_network.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
@@ -33,6 +34,7 @@ struct NodeParts {
   const Gossip* gossip;
   const service::CallLog* calls;
   const telemetry::RequestLog* request_log;
+  const Security* security;
   const LogSyncTimes* sync_times;
   const std::atomic<const wal::Log*>* log;  // Null until it is open.
   const std::atomic<uint64_t>* log_first_index;

@@ -1,0 +1,114 @@
+#include "node/security.h"
+
+#include <utility>
+
+#include "base/logging.h"
+#include "base/status.h"
+#include "node/authorizer_setup.h"
+#include "node/gossip_keys.h"
+
+namespace mokv {
+namespace {
+
+const std::string kCertificates = "certificates";
+const std::string kRules = "access rules";
+const std::string kKeys = "gossip keys";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Security>> Security::Create(const Config& config,
+                                                           const Clock& clock) {
+  std::unique_ptr<Security> security(new Security(config, clock));
+  MOKV_RETURN_IF_ERROR(security->Load());
+  return security;
+}
+
+absl::Status Security::Load() {
+  const Config& config = config_;
+  if (!config.insecure) {
+    reloading_.Watch(kCertificates,
+                     {config.server_tls_cert_file, config.server_tls_key_file,
+                      config.server_tls_ca_file, config.server_tls_crl_file,
+                      config.peer_tls_cert_file, config.peer_tls_key_file, config.peer_tls_ca_file});
+  }
+  reloading_.Watch(kRules, {config.acl_model_file, config.acl_policy_file});
+  reloading_.Watch(kKeys, {config.serf_keyring_file});
+  MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config));
+  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config));
+  access_ = std::make_unique<auth::Access>(std::move(rules), config.io_threads);
+  const bool audits = !config.audit_log_file.empty();
+  if (audits) {
+    MOKV_ASSIGN_OR_RETURN(audit_, telemetry::AuditLog::Open({.path = config.audit_log_file,
+                                                             .bytes_max = config.audit_log_bytes}));
+    audit_thread_ = std::make_unique<net::Worker>("audit-log");
+    audit_thread_->Post([log = audit_.get()] {
+      while (log->DrainOnce(std::chrono::seconds(1))) {
+      }
+    });
+  }
+  permission_ = std::make_unique<service::Permission>(
+      *access_,
+      service::Permission::Options{.object_is_any = config.acl_object == AclObject::kAny,
+                                   .audit = audits ? config.audit : AuditScope::kNone});
+  forward_check_ = std::make_unique<service::ForwardCheck>(*permission_, audit_.get());
+  return absl::OkStatus();
+}
+
+Security::~Security() {
+  if (audit_ == nullptr) return;
+  audit_->Close();
+  audit_thread_->Stop();
+}
+
+peer::PeerTls Security::peer_tls() const {
+  return {.outgoing = tls_.peer, .incoming = tls_.server, .allowed_names = tls_.peer_allowed_names};
+}
+
+void Security::BeginReloading(Users users) {
+  users_ = std::move(users);
+  reloading_.SetLoad(kCertificates, [this] { return ReloadTls(); });
+  reloading_.SetLoad(kRules, [this] { return ReloadRules(); });
+  reloading_.SetLoad(kKeys, [this] { return ReloadKeys(); });
+}
+
+void Security::LookAtFiles(bool asked) {
+  if (asked && audit_ != nullptr) audit_->Reopen();
+  // Who asks gets a look of its own: the one that is under way may have looked already.
+  if (!asked && look_posted_.exchange(true)) return;
+  users_.files->Post([this, asked] {
+    if (!asked) look_posted_ = false;
+    reloading_.Look(asked);
+  });
+}
+
+// Connections that come from now on get the new certificates first; then those that are there are
+// looked at once more, so that none is forgotten.
+absl::Status Security::ReloadTls() {
+  MOKV_ASSIGN_OR_RETURN(TlsSetup fresh, SetUpTls(config_));
+  users_.listener->SetTls(fresh.server);
+  users_.server->CloseDistrusted([server = fresh.server](const net::Transport& transport) {
+    return transport.VerifyAgain(*server);
+  });
+  users_.replica_thread->Post(
+      [peers = std::weak_ptr(users_.peers),
+       tls = peer::PeerTls{.outgoing = fresh.peer,
+                           .incoming = fresh.server,
+                           .allowed_names = fresh.peer_allowed_names}]() mutable {
+        if (const auto alive = peers.lock()) alive->SetTls(std::move(tls));
+      });
+  return absl::OkStatus();
+}
+
+absl::Status Security::ReloadRules() {
+  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config_));
+  access_->Replace(std::move(rules));
+  return absl::OkStatus();
+}
+
+absl::Status Security::ReloadKeys() {
+  MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
+  users_.gossip->SetKeys(std::move(keys.keys));
+  return absl::OkStatus();
+}
+
+}  // namespace mokv

@@ -1,0 +1,86 @@
+// Security: who may talk to this node, what they may do, and who has done what: its TLS contexts,
+// access rules and audit log, put together from the configuration and kept as new as their files.
+//
+// Threads: Create, BeginReloading and the destructor are main's. LookAtFiles and the views of state
+//          are thread-safe.
+// Owner:   node/. Outlives all that it is given to.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "auth/access.h"
+#include "base/executor.h"
+#include "net/io_pool.h"
+#include "net/listener.h"
+#include "net/worker.h"
+#include "node/config.h"
+#include "node/gossip.h"
+#include "node/reloading.h"
+#include "node/tls_setup.h"
+#include "peer/peer_network.h"
+#include "rpc/server.h"
+#include "service/forward_check.h"
+#include "service/permission.h"
+#include "telemetry/audit_log.h"
+
+namespace mokv {
+
+class Security {
+ public:
+  // Errors name the setting or the file that is wrong.
+  static absl::StatusOr<std::unique_ptr<Security>> Create(const Config& config, const Clock& clock);
+  // Ends the audit log's thread, with all lines written.
+  ~Security();
+  Security(const Security&) = delete;
+  Security& operator=(const Security&) = delete;
+
+  // As of the start. `peer` also says whom the peers' connections believe.
+  const TlsSetup& tls() const { return tls_; }
+  peer::PeerTls peer_tls() const;
+  const service::Permission& permission() const { return *permission_; }
+  replica::ForwardGuard& forward_guard() { return *forward_check_; }
+  // Null if there is none.
+  telemetry::AuditLog* audit() const { return audit_.get(); }
+
+  // What is told of other certificates and keys.
+  struct Users {
+    net::Listener* listener;
+    rpc::Server* server;
+    std::shared_ptr<peer::PeerNetwork> peers;
+    net::IoThread* replica_thread;  // The peers'.
+    Gossip* gossip;
+    Executor* files;  // Where files are read.
+  };
+  void BeginReloading(Users users);
+  // Sees to it that files are looked at, unless that is under way; with `asked` they are read, and
+  // the audit log is opened anew.
+  void LookAtFiles(bool asked);
+
+  std::map<std::string, Reloading::Counts> reloads() const { return reloading_.counts(); }
+
+ private:
+  Security(const Config& config, const Clock& clock) : config_(config), reloading_(clock) {}
+
+  absl::Status Load();
+  absl::Status ReloadTls();
+  absl::Status ReloadRules();
+  absl::Status ReloadKeys();
+
+  const Config config_;
+  Reloading reloading_;
+  TlsSetup tls_;
+  std::unique_ptr<auth::Access> access_;
+  std::unique_ptr<telemetry::AuditLog> audit_;
+  std::unique_ptr<service::Permission> permission_;
+  std::unique_ptr<service::ForwardCheck> forward_check_;
+  std::unique_ptr<net::Worker> audit_thread_;
+  Users users_ = {};
+  std::atomic<bool> look_posted_{false};
+};
+
+}  // namespace mokv
