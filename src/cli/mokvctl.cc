@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/standard_streams.h"
+#include "cli/ctl_access.h"
 #include "cli/ctl_commands.h"
 #include "cli/ctl_rebuild.h"
 #include "cli/ctl_snapshot.h"
@@ -37,6 +38,9 @@ struct CommandLine {
   std::string name;
   std::string address;
   std::vector<std::string> hosts;
+  std::string model_file;
+  std::string policy_file;
+  mokv::AccessQuestion access;
   std::function<int()> run;
 };
 
@@ -223,6 +227,32 @@ void AddSnapshotCommands(CLI::App& app, CommandLine& line) {
       [&line] { line.run = [&line] { return mokv::CtlVerify(line.format, line.data_dir); }; });
 }
 
+void AddAccessCommands(CLI::App& app, CommandLine& line) {
+  CLI::App* acl = app.add_subcommand("acl", "The access rules");
+  acl->require_subcommand(1);
+  CLI::App* check = acl->add_subcommand(
+      "check",
+      "Whether SUBJECT may do ACTION to OBJECT, and which rule says so; exit status 0: allowed, 1: "
+      "denied");
+  check->add_option("SUBJECT", line.access.subject, "Common name of a client's certificate")
+      ->required();
+  check->add_option("OBJECT", line.access.object, "A key; or cluster, or *")->required();
+  check->add_option("ACTION", line.access.action, "consume, produce or admin")->required();
+  CLI::Option* model =
+      check->add_option("--model", line.model_file, "A model; no node is asked then");
+  CLI::Option* policy =
+      check->add_option("--policy", line.policy_file, "The policy that goes with it");
+  model->needs(policy);
+  policy->needs(model);
+  check->callback([&line, model] {
+    line.run = [&line, model] {
+      return model->count() > 0 ? mokv::CtlAclCheckFiles(line.format, line.model_file,
+                                                         line.policy_file, line.access)
+                                : mokv::CtlAclCheckNode(line.connection, line.format, line.access);
+    };
+  });
+}
+
 void AddOperatorCommands(CLI::App& app, CommandLine& line) {
   CLI::App* cert = app.add_subcommand("cert", "Make certificates");
   cert->require_subcommand(1);
@@ -274,6 +304,7 @@ int main(int argc, char** argv) {
   AddKeyCommands(app, line);
   AddClusterCommands(app, line);
   AddSnapshotCommands(app, line);
+  AddAccessCommands(app, line);
   AddOperatorCommands(app, line);
   LetTheLastWin(app);
   try {
