@@ -167,9 +167,12 @@ def clean_environment(home, **more):
     return environment
 
 
-def make_certificates():
-    """A new CA with everything that it signed, by our own tool."""
+def make_certificates(ca_of=None):
+    """A new CA, or that of other certificates, with everything that it signed, by our own tool."""
     directory = scratch_directory("certs")
+    if ca_of is not None:
+        for name in ("ca.pem", "ca-key.pem"):
+            shutil.copy(ca_of.path(name), directory)
     subprocess.run(
         [MOKVCTL, "cert", "init"],
         env=clean_environment(directory, CERT_DIR=str(directory), CERT_HOSTS=f"{OTHER_HOST},{OTHER_NAME}"),
