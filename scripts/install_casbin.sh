@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs node-casbin, which tests/casbin_compare compares our access engine with. Needs node and npm
-# (Debian: nodejs npm).
+# Installs node-casbin, which tests/casbin_compare compares our access engine with, and Debian's node and
+# npm where there is no npm.
 #   scripts/install_casbin.sh DIRECTORY    for ctest: build/NAME/casbin
 set -eu
 
@@ -8,5 +8,6 @@ version=5.51.1 # The one that tests/casbin_compare/known_differences.py tells of
 directory=${1:?"usage: $0 DIRECTORY"}
 
 [ ! -d "$directory/node_modules/casbin" ] || exit 0
+command -v npm >/dev/null || "$(dirname "$0")/install_packages.sh" npm
 mkdir -p "$directory"
 npm install --silent --no-audit --no-fund --prefix "$directory" "casbin@$version"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs Debian 12 packages: what the build needs, and with "test" or "bench" what these need too.
 # Packages that would start daemons are installed without starting them.
-#   scripts/install_packages.sh [build] [test] [bench]
+#   scripts/install_packages.sh [build] [test] [bench] [npm]
 set -eu
 
 build="g++ cmake ninja-build pkg-config libasio-dev libnghttp2-dev libssl-dev libprotobuf-dev
@@ -11,6 +11,7 @@ test="libgtest-dev libgmock-dev librapidcheck-dev nlohmann-json3-dev python3 pyt
   libbenchmark-dev python3-protobuf protobuf-compiler openssl clang-format clang-19 libclang-rt-19-dev clang-tidy-19 serf"
 bench="libbenchmark-dev libgrpc++-dev protobuf-compiler-grpc redis-server redis-tools etcd-server
   python3 curl"
+npm="nodejs npm"
 
 packages=""
 for set in "${@:-build}"; do
@@ -18,7 +19,8 @@ for set in "${@:-build}"; do
     build) packages="$packages $build" ;;
     test) packages="$packages $test" ;;
     bench) packages="$packages $bench" ;;
-    *) echo "usage: $0 [build] [test] [bench]" >&2; exit 2 ;;
+    npm) packages="$packages $npm" ;;
+    *) echo "usage: $0 [build] [test] [bench] [npm]" >&2; exit 2 ;;
   esac
 done
 
