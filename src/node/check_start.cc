@@ -17,6 +17,7 @@
 #include "node/tls_setup.h"
 #include "serf/shell/agent.h"
 #include "serf/shell/socket_address.h"
+#include "telemetry/audit_log.h"
 
 namespace mokv {
 namespace {
@@ -91,6 +92,9 @@ absl::Status CheckStart(const Config& config) {
   MOKV_RETURN_IF_ERROR(SetUpTls(config).status());
   MOKV_RETURN_IF_ERROR(LoadAuthorizer(config).status());
   MOKV_RETURN_IF_ERROR(LoadGossipKeys(config).status());
+  if (!config.audit_log_file.empty()) {
+    MOKV_RETURN_IF_ERROR(telemetry::AuditLog::CheckPath(config.audit_log_file));
+  }
   MOKV_RETURN_IF_ERROR(CheckDataDirectory(files, config));
   // A node runs with this configuration, and has its ports.
   if (IsRunning(config)) return absl::OkStatus();

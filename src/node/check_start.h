@@ -10,8 +10,9 @@
 
 namespace mokv {
 
-// Loads certificates, keys, model, policy and gossip keys, reads whose data-dir it is, and binds
-// each port for a moment, unless a node that runs with this configuration has them.
+// Loads certificates, keys, revocation lists, model, policy and gossip keys, looks at the audit
+// log's file, reads whose data-dir it is, and binds each port for a moment, unless a node that runs
+// with this configuration has them.
 absl::Status CheckStart(const Config& config);
 
 }  // namespace mokv

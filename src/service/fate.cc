@@ -35,6 +35,8 @@ Failure FailureOf(const replica::WriteResult& result) {
   if (result.fate == replica::WriteResult::Fate::kUnknown) {
     return With(kUnknown, InWords(result.reason, "outcome unknown"));
   }
+  // As the node where the client came in would have said it.
+  if (absl::IsPermissionDenied(result.reason)) return NotBegun(result.reason);
   return With(kNotDone, InWords(result.reason, "nothing was written"));
 }
 

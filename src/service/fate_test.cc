@@ -15,6 +15,7 @@ const rpc::Trailers kUnknown = {{"mokv-fate", "unknown"}};
 
 const absl::Status kNoLeader = absl::UnavailableError("no leader");
 const absl::Status kFull = absl::ResourceExhaustedError("out of memory");
+const absl::Status kDenied = absl::PermissionDeniedError("alice not permitted to produce to k");
 const absl::Status kMissing = absl::NotFoundError("no member is called b");
 
 TEST(Fate, IsTheSameToProgramsAndToPeople) {
@@ -31,6 +32,8 @@ TEST(Fate, IsTheSameToProgramsAndToPeople) {
        absl::UnavailableError("no leader; nothing was written"), kNotDone},
       {"write refused", FailureOf({.fate = WriteResult::Fate::kNotDone, .reason = kFull}),
        absl::ResourceExhaustedError("out of memory; nothing was written"), kNotDone},
+      {"write not permitted", FailureOf({.fate = WriteResult::Fate::kNotDone, .reason = kDenied}),
+       kDenied, kNotDone},
       {"write unknown", FailureOf({.fate = WriteResult::Fate::kUnknown, .reason = kNoLeader}),
        absl::UnavailableError("no leader; outcome unknown"), kUnknown},
       {"change not done", FailureOfChange(kNoLeader, false),

@@ -21,6 +21,14 @@ namespace {
 
 constexpr mode_t kFileMode = 0640;
 
+absl::Status Unusable(int error, const std::string& path) {
+  return ErrnoStatus(error, fmt::format("audit-log-file {}", path));
+}
+
+absl::Status NotRegular(const std::string& path) {
+  return InvalidArgument("audit-log-file {} is not a regular file", path);
+}
+
 std::string_view Cut(std::string_view text) { return text.substr(0, AuditLog::kTextBytesMax); }
 
 void Append(std::string& line, std::string_view name, std::string_view text) {
@@ -68,6 +76,18 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(Options options) {
   return log;
 }
 
+absl::Status AuditLog::CheckPath(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) == 0) {
+    if (!S_ISREG(found.st_mode)) return NotRegular(path);
+    return access(path.c_str(), W_OK) == 0 ? absl::OkStatus() : Unusable(errno, path);
+  }
+  if (errno != ENOENT) return Unusable(errno, path);
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  return access(directory.c_str(), W_OK | X_OK) == 0 ? absl::OkStatus() : Unusable(errno, path);
+}
+
 void AuditLog::Record(const AuditRecord& record) { queue_.Push(AuditLine(record, Now()) + '\n'); }
 
 bool AuditLog::DrainOnce(Duration wait_max) {
@@ -92,11 +112,11 @@ bool AuditLog::DrainOnce(Duration wait_max) {
 absl::Status AuditLog::OpenFile() {
   const int fd =
       open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kFileMode);
-  if (fd < 0) return ErrnoStatus(errno, fmt::format("audit-log-file {}", options_.path));
+  if (fd < 0) return Unusable(errno, options_.path);
   struct stat found {};
   if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
     close(fd);
-    return InvalidArgument("audit-log-file {} is not a regular file", options_.path);
+    return NotRegular(options_.path);
   }
   fd_ = fd;
   size_bytes_ = static_cast<uint64_t>(found.st_size);

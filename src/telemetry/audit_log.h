@@ -61,6 +61,8 @@ class AuditLog {
 
   // Opens the file, or makes it, readable by its owner and group. Errors name it.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(Options options);
+  // Whether that would work, as far as can be told without making the file.
+  static absl::Status CheckPath(const std::string& path);
   ~AuditLog();
   AuditLog(const AuditLog&) = delete;
   AuditLog& operator=(const AuditLog&) = delete;

@@ -18,7 +18,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr Duration kNoWait = std::chrono::seconds(0);
@@ -188,12 +187,18 @@ TEST_F(AuditLogTest, WritesAllBeforeItEnds) {
 
 TEST_F(AuditLogTest, NamesAFileThatItCannotHave) {
   std::filesystem::create_directory(path());
-  const absl::Status directory = AuditLog::Open({.path = path()}).status();
-  EXPECT_THAT(std::string(directory.message()), HasSubstr(path()));
-  const std::string nowhere = path("/nowhere/audit.log");
-  EXPECT_THAT(std::string(AuditLog::Open({.path = nowhere}).status().message()),
-              HasSubstr(nowhere));
-  EXPECT_THAT(ObjectsIn(path("/x")), IsEmpty());
+  for (const std::string& file : {path(), path("/nowhere/audit.log")}) {
+    const absl::Status status = AuditLog::Open({.path = file}).status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr(file));
+    EXPECT_EQ(AuditLog::CheckPath(file), status);
+  }
+}
+
+TEST_F(AuditLogTest, CheckMakesNoFile) {
+  EXPECT_TRUE(AuditLog::CheckPath(path()).ok());
+  EXPECT_FALSE(std::filesystem::exists(path()));
+  Write(*Open(), "k");
+  EXPECT_TRUE(AuditLog::CheckPath(path()).ok());
 }
 
 // Goal: a pipe that nobody reads would stop the log for good.

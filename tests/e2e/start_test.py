@@ -194,6 +194,8 @@ class ConfigurationTest(StartTestCase):
             ({"server_tls_key_file": str(locked)}, ["server-tls", str(locked), "passphrase"]),
             ({"server_tls_cert_file": str(no_pem)}, ["server-tls", str(no_pem)]),
             ({"peer_tls_ca_file": str(no_pem)}, ["peer-tls", str(no_pem)]),
+            ({"server_tls_crl_file": str(no_pem)}, ["server-tls", str(no_pem)]),
+            ({"audit_log_file": "/nonexistent/audit.log"}, ["audit-log-file", "/nonexistent"]),
             ({"acl_policy_file": str(short_policy)}, [f"{short_policy}:2"]),
             ({"serf_keyring_file": str(no_keys)}, ["serf-keyring-file", str(no_keys)]),
             ({"rpc_port": port}, ["rpc-port", str(port)]),
