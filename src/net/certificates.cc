@@ -20,14 +20,6 @@ struct FileCloser {
 };
 using FilePtr = std::unique_ptr<FILE, FileCloser>;
 
-std::string TimeText(const ASN1_TIME* time) {
-  const std::unique_ptr<BIO, decltype(&BIO_free_all)> bio(BIO_new(BIO_s_mem()), BIO_free_all);
-  ASN1_TIME_print(bio.get(), time);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
-}
-
 // What stands behind the last block is a comment; what is in a block must parse.
 bool IsEndOfFile() {
   const unsigned long error = ERR_peek_last_error();
@@ -35,6 +27,14 @@ bool IsEndOfFile() {
 }
 
 }  // namespace
+
+std::string TimeText(const ASN1_TIME* time) {
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> bio(BIO_new(BIO_s_mem()), BIO_free_all);
+  ASN1_TIME_print(bio.get(), time);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, static_cast<size_t>(size));
+}
 
 absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(const std::string& path) {
   const FilePtr file(std::fopen(path.c_str(), "re"));
@@ -66,8 +66,7 @@ absl::Status CheckValidity(const std::string& path, const X509& certificate) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<CrlPtr>> ReadRevocationLists(const std::string& path,
-                                                        const std::vector<X509Ptr>& issuers) {
+absl::StatusOr<std::vector<CrlPtr>> ReadLists(const std::string& path) {
   const FilePtr file(std::fopen(path.c_str(), "re"));
   if (file == nullptr) {
     return InvalidArgument("cannot read revocation list {}: {}", path, std::strerror(errno));
@@ -75,15 +74,6 @@ absl::StatusOr<std::vector<CrlPtr>> ReadRevocationLists(const std::string& path,
   std::vector<CrlPtr> found;
   ERR_clear_error();
   while (CrlPtr next{PEM_read_X509_CRL(file.get(), nullptr, nullptr, nullptr)}) {
-    const bool is_ours = std::any_of(issuers.begin(), issuers.end(), [&](const X509Ptr& issuer) {
-      return X509_NAME_cmp(X509_get_subject_name(issuer.get()),
-                           X509_CRL_get_issuer(next.get())) == 0 &&
-             X509_CRL_verify(next.get(), X509_get0_pubkey(issuer.get())) == 1;
-    });
-    if (!is_ours) {
-      ERR_clear_error();
-      return InvalidArgument("{} holds a revocation list that no CA of ours has signed", path);
-    }
     found.push_back(std::move(next));
   }
   if (found.empty() || !IsEndOfFile()) {
@@ -92,16 +82,6 @@ absl::StatusOr<std::vector<CrlPtr>> ReadRevocationLists(const std::string& path,
   }
   ERR_clear_error();
   return found;
-}
-
-std::string OverdueText(const X509_CRL& list) {
-  const ASN1_TIME* next = X509_CRL_get0_nextUpdate(&list);
-  if (next == nullptr || X509_cmp_current_time(next) > 0) return "";
-  const std::unique_ptr<char, void (*)(char*)> issuer(
-      X509_NAME_oneline(X509_CRL_get_issuer(&list), nullptr, 0), [](char* text) {
-        OPENSSL_free(text);
-      });
-  return fmt::format("{} (since {})", issuer.get(), TimeText(next));
 }
 
 absl::StatusOr<std::string> CommonNameOf(const X509& certificate) {

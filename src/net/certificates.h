@@ -28,11 +28,10 @@ inline constexpr size_t kCommonNameBytesMax = 256;
 absl::StatusOr<std::vector<X509Ptr>> ReadCertificates(const std::string& path);
 // Expired, or not valid yet.
 absl::Status CheckValidity(const std::string& path, const X509& certificate);
-// All in the file, at least one, each signed by one of `issuers`: another one would say nothing.
-absl::StatusOr<std::vector<CrlPtr>> ReadRevocationLists(const std::string& path,
-                                                        const std::vector<X509Ptr>& issuers);
-// "issuer (since DATE)" if there should be a newer one by now; otherwise empty.
-std::string OverdueText(const X509_CRL& list);
+// All in the file, at least one, whoever has signed them.
+absl::StatusOr<std::vector<CrlPtr>> ReadLists(const std::string& path);
+// As people read it.
+std::string TimeText(const ASN1_TIME* time);
 
 // The one common name. INVALID_ARGUMENT, without a file, when there is none, an empty one, more than
 // one (which of them would it be?), one with control characters (NUL among them), or one that is too

@@ -5,17 +5,17 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
-#include "base/logging.h"
 #include "base/status.h"
 #include "net/certificates.h"
+#include "net/revocation_lists.h"
 
 namespace mokv::net {
 namespace {
@@ -23,22 +23,28 @@ namespace {
 // Where a verification keeps why it refused a name; OpenSSL has numbers only.
 thread_local std::string refused_name;
 
-// Errors of revocation lists that do not make a certificate worse than it is: nobody has to publish a
-// list, and one that is late still says who was revoked.
-bool IsForgiven(int error) {
-  return error == X509_V_ERR_UNABLE_TO_GET_CRL || error == X509_V_ERR_CRL_HAS_EXPIRED ||
-         error == X509_V_ERR_CRL_NOT_YET_VALID;
+// The store of a context has its revocation lists with it.
+int ListsIndex() {
+  static const int index = X509_STORE_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
 }
 
-int VerifyServer(int ok, X509_STORE_CTX* verification) {
-  if (ok == 1 || !IsForgiven(X509_STORE_CTX_get_error(verification))) return ok;
-  X509_STORE_CTX_set_error(verification, X509_V_OK);
-  return 1;
+// OpenSSL asks once for each certificate of a chain that has held so far, with the one that signed it.
+int VerifyUnrevoked(int ok, X509_STORE_CTX* verification) {
+  if (ok == 0) return 0;
+  const auto* lists = static_cast<const RevocationLists*>(
+      X509_STORE_get_ex_data(X509_STORE_CTX_get0_store(verification), ListsIndex()));
+  X509* certificate = X509_STORE_CTX_get_current_cert(verification);
+  X509* signer = X509_STORE_CTX_get0_current_issuer(verification);
+  if (lists == nullptr || certificate == nullptr || signer == nullptr) return 1;
+  if (!lists->Revokes(*certificate, *signer)) return 1;
+  X509_STORE_CTX_set_error(verification, X509_V_ERR_CERT_REVOKED);
+  return 0;
 }
 
 // A client is who its certificate names: one that names nobody, or several, is not believed.
 int VerifyClient(int ok, X509_STORE_CTX* verification) {
-  if (VerifyServer(ok, verification) != 1) return 0;
+  if (VerifyUnrevoked(ok, verification) == 0) return 0;
   if (X509_STORE_CTX_get_error_depth(verification) != 0) return 1;
   const auto name = CommonNameOf(*X509_STORE_CTX_get_current_cert(verification));
   if (name.ok()) return 1;
@@ -88,22 +94,6 @@ absl::Status UseKey(SSL_CTX* context, const TlsFiles& files) {
   return InvalidArgument("cannot use key {}: {}", files.key_file, error);
 }
 
-absl::Status UseRevocationLists(SSL_CTX* context, const std::string& path,
-                                const std::vector<X509Ptr>& authorities) {
-  if (path.empty()) return absl::OkStatus();
-  MOKV_ASSIGN_OR_RETURN(const std::vector<CrlPtr> lists, ReadRevocationLists(path, authorities));
-  X509_STORE* store = SSL_CTX_get_cert_store(context);
-  for (const CrlPtr& list : lists) {
-    if (const std::string overdue = OverdueText(*list); !overdue.empty()) {
-      LogWarn("a revocation list should have been renewed; it counts as it is",
-              {{"file", path}, {"of", overdue}});
-    }
-    X509_STORE_add_crl(store, list.get());
-  }
-  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-  return absl::OkStatus();
-}
-
 // OpenSSL wants each name behind its length.
 std::string AlpnWireFormat(const std::vector<std::string>& protocols) {
   std::string wire;
@@ -150,7 +140,14 @@ TlsContext::TlsContext(bool is_server, std::vector<std::string> alpn_protocols)
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
-absl::Status TlsContext::Load(const TlsFiles& files) {
+absl::Status TlsContext::Load(const TlsFiles& files, const TlsContext* in_use) {
+  SetDefaults();
+  MOKV_RETURN_IF_ERROR(LoadOwn(files, in_use));
+  MOKV_RETURN_IF_ERROR(LoadTrusted(files));
+  return SetAlpn();
+}
+
+void TlsContext::SetDefaults() {
   SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
   SSL_CTX_set_options(context_, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
@@ -165,10 +162,24 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
       context_, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   SSL_CTX_set_cipher_list(context_, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-                     is_server_ ? VerifyClient : VerifyServer);
+                     is_server_ ? VerifyClient : VerifyUnrevoked);
+}
 
+absl::Status TlsContext::LoadOwn(const TlsFiles& files, const TlsContext* in_use) {
   MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> own, ReadCertificates(files.certificate_file));
-  MOKV_RETURN_IF_ERROR(CheckValidity(files.certificate_file, *own.front()));
+  const bool is_in_use =
+      in_use != nullptr &&
+      X509_cmp(SSL_CTX_get0_certificate(in_use->context_), own.front().get()) == 0;
+  if (!is_in_use) MOKV_RETURN_IF_ERROR(CheckValidity(files.certificate_file, *own.front()));
+  if (SSL_CTX_use_certificate_chain_file(context_, files.certificate_file.c_str()) != 1) {
+    return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
+                           TakeOpenSslError());
+  }
+  certificate_file_ = files.certificate_file;
+  return UseKey(context_, files);
+}
+
+absl::Status TlsContext::LoadTrusted(const TlsFiles& files) {
   MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> authorities, ReadCertificates(files.ca_file));
   // A bundle may still have one that is over.
   if (std::none_of(authorities.begin(), authorities.end(), [&](const X509Ptr& authority) {
@@ -176,20 +187,30 @@ absl::Status TlsContext::Load(const TlsFiles& files) {
       })) {
     return CheckValidity(files.ca_file, *authorities.front());
   }
-  if (SSL_CTX_use_certificate_chain_file(context_, files.certificate_file.c_str()) != 1) {
-    return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
-                           TakeOpenSslError());
-  }
-  MOKV_RETURN_IF_ERROR(UseKey(context_, files));
   if (SSL_CTX_load_verify_file(context_, files.ca_file.c_str()) != 1) {
     return InvalidArgument("cannot use CA {}: {}", files.ca_file, TakeOpenSslError());
   }
-  MOKV_RETURN_IF_ERROR(UseRevocationLists(context_, files.crl_file, authorities));
+  if (!files.crl_file.empty()) {
+    MOKV_ASSIGN_OR_RETURN(RevocationLists lists,
+                          RevocationLists::Read(files.crl_file, authorities));
+    revoked_ = std::make_unique<const RevocationLists>(std::move(lists));
+    MOKV_CHECK_EQ(X509_STORE_set_ex_data(SSL_CTX_get_cert_store(context_), ListsIndex(),
+                                         const_cast<RevocationLists*>(revoked_.get())),
+                  1);
+  }
+  // Tells clients which of their certificates fits.
   if (is_server_) {
-    // Tells clients which of their certificates fits.
     SSL_CTX_set_client_CA_list(context_, SSL_load_client_CA_file(files.ca_file.c_str()));
   }
-  return SetAlpn();
+  return absl::OkStatus();
+}
+
+std::vector<std::string> TlsContext::Warnings() const {
+  std::vector<std::string> warnings;
+  if (revoked_ != nullptr) warnings = revoked_->Warnings();
+  const absl::Status own = CheckValidity(certificate_file_, *SSL_CTX_get0_certificate(context_));
+  if (!own.ok()) warnings.emplace_back(MessageOf(own));
+  return warnings;
 }
 
 absl::Status TlsContext::SetAlpn() {
@@ -206,16 +227,18 @@ absl::Status TlsContext::SetAlpn() {
 }
 
 absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::ForServer(
-    const TlsFiles& files, const std::vector<std::string>& alpn_protocols) {
+    const TlsFiles& files, const std::vector<std::string>& alpn_protocols,
+    const TlsContext* in_use) {
   std::shared_ptr<TlsContext> context(new TlsContext(true, alpn_protocols));
-  MOKV_RETURN_IF_ERROR(context->Load(files));
+  MOKV_RETURN_IF_ERROR(context->Load(files, in_use));
   return context;
 }
 
 absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::ForClient(
-    const TlsFiles& files, const std::vector<std::string>& alpn_protocols) {
+    const TlsFiles& files, const std::vector<std::string>& alpn_protocols,
+    const TlsContext* in_use) {
   std::shared_ptr<TlsContext> context(new TlsContext(false, alpn_protocols));
-  MOKV_RETURN_IF_ERROR(context->Load(files));
+  MOKV_RETURN_IF_ERROR(context->Load(files, in_use));
   return context;
 }
 
@@ -251,13 +274,15 @@ absl::Status TlsContext::VerifyAgain(const ssl_st* ssl) const {
   const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(
       X509_STORE_CTX_new(), X509_STORE_CTX_free);
   MOKV_CHECK(verification != nullptr);
-  X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(context_), certificate,
-                      SSL_get_peer_cert_chain(ssl));
+  MOKV_CHECK_EQ(X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(context_),
+                                    certificate, SSL_get_peer_cert_chain(ssl)),
+                1);
   X509_STORE_CTX_set_default(verification.get(), is_server_ ? "ssl_client" : "ssl_server");
+  X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(verification.get());
+  X509_VERIFY_PARAM_set_auth_level(param, SSL_get_security_level(ssl));
   // The names that a client expects of its server.
-  X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(verification.get()),
-                         SSL_get0_param(const_cast<ssl_st*>(ssl)));
-  X509_STORE_CTX_set_verify_cb(verification.get(), is_server_ ? VerifyClient : VerifyServer);
+  X509_VERIFY_PARAM_set1(param, SSL_get0_param(const_cast<ssl_st*>(ssl)));
+  X509_STORE_CTX_set_verify_cb(verification.get(), is_server_ ? VerifyClient : VerifyUnrevoked);
   const bool verified = X509_verify_cert(verification.get()) == 1;
   ERR_clear_error();
   if (verified) return absl::OkStatus();

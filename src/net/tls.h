@@ -16,12 +16,14 @@ struct ssl_st;
 
 namespace mokv::net {
 
+class RevocationLists;
+
 struct TlsFiles {
   std::string certificate_file;  // PEM, leaf first, intermediates after it.
   std::string key_file;
   std::string ca_file;  // Whom the other side must be signed by.
-  // Whom of these not to believe any more; empty: there is no list. An issuer need not have one, and
-  // one that should have been renewed counts as it is, with a warning.
+  // Whom of these not to believe any more; empty: there is no list. An authority need not have one,
+  // and one that should have been renewed counts as it is, with a warning.
   std::string crl_file;
 };
 
@@ -32,10 +34,15 @@ class TlsContext {
   //
   // `alpn_protocols` are those that the server takes (it picks the client's first that it knows;
   // none in common ends the handshake) or that the client offers.
+  //
+  // `in_use` is the context that the new one will replace, if any. Its own certificate may have
+  // expired by now: that is no reason to do without the rest of the files.
   static absl::StatusOr<std::shared_ptr<const TlsContext>> ForServer(
-      const TlsFiles& files, const std::vector<std::string>& alpn_protocols);
+      const TlsFiles& files, const std::vector<std::string>& alpn_protocols,
+      const TlsContext* in_use = nullptr);
   static absl::StatusOr<std::shared_ptr<const TlsContext>> ForClient(
-      const TlsFiles& files, const std::vector<std::string>& alpn_protocols);
+      const TlsFiles& files, const std::vector<std::string>& alpn_protocols,
+      const TlsContext* in_use = nullptr);
 
   ~TlsContext();
 
@@ -43,18 +50,26 @@ class TlsContext {
   // believed by this one. UNAUTHENTICATED says why not.
   absl::Status VerifyAgain(const ssl_st* ssl) const;
 
+  // What people should see to, now: an own certificate that has expired, lists that are late.
+  std::vector<std::string> Warnings() const;
+
   ssl_ctx_st* get() const { return context_; }
   bool is_server() const { return is_server_; }
 
  private:
   TlsContext(bool is_server, std::vector<std::string> alpn_protocols);
 
-  absl::Status Load(const TlsFiles& files);
+  absl::Status Load(const TlsFiles& files, const TlsContext* in_use);
+  void SetDefaults();
+  absl::Status LoadOwn(const TlsFiles& files, const TlsContext* in_use);
+  absl::Status LoadTrusted(const TlsFiles& files);
   absl::Status SetAlpn();
 
   ssl_ctx_st* context_;
   bool is_server_;
   std::vector<std::string> alpn_protocols_;
+  std::string certificate_file_;
+  std::unique_ptr<const RevocationLists> revoked_;  // Null: no list.
 };
 
 // INVALID_ARGUMENT, naming the files, unless at least one of the certificates was signed by the CA:

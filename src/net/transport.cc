@@ -42,6 +42,7 @@ bool IsAlertOfHandshake(int reason) {
       return false;
   }
 }
+
 char* ReadBuffer() {
   static thread_local const std::unique_ptr<std::array<char, kReadBufferBytes>> buffer =
       std::make_unique<std::array<char, kReadBufferBytes>>();
@@ -363,7 +364,9 @@ absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {
   if (ssl_error == SSL_ERROR_SYSCALL) {
     return Unavailable("{}: the other side closed the connection", doing);
   }
-  const int reason = ERR_GET_REASON(ERR_peek_error());
+  // The last of the queue is the one that ended it; other libraries have reasons of their own.
+  const unsigned long last = ERR_peek_last_error();
+  const int reason = ERR_GET_LIB(last) == ERR_LIB_SSL ? ERR_GET_REASON(last) : 0;
   refused_by_tls_ = reason != SSL_R_UNEXPECTED_EOF_WHILE_READING;
   handshake_was_refused_ = IsAlertOfHandshake(reason);
   // It says no more than that verification failed.

@@ -53,6 +53,29 @@ X509* NewCertificate(EVP_PKEY* key, const TestCertificates::Options& options) {
   return certificate;
 }
 
+void AddParts(X509_CRL* list, const TestCertificates::ListOptions& options) {
+  if (options.of_users_only || !options.place.empty()) {
+    ISSUING_DIST_POINT* point = ISSUING_DIST_POINT_new();
+    if (options.of_users_only) point->onlyuser = 0xff;
+    if (!options.place.empty()) {
+      point->distpoint = DIST_POINT_NAME_new();
+      point->distpoint->type = 0;  // Its full name.
+      point->distpoint->name.fullname = GENERAL_NAMES_new();
+      sk_GENERAL_NAME_push(point->distpoint->name.fullname,
+                           a2i_GENERAL_NAME(nullptr, nullptr, nullptr, GEN_URI,
+                                            options.place.c_str(), 0));
+    }
+    X509_CRL_add1_ext_i2d(list, NID_issuing_distribution_point, point, 1, 0);
+    ISSUING_DIST_POINT_free(point);
+  }
+  ASN1_INTEGER* number = ASN1_INTEGER_new();
+  ASN1_INTEGER_set(number, 1);
+  if (options.of_changes_only) X509_CRL_add1_ext_i2d(list, NID_delta_crl, number, 1, 0);
+  // A real extension, but none of a list.
+  if (options.has_unknown_part) X509_CRL_add1_ext_i2d(list, NID_inhibit_any_policy, number, 1, 0);
+  ASN1_INTEGER_free(number);
+}
+
 }  // namespace
 
 class TestCertificates::Impl {
@@ -143,6 +166,7 @@ void TestCertificates::MakeRevocationList(const std::string& list, const std::st
   X509_gmtime_adj(time.get(), options.valid_until);
   X509_CRL_set1_nextUpdate(made.get(), time.get());
   X509_CRL_sort(made.get());
+  AddParts(made.get(), options);
   X509_CRL_sign(made.get(), issuer.key, EVP_sha256());
   FILE* file = std::fopen(Path(list + ".pem").c_str(), "we");
   MOKV_CHECK(file != nullptr);

@@ -41,6 +41,11 @@ class TestCertificates {
     // Seconds from now.
     long valid_from = -3600;
     long valid_until = 3600;
+    // What a part of a list says of itself.
+    std::string place;  // A URI.
+    bool of_users_only = false;
+    bool of_changes_only = false;
+    bool has_unknown_part = false;
   };
   void MakeRevocationList(const std::string& list, const std::string& ca,
                           const ListOptions& options);

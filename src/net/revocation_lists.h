@@ -1,0 +1,53 @@
+// RevocationLists: whom the authorities do not vouch for any more, as their lists (RFC 5280, section
+// 5) in one file say. Whether a certificate is on a list is asked with the certificate that signed
+// it: two authorities of one name are told apart by their keys.
+//
+// What is asked of lists is little: an authority need not have one, and one that should have been
+// renewed counts as it is, since it still says who was revoked.
+//
+// Threads: immutable once read; thread-safe.
+// Errors:  INVALID_ARGUMENT naming the file.
+// Internal to net/; others use tls.h.
+#pragma once
+
+#include <absl/status/statusor.h>
+#include <openssl/x509.h>
+
+#include <string>
+#include <vector>
+
+#include "net/certificates.h"
+
+namespace mokv::net {
+
+class RevocationLists {
+ public:
+  // None.
+  RevocationLists() = default;
+  // All in the PEM file `path`. Lists that none of `authorities` has signed are passed over, with a
+  // warning: no certificate of theirs would be believed. Errors: the file has none that counts, or
+  // one that says only a part: a list of changes, or one of some certificates or some reasons.
+  static absl::StatusOr<RevocationLists> Read(const std::string& path,
+                                              const std::vector<X509Ptr>& authorities);
+
+  // Whether a list of the certificate's signer has it.
+  bool Revokes(X509& certificate, X509& signer) const;
+
+  // What people should see to, now: lists that are late, and those that were passed over.
+  std::vector<std::string> Warnings() const;
+
+ private:
+  struct List {
+    CrlPtr list;
+    X509Ptr signer;
+  };
+
+  // Adds it, unless there is a newer one of the same authority and the same place.
+  void Add(CrlPtr list, const X509Ptr& signer);
+
+  std::string path_;
+  std::vector<List> lists_;
+  std::vector<std::string> passed_over_;  // Whose.
+};
+
+}  // namespace mokv::net
