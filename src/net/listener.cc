@@ -84,7 +84,7 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   const Protocol* FindByPrefix(std::string_view bytes, bool* undecided) const;
 
   IoPool& pool_;
-  const Options options_;
+  Options options_;  // Without TLS: that is below.
   std::vector<Protocol> protocols_;
   // By I/O thread; each touches only its own.
   std::vector<absl::flat_hash_map<Greeter*, std::unique_ptr<Greeter>>> greeters_;
@@ -198,7 +198,7 @@ Listener::Impl::Impl(IoPool& pool, Options options)
       greeters_(pool.size()),
       acceptor_(pool.thread(0).context()),
       pause_(pool.thread(0).context()),
-      tls_(options_.tls) {}
+      tls_(std::exchange(options_.tls, nullptr)) {}
 
 Listener::Impl::~Impl() = default;
 

@@ -97,8 +97,9 @@ absl::StatusOr<RevocationLists> RevocationLists::Read(const std::string& path,
     lists.Add(std::move(list), *signer);
   }
   if (lists.lists_.empty()) {
-    return InvalidArgument("{} holds no revocation list that a CA of ours has signed (it has one of {})",
-                           path, lists.passed_over_.front());
+    return InvalidArgument(
+        "{} holds no revocation list that a CA of ours has signed (it has one of {})", path,
+        lists.passed_over_.front());
   }
   return lists;
 }
@@ -128,10 +129,10 @@ bool RevocationLists::Revokes(X509& certificate, X509& signer) const {
 std::vector<std::string> RevocationLists::Warnings() const {
   std::vector<std::string> warnings;
   for (const std::string& issuer : passed_over_) {
-    warnings.push_back(
-        fmt::format("{} holds a revocation list of {}, which no CA of ours has signed; it is passed "
-                    "over",
-                    path_, issuer));
+    warnings.push_back(fmt::format(
+        "{} holds a revocation list of {}, which no CA of ours has signed; it is passed "
+        "over",
+        path_, issuer));
   }
   for (const List& list : lists_) {
     const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list.list.get());

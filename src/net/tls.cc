@@ -167,9 +167,8 @@ void TlsContext::SetDefaults() {
 
 absl::Status TlsContext::LoadOwn(const TlsFiles& files, const TlsContext* in_use) {
   MOKV_ASSIGN_OR_RETURN(const std::vector<X509Ptr> own, ReadCertificates(files.certificate_file));
-  const bool is_in_use =
-      in_use != nullptr &&
-      X509_cmp(SSL_CTX_get0_certificate(in_use->context_), own.front().get()) == 0;
+  const bool is_in_use = in_use != nullptr && X509_cmp(SSL_CTX_get0_certificate(in_use->context_),
+                                                       own.front().get()) == 0;
   if (!is_in_use) MOKV_RETURN_IF_ERROR(CheckValidity(files.certificate_file, *own.front()));
   if (SSL_CTX_use_certificate_chain_file(context_, files.certificate_file.c_str()) != 1) {
     return InvalidArgument("cannot use certificate {}: {}", files.certificate_file,
@@ -286,8 +285,7 @@ absl::Status TlsContext::VerifyAgain(const ssl_st* ssl) const {
   const bool verified = X509_verify_cert(verification.get()) == 1;
   ERR_clear_error();
   if (verified) return absl::OkStatus();
-  return absl::UnauthenticatedError(
-      VerificationText(X509_STORE_CTX_get_error(verification.get())));
+  return absl::UnauthenticatedError(VerificationText(X509_STORE_CTX_get_error(verification.get())));
 }
 
 std::string VerificationText(long error) {

@@ -84,10 +84,12 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
                     "refused; delete keys, or raise the limit",
                     inputs.memory_bytes, inputs.memory_bytes_max));
   }
-  for (const auto& [what, why] : inputs.not_reloaded) {
+  // Conditions are told to everybody; why, and in which file and line, only in the log.
+  for (const std::string& what : inputs.not_reloaded) {
     add(kFiles, fmt::format("{} not reloaded", what),
-        fmt::format("the {} were changed, but cannot be used; the old ones stay in force: {}", what,
-                    why));
+        fmt::format("the {} were changed, but cannot be used; the old ones stay in force. The "
+                    "node's log says why",
+                    what));
   }
   return found;
 }

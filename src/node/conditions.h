@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -33,8 +32,8 @@ struct ConditionInputs {
   bool is_rebuilt = false;
   // Another member looked for a node of this name with another data directory.
   bool met_as_another_instance = false;
-  // Files that were changed and cannot be used: what they are, and why.
-  std::map<std::string, std::string> not_reloaded;
+  // Files that were changed and cannot be used: what they are.
+  std::vector<std::string> not_reloaded;
 };
 
 // The names of all checks, in the order in which they are shown.

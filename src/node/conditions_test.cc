@@ -66,11 +66,10 @@ TEST_F(ConditionsTest, ASnapshotThatFailedIsToldUntilOneSucceeds) {
 }
 
 TEST_F(ConditionsTest, FilesThatCannotBeUsedAreToldUntilTheyCan) {
-  inputs.not_reloaded["access rules"] = "policy.csv:3: no such rule";
+  inputs.not_reloaded = {"access rules"};
   const std::vector<Condition> found = FindConditions(inputs);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found.front().what, "access rules not reloaded");
-  EXPECT_THAT(found.front().text, HasSubstr("policy.csv:3: no such rule"));
   EXPECT_THAT(found.front().text, HasSubstr("the old ones stay in force"));
 }
 
@@ -82,7 +81,7 @@ TEST_F(ConditionsTest, EachIsOneOfTheChecks) {
   inputs.out_of_space = true;
   inputs.status.snapshots.last_error = "disk full";
   inputs.memory_bytes = inputs.memory_bytes_max = 1;
-  inputs.not_reloaded["access rules"] = "policy.csv:3: no such rule";
+  inputs.not_reloaded = {"access rules"};
   std::vector<std::string> names;
   for (const Condition& condition : FindConditions(inputs)) names.push_back(condition.name);
   EXPECT_EQ(names, ConditionNames());

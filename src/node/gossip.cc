@@ -11,7 +11,7 @@
 namespace mokv {
 namespace {
 
-// How often members are looked at without news, and the keyring file is read.
+// How often members are looked at without news.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How long an addition or removal that gossip suggested may take.
 constexpr Duration kRequestMax = std::chrono::seconds(20);
@@ -205,14 +205,11 @@ void Gossip::OnRequestDone(const std::string& name, bool adds, const absl::Statu
           {{"name", name}, {"reason", MessageOf(status)}});
 }
 
-void Gossip::SetKeys(std::vector<std::string> keys) {
-  pool_.thread(0).Post([this, keys = std::move(keys)]() mutable {
-    agent_->SetKeys(std::move(keys), [](const absl::Status& status) {
-      if (status.ok()) return;
-      LogError("gossip: the keys of serf-keyring-file cannot be used",
-               {{"reason", MessageOf(status)}});
-    });
-  });
+absl::Status Gossip::SetKeys(std::vector<std::string> keys) {
+  std::promise<absl::Status> set;
+  agent_->SetKeys(std::move(keys),
+                  [&set](absl::Status status) { set.set_value(std::move(status)); });
+  return set.get_future().get();
 }
 
 }  // namespace mokv

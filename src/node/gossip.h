@@ -51,8 +51,8 @@ class Gossip {
 
   // This node belongs to this cluster now.
   void SetClusterId(const std::string& cluster_id);
-  // Encrypts with these from now on; the first encrypts.
-  void SetKeys(std::vector<std::string> keys);
+  // Encrypts with these from now on; the first encrypts. Waits for the serf thread, which must run.
+  absl::Status SetKeys(std::vector<std::string> keys);
   // Something may have changed that the leader acts upon.
   void LookSoon();
 

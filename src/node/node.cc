@@ -199,8 +199,7 @@ absl::Status Node::Impl::Start() {
                              .server = server_.get(),
                              .peers = peers_,
                              .replica_thread = &replica_thread(),
-                             .gossip = gossip_.get(),
-                             .files = background_thread_.get()});
+                             .gossip = gossip_.get()});
   MOKV_RETURN_IF_ERROR(StartHttp());
 
   request_log_thread_ = std::make_unique<net::Worker>("request-log");
@@ -514,7 +513,7 @@ ConditionInputs Node::Impl::GatherConditions() const {
   inputs.is_rebuilt = data_.is_rebuilt();
   inputs.met_as_another_instance = refused.contains("not-me");
   for (const auto& [what, counts] : security_->reloads()) {
-    if (!counts.failure.empty()) inputs.not_reloaded[what] = counts.failure;
+    if (!counts.failure.empty()) inputs.not_reloaded.push_back(what);
   }
   const MutexLock lock(mutex_);
   inputs.fenced = fenced_;
@@ -578,6 +577,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
   }
   stopping.Add("end clients' threads", kThreadEndMax, [this] {
     if (replica_ != nullptr) replica_->StopAccepting();
+    if (security_ != nullptr) security_->EndReloading();
     http_.reset();  // No more scrapes: they read what ends below.
     io_.Stop();
     if (gossip_ != nullptr) gossip_->Stop();
@@ -612,6 +612,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
     replica_.reset();
     request_log_.Close();
     if (request_log_thread_ != nullptr) request_log_thread_->Stop();
+    if (security_ != nullptr) security_->EndAudit();
   });
 }
 

@@ -2,8 +2,8 @@
 // with their revocation lists, and the gossip's keys. New ones take effect at once and as a whole;
 // ones that cannot be used change nothing, and are told: in the log, as a metric and as a condition.
 //
-// Threads: Look is for one thread, which may wait for a disk; the rest is thread-safe, but for Add,
-//          which comes before the first Look.
+// Threads: Look is for one thread, which may wait for a disk; the rest is thread-safe, but for
+//          Watch and SetLoad, which come before the first Look.
 // Owner:   node/.
 #pragma once
 

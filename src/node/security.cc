@@ -26,14 +26,15 @@ absl::StatusOr<std::unique_ptr<Security>> Security::Create(const Config& config,
 absl::Status Security::Load() {
   const Config& config = config_;
   if (!config.insecure) {
-    reloading_.Watch(kCertificates,
-                     {config.server_tls_cert_file, config.server_tls_key_file,
-                      config.server_tls_ca_file, config.server_tls_crl_file,
-                      config.peer_tls_cert_file, config.peer_tls_key_file, config.peer_tls_ca_file});
+    reloading_.Watch(kCertificates, {config.server_tls_cert_file, config.server_tls_key_file,
+                                     config.server_tls_ca_file, config.server_tls_crl_file,
+                                     config.peer_tls_cert_file, config.peer_tls_key_file,
+                                     config.peer_tls_ca_file});
   }
   reloading_.Watch(kRules, {config.acl_model_file, config.acl_policy_file});
   reloading_.Watch(kKeys, {config.serf_keyring_file});
   MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config));
+  TellWarnings();
   MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config));
   access_ = std::make_unique<auth::Access>(std::move(rules), config.io_threads);
   const bool audits = !config.audit_log_file.empty();
@@ -47,14 +48,18 @@ absl::Status Security::Load() {
     });
   }
   permission_ = std::make_unique<service::Permission>(
-      *access_,
-      service::Permission::Options{.object_is_any = config.acl_object == AclObject::kAny,
-                                   .audit = audits ? config.audit : AuditScope::kNone});
+      *access_, service::Permission::Options{.object_is_any = config.acl_object == AclObject::kAny,
+                                             .audit = audits ? config.audit : AuditScope::kNone});
   forward_check_ = std::make_unique<service::ForwardCheck>(*permission_, audit_.get());
   return absl::OkStatus();
 }
 
 Security::~Security() {
+  EndReloading();
+  EndAudit();
+}
+
+void Security::EndAudit() {
   if (audit_ == nullptr) return;
   audit_->Close();
   audit_thread_->Stop();
@@ -69,33 +74,45 @@ void Security::BeginReloading(Users users) {
   reloading_.SetLoad(kCertificates, [this] { return ReloadTls(); });
   reloading_.SetLoad(kRules, [this] { return ReloadRules(); });
   reloading_.SetLoad(kKeys, [this] { return ReloadKeys(); });
+  files_thread_ = std::make_unique<net::Worker>("reload");
+}
+
+void Security::EndReloading() {
+  if (files_thread_ != nullptr) files_thread_->Stop();
 }
 
 void Security::LookAtFiles(bool asked) {
   if (asked && audit_ != nullptr) audit_->Reopen();
   // Who asks gets a look of its own: the one that is under way may have looked already.
   if (!asked && look_posted_.exchange(true)) return;
-  users_.files->Post([this, asked] {
+  files_thread_->Post([this, asked] {
     if (!asked) look_posted_ = false;
     reloading_.Look(asked);
+    TellWarnings();
   });
+}
+
+// Some come with time alone: certificates expire, lists fall due.
+void Security::TellWarnings() {
+  std::set<std::string> warnings = WarningsOf(tls_);
+  for (const std::string& warning : warnings) {
+    if (!warned_.contains(warning)) LogWarn(warning);
+  }
+  warned_ = std::move(warnings);
 }
 
 // Connections that come from now on get the new certificates first; then those that are there are
 // looked at once more, so that none is forgotten.
 absl::Status Security::ReloadTls() {
-  MOKV_ASSIGN_OR_RETURN(TlsSetup fresh, SetUpTls(config_));
-  users_.listener->SetTls(fresh.server);
-  users_.server->CloseDistrusted([server = fresh.server](const net::Transport& transport) {
+  MOKV_ASSIGN_OR_RETURN(TlsSetup fresh, SetUpTls(config_, &tls_));
+  tls_ = std::move(fresh);
+  users_.listener->SetTls(tls_.server);
+  users_.server->CloseDistrusted([server = tls_.server](const net::Transport& transport) {
     return transport.VerifyAgain(*server);
   });
-  users_.replica_thread->Post(
-      [peers = std::weak_ptr(users_.peers),
-       tls = peer::PeerTls{.outgoing = fresh.peer,
-                           .incoming = fresh.server,
-                           .allowed_names = fresh.peer_allowed_names}]() mutable {
-        if (const auto alive = peers.lock()) alive->SetTls(std::move(tls));
-      });
+  users_.replica_thread->Post([peers = users_.peers, tls = peer_tls()]() mutable {
+    if (const auto alive = peers.lock()) alive->SetTls(std::move(tls));
+  });
   return absl::OkStatus();
 }
 
@@ -107,8 +124,7 @@ absl::Status Security::ReloadRules() {
 
 absl::Status Security::ReloadKeys() {
   MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
-  users_.gossip->SetKeys(std::move(keys.keys));
-  return absl::OkStatus();
+  return users_.gossip->SetKeys(std::move(keys.keys));
 }
 
 }  // namespace mokv

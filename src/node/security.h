@@ -1,8 +1,9 @@
 // Security: who may talk to this node, what they may do, and who has done what: its TLS contexts,
 // access rules and audit log, put together from the configuration and kept as new as their files.
 //
-// Threads: Create, BeginReloading and the destructor are main's. LookAtFiles and the views of state
-//          are thread-safe.
+// Threads: has two of its own, for files and for the audit log. Create, Begin…, End… and the
+//          destructor are main's. LookAtFiles and the views of state are thread-safe; tls and
+//          peer_tls are for the time before BeginReloading.
 // Owner:   node/. Outlives all that it is given to.
 #pragma once
 
@@ -11,10 +12,10 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "auth/access.h"
-#include "base/executor.h"
 #include "net/io_pool.h"
 #include "net/listener.h"
 #include "net/worker.h"
@@ -34,12 +35,11 @@ class Security {
  public:
   // Errors name the setting or the file that is wrong.
   static absl::StatusOr<std::unique_ptr<Security>> Create(const Config& config, const Clock& clock);
-  // Ends the audit log's thread, with all lines written.
   ~Security();
   Security(const Security&) = delete;
   Security& operator=(const Security&) = delete;
 
-  // As of the start. `peer` also says whom the peers' connections believe.
+  // As of the start.
   const TlsSetup& tls() const { return tls_; }
   peer::PeerTls peer_tls() const;
   const service::Permission& permission() const { return *permission_; }
@@ -51,15 +51,18 @@ class Security {
   struct Users {
     net::Listener* listener;
     rpc::Server* server;
-    std::shared_ptr<peer::PeerNetwork> peers;
-    net::IoThread* replica_thread;  // The peers'.
+    std::weak_ptr<peer::PeerNetwork> peers;  // It ends before its thread does.
+    net::IoThread* replica_thread;           // The peers'.
     Gossip* gossip;
-    Executor* files;  // Where files are read.
   };
   void BeginReloading(Users users);
+  // Waits for a reload that is under way. Before the users' threads end.
+  void EndReloading();
   // Sees to it that files are looked at, unless that is under way; with `asked` they are read, and
   // the audit log is opened anew.
   void LookAtFiles(bool asked);
+  // Writes what waits. What is recorded after it is dropped.
+  void EndAudit();
 
   std::map<std::string, Reloading::Counts> reloads() const { return reloading_.counts(); }
 
@@ -70,10 +73,13 @@ class Security {
   absl::Status ReloadTls();
   absl::Status ReloadRules();
   absl::Status ReloadKeys();
+  // What has become so since the last call.
+  void TellWarnings();
 
   const Config config_;
   Reloading reloading_;
-  TlsSetup tls_;
+  TlsSetup tls_;                  // In use. Of the files' thread, once there is one.
+  std::set<std::string> warned_;  // The same.
   std::unique_ptr<auth::Access> access_;
   std::unique_ptr<telemetry::AuditLog> audit_;
   std::unique_ptr<service::Permission> permission_;
@@ -81,6 +87,8 @@ class Security {
   std::unique_ptr<net::Worker> audit_thread_;
   Users users_ = {};
   std::atomic<bool> look_posted_{false};
+  // May wait for a disk or a network that holds the files: so nobody else's work is done there.
+  std::unique_ptr<net::Worker> files_thread_;
 };
 
 }  // namespace mokv

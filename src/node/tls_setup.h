@@ -7,6 +7,7 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,13 @@ struct TlsSetup {
   std::shared_ptr<const net::TlsContext> server;
   std::shared_ptr<const net::TlsContext> peer;
   std::vector<std::string> peer_allowed_names;
+  std::vector<std::string> warnings;  // About the settings.
 };
 
-absl::StatusOr<TlsSetup> SetUpTls(const Config& config);
+// `in_use`: as net::TlsContext has it; null at the start.
+absl::StatusOr<TlsSetup> SetUpTls(const Config& config, const TlsSetup* in_use = nullptr);
+
+// All that people should see to, now; each once.
+std::set<std::string> WarningsOf(const TlsSetup& setup);
 
 }  // namespace mokv

@@ -11,7 +11,7 @@
 namespace mokv::peer {
 namespace {
 
-LocalNode LocalNodeOf(const Options& options) {
+LocalNode LocalNodeOf(const Options& options, const PeerTls& tls) {
   return {.name = options.name,
           .instance_id = options.instance_id,
           .rpc_address = options.rpc_address,
@@ -21,23 +21,26 @@ LocalNode LocalNodeOf(const Options& options) {
           .id = raft::NodeIdOf(options.name, options.instance_id),
           // Never 0, which means unknown.
           .process_id = options.process_id != 0 ? options.process_id : NewSalt() | 1,
-          .allowed_names = options.tls.allowed_names};
+          .allowed_names = tls.allowed_names};
 }
 
 }  // namespace
 
 std::shared_ptr<PeerNetwork> PeerNetwork::Create(net::IoThread& thread, const Clock& clock,
                                                  replica::PeersHandler& handler, Options options) {
-  return std::shared_ptr<PeerNetwork>(new PeerNetwork(thread, clock, handler, std::move(options)));
+  // Not kept with the options: other keys come, and then nobody holds the old ones.
+  PeerTls tls = std::exchange(options.tls, PeerTls());
+  return std::shared_ptr<PeerNetwork>(
+      new PeerNetwork(thread, clock, handler, std::move(options), std::move(tls)));
 }
 
 PeerNetwork::PeerNetwork(net::IoThread& thread, const Clock& clock, replica::PeersHandler& handler,
-                         Options options)
+                         Options options, PeerTls tls)
     : context_{.thread = thread,
                .clock = clock,
                .options = options,
-               .local = LocalNodeOf(options),
-               .tls = options.tls,
+               .local = LocalNodeOf(options, tls),
+               .tls = std::move(tls),
                .random = SeededRandom(NewSalt())},
       handler_(handler),
       snapshots_(context_, handler, [this](const Remote& remote) { return IsDuplicate(remote); }),

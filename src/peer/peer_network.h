@@ -118,7 +118,7 @@ class PeerNetwork final : public replica::Peers,
   };
 
   PeerNetwork(net::IoThread& thread, const Clock& clock, replica::PeersHandler& handler,
-              Options options);
+              Options options, PeerTls tls);
 
   // peer_network.cc: who is there.
   void Accept(std::unique_ptr<net::Transport> transport, std::string_view first_bytes);

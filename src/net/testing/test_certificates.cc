@@ -61,9 +61,9 @@ void AddParts(X509_CRL* list, const TestCertificates::ListOptions& options) {
       point->distpoint = DIST_POINT_NAME_new();
       point->distpoint->type = 0;  // Its full name.
       point->distpoint->name.fullname = GENERAL_NAMES_new();
-      sk_GENERAL_NAME_push(point->distpoint->name.fullname,
-                           a2i_GENERAL_NAME(nullptr, nullptr, nullptr, GEN_URI,
-                                            options.place.c_str(), 0));
+      sk_GENERAL_NAME_push(
+          point->distpoint->name.fullname,
+          a2i_GENERAL_NAME(nullptr, nullptr, nullptr, GEN_URI, options.place.c_str(), 0));
     }
     X509_CRL_add1_ext_i2d(list, NID_issuing_distribution_point, point, 1, 0);
     ISSUING_DIST_POINT_free(point);
