@@ -31,7 +31,7 @@ absl::Status NotRegular(const std::string& path) {
 
 std::string_view Cut(std::string_view text) { return text.substr(0, AuditLog::kTextBytesMax); }
 
-void Append(std::string& line, std::string_view name, std::string_view text) {
+void AppendMember(std::string& line, std::string_view name, std::string_view text) {
   if (line.size() > 1) line += ',';
   line += '"';
   line += name;
@@ -51,17 +51,17 @@ std::string Now() {
 
 std::string AuditLine(const AuditRecord& record, std::string_view time) {
   std::string line = "{";
-  Append(line, "time", time);
-  Append(line, "subject", record.subject);
-  if (!record.peer.empty()) Append(line, "peer", record.peer);
-  if (!record.forwarded_by.empty()) Append(line, "forwarded_by", record.forwarded_by);
-  Append(line, "method", record.method);
-  Append(line, "object", record.object);
-  Append(line, "action", record.action);
-  Append(line, "decision", record.allowed ? "allow" : "deny");
-  Append(line, "rule", record.rule);
+  AppendMember(line, "time", time);
+  AppendMember(line, "subject", record.subject);
+  if (!record.peer.empty()) AppendMember(line, "peer", record.peer);
+  if (!record.forwarded_by.empty()) AppendMember(line, "forwarded_by", record.forwarded_by);
+  AppendMember(line, "method", record.method);
+  AppendMember(line, "object", record.object);
+  AppendMember(line, "action", record.action);
+  AppendMember(line, "decision", record.allowed ? "allow" : "deny");
+  AppendMember(line, "rule", record.rule);
   if (record.line.has_value()) line += fmt::format(R"(,"line":{})", *record.line);
-  Append(line, "status", StatusCodeName(record.code));
+  AppendMember(line, "status", StatusCodeName(record.code));
   line += '}';
   return line;
 }
@@ -78,11 +78,11 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(Options options) {
 
 absl::Status AuditLog::CheckPath(const std::string& path) {
   struct stat found {};
-  if (stat(path.c_str(), &found) == 0) {
-    if (!S_ISREG(found.st_mode)) return NotRegular(path);
-    return access(path.c_str(), W_OK) == 0 ? absl::OkStatus() : Unusable(errno, path);
-  }
-  if (errno != ENOENT) return Unusable(errno, path);
+  const bool exists = stat(path.c_str(), &found) == 0;
+  if (!exists && errno != ENOENT) return Unusable(errno, path);
+  if (exists && !S_ISREG(found.st_mode)) return NotRegular(path);
+  if (exists && access(path.c_str(), W_OK) != 0) return Unusable(errno, path);
+  // Also of a file that is there: it will be rotated.
   const size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   return access(directory.c_str(), W_OK | X_OK) == 0 ? absl::OkStatus() : Unusable(errno, path);
@@ -95,8 +95,6 @@ bool AuditLog::DrainOnce(Duration wait_max) {
   const std::string lines = queue_.Take(wait_max);
   if (!lines.empty() || reopen_) {
     const absl::Status status = Write(lines);
-    const auto count = static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
-    (status.ok() ? written_ : failed_).fetch_add(count, std::memory_order_relaxed);
     if (!status.ok() && !failing_) {
       LogError("the audit log cannot be written; its lines are dropped and counted",
                {{"reason", MessageOf(status)}});
@@ -110,9 +108,9 @@ bool AuditLog::DrainOnce(Duration wait_max) {
 }
 
 absl::Status AuditLog::OpenFile() {
-  const int fd =
-      open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, kFileMode);
-  if (fd < 0) return Unusable(errno, options_.path);
+  const int fd = open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
+                      kFileMode);
+  if (fd < 0) return errno == EISDIR ? NotRegular(options_.path) : Unusable(errno, options_.path);
   struct stat found {};
   if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
     close(fd);
@@ -127,21 +125,55 @@ void AuditLog::CloseFile() {
   if (fd_ >= 0) close(std::exchange(fd_, -1));
 }
 
-absl::Status AuditLog::RotateIfFull(size_t bytes) {
-  if (size_bytes_ == 0 || size_bytes_ + bytes <= options_.bytes_max) return absl::OkStatus();
-  const std::string old = options_.path + ".1";
-  if (std::rename(options_.path.c_str(), old.c_str()) != 0) {
-    return ErrnoStatus(errno, fmt::format("cannot rename {} to {}", options_.path, old));
+absl::Status AuditLog::FindFile() {
+  struct stat at_path {};
+  struct stat open_one {};
+  const bool is_there = fd_ >= 0 && !reopen_.exchange(false) &&
+                        stat(options_.path.c_str(), &at_path) == 0 && fstat(fd_, &open_one) == 0 &&
+                        at_path.st_ino == open_one.st_ino && at_path.st_dev == open_one.st_dev;
+  if (is_there) {
+    size_bytes_ = static_cast<uint64_t>(open_one.st_size);
+    return absl::OkStatus();
   }
   CloseFile();
   return OpenFile();
 }
 
+absl::Status AuditLog::Rotate() {
+  const std::string old = options_.path + ".1";
+  if (std::rename(options_.path.c_str(), old.c_str()) != 0) {
+    const absl::Status status =
+        ErrnoStatus(errno, fmt::format("cannot rename {} to {}", options_.path, old));
+    if (!std::exchange(cannot_rotate_, true)) {
+      LogError("the audit log cannot be rotated; it grows on", {{"reason", MessageOf(status)}});
+    }
+    return absl::OkStatus();
+  }
+  cannot_rotate_ = false;
+  CloseFile();
+  return OpenFile();
+}
+
 absl::Status AuditLog::Write(std::string_view lines) {
-  if (reopen_.exchange(false)) CloseFile();
-  if (fd_ < 0) MOKV_RETURN_IF_ERROR(OpenFile());
-  if (lines.empty()) return absl::OkStatus();
-  MOKV_RETURN_IF_ERROR(RotateIfFull(lines.size()));
+  absl::Status status = FindFile();
+  while (!lines.empty()) {
+    // As many whole lines as the file has room for; the first in any case.
+    size_t size = lines.find('\n') + 1;
+    if (status.ok() && size_bytes_ > 0 && size_bytes_ + size > options_.bytes_max) {
+      status = Rotate();
+    }
+    const uint64_t room = options_.bytes_max - std::min(size_bytes_, options_.bytes_max);
+    if (size <= room) size = lines.rfind('\n', std::min<uint64_t>(room, lines.size()) - 1) + 1;
+    if (status.ok()) status = Append(lines.substr(0, size));
+    auto& counter = status.ok() ? written_ : failed_;
+    counter.fetch_add(static_cast<uint64_t>(std::count(lines.begin(), lines.begin() + size, '\n')),
+                      std::memory_order_relaxed);
+    lines.remove_prefix(size);
+  }
+  return status;
+}
+
+absl::Status AuditLog::Append(std::string_view lines) {
   size_t done = 0;
   while (done < lines.size()) {
     const ssize_t size = write(fd_, lines.data() + done, lines.size() - done);

@@ -11,7 +11,8 @@
 //          text cut at kTextBytesMax. The file is rotated when it has grown to its limit: the old
 //          one becomes FILE.1, of which one is kept.
 // Errors:  a line that cannot be written is counted as dropped, and told once in the process's log
-//          until one can be written again.
+//          until one can be written again. A file that cannot be rotated grows on, which is told
+//          once, too. One that somebody has moved or removed is made anew with the next lines.
 #pragma once
 
 #include <absl/status/status.h>
@@ -72,23 +73,25 @@ class AuditLog {
   // Waits up to `wait_max` for lines and writes all that wait. False once the log is closed and
   // everything is written.
   bool DrainOnce(Duration wait_max);
-  // The next lines go to a file opened anew: somebody has moved the old one away.
+  // Opens the file anew, at once: somebody has moved the old one away and looks for a new one.
   void Reopen() { reopen_ = true; }
   void Close() { queue_.Close(); }
 
   uint64_t written() const { return written_.load(std::memory_order_relaxed); }
-  uint64_t dropped() const {
-    return queue_.dropped() + failed_.load(std::memory_order_relaxed);
-  }
+  uint64_t dropped() const { return queue_.dropped() + failed_.load(std::memory_order_relaxed); }
 
  private:
   explicit AuditLog(Options options);
 
   absl::Status OpenFile();
   void CloseFile();
-  // Before lines of so many bytes are written.
-  absl::Status RotateIfFull(size_t bytes);
+  // Sees to it that the file at the path is open, and knows its size.
+  absl::Status FindFile();
+  absl::Status Rotate();
+  // Lines that came together, into one file or several.
   absl::Status Write(std::string_view lines);
+  // To the end of the file.
+  absl::Status Append(std::string_view lines);
 
   const Options options_;
   LineQueue queue_;
@@ -98,7 +101,8 @@ class AuditLog {
   // Of the draining thread.
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
-  bool failing_ = false;
+  bool failing_ = false;  // To write.
+  bool cannot_rotate_ = false;
 };
 
 // Without the line's end. `time` is when it came to its end.

@@ -135,14 +135,50 @@ TEST_F(AuditLogTest, ReopensWhenItIsToldTo) {
   const auto log = Open();
   Write(*log, "before");
   std::filesystem::rename(path(), path(".moved"));
-  Write(*log, "between");
   log->Reopen();
   // At once, without a line: who moved the file away may look for the new one.
   log->DrainOnce(kNoWait);
   EXPECT_TRUE(std::filesystem::exists(path()));
   Write(*log, "after");
-  EXPECT_THAT(ObjectsIn(path(".moved")), ElementsAre("before", "between"));
+  EXPECT_THAT(ObjectsIn(path(".moved")), ElementsAre("before"));
   EXPECT_THAT(ObjectsIn(path()), ElementsAre("after"));
+}
+
+// Goal: lines do not go into a file that nobody will ever find.
+TEST_F(AuditLogTest, MakesAFileThatHasGoneAnew) {
+  const auto log = Open();
+  Write(*log, "before");
+  std::filesystem::remove(path());
+  Write(*log, "removed");
+  EXPECT_THAT(ObjectsIn(path()), ElementsAre("removed"));
+  std::filesystem::rename(path(), path(".moved"));
+  Write(*log, "moved");
+  EXPECT_THAT(ObjectsIn(path()), ElementsAre("moved"));
+  EXPECT_EQ(log->written(), 3U);
+}
+
+// Goal: what is in the way of the old file costs no line.
+TEST_F(AuditLogTest, GrowsOnWhereItCannotBeRotated) {
+  std::filesystem::create_directory(path(".1"));
+  const auto log = Open(10);
+  for (const char* object : {"0", "1", "2"}) Write(*log, object);
+  EXPECT_THAT(ObjectsIn(path()), ElementsAre("0", "1", "2"));
+  EXPECT_EQ(log->dropped(), 0U);
+  std::filesystem::remove(path(".1"));
+  Write(*log, "3");
+  EXPECT_THAT(ObjectsIn(path(".1")), ElementsAre("0", "1", "2"));
+  EXPECT_THAT(ObjectsIn(path()), ElementsAre("3"));
+}
+
+// Goal: the limit holds for lines that come together, too.
+TEST_F(AuditLogTest, IsRotatedWithinABatch) {
+  const size_t line_bytes = AuditLine(RecordOf("0"), "2026-01-02T03:04:05.000006Z").size() + 1;
+  const auto log = Open(2 * line_bytes + 1);
+  for (const char* object : {"0", "1", "2", "3", "4"}) log->Record(RecordOf(object));
+  log->DrainOnce(kNoWait);
+  EXPECT_THAT(ObjectsIn(path()), ElementsAre("4"));
+  EXPECT_THAT(ObjectsIn(path(".1")), ElementsAre("2", "3"));
+  EXPECT_EQ(log->written(), 5U);
 }
 
 TEST_F(AuditLogTest, CountsWhatItCannotWriteAndGoesOn) {
