@@ -107,6 +107,17 @@ TEST_F(ForwardClusterTest, TheLeaderAsksAboutChangesToo) {
   EXPECT_THAT(guard.fates, ElementsAre("not root", "done"));
 }
 
+// Goal: what a node wants for itself is asked of no rules; a client without a name is.
+TEST_F(ForwardClusterTest, OnlyWhatNodesWantThemselvesIsNobodys) {
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      Change("n2", {.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"})));
+  guard.asked.clear();
+  EXPECT_TRUE(
+      Change("n2", {.kind = AdminRequest::Kind::kRemoveMember, .name = "n3", .automatic = true})
+          .ok());
+  EXPECT_THAT(guard.asked, IsEmpty());
+}
+
 // Goal: a forwarded write whose connection broke is never sent again, and is not told as failed.
 TEST_F(ForwardClusterTest, ABrokenConnectionLeavesAForwardedWriteUnknown) {
   cluster.life("n1").disk_stalls = true;
@@ -140,7 +151,8 @@ TEST_F(ForwardClusterTest, ACommandThatTheLeaderDoesNotKnowIsRefused) {
 //       that can count, a change would be given up before it has begun.
 TEST_F(ForwardClusterTest, AForwardThatWouldWaitForEverIsServed) {
   Forward forward{.id = ForwardId(1), .wait = Duration::max()};
-  forward.body = AdminRequest{.kind = AdminRequest::Kind::kRemoveMember, .name = "n3"};
+  forward.body =
+      AdminRequest{.kind = AdminRequest::Kind::kRemoveMember, .name = "n3", .subject = "root"};
   cluster.Isolate("n1");
   cluster.replica("n1").OnForward(cluster.replica("n2").id(), ConnectionId(1), std::move(forward));
   cluster.Run(milliseconds(200));

@@ -252,14 +252,13 @@ void Replica::OnForward(raft::NodeId from, ConnectionId connection, Forward forw
   if (auto* writes = std::get_if<ForwardedWrites>(&forward.body)) {
     absl::Status refusal = CheckTakesPart();
     if (refusal.ok()) refusal = CheckAccepting();
-    writes_.AddForwarded(*peers_,
-                         {.node = node, .connection = connection, .id = forward.id}, give_up_at,
-                         std::move(*writes), refusal);
+    writes_.AddForwarded(*peers_, {.node = node, .connection = connection, .id = forward.id},
+                         give_up_at, std::move(*writes), refusal);
   } else {
     AdminRequest& request = std::get<AdminRequest>(forward.body);
     ForwardGuard::ChangeTold told;
-    // What a node wants by itself has no subject.
-    const bool asks_guard = options_.forward_guard != nullptr && !request.subject.empty();
+    // What a node wants by itself is nobody's.
+    const bool asks_guard = options_.forward_guard != nullptr && !request.automatic;
     const absl::Status allowed =
         asks_guard ? options_.forward_guard->CheckChange(node, request, told) : absl::OkStatus();
     AdminDone done = [this, connection, id = forward.id, told = std::move(told)](

@@ -1,9 +1,18 @@
 #include "service/call_log.h"
 
+#include <optional>
+#include <string_view>
+
 #include "service/permission.h"
 #include "telemetry/exposition.h"
 
 namespace mokv::service {
+namespace {
+
+// By the leader, or by rules that came while the call went on.
+constexpr std::string_view kDeniedLater = "allowed at first, then denied by other access rules";
+
+}  // namespace
 
 void CallLog::Prepare(const rpc::Server& server, size_t io_threads) {
   methods_ = server.method_paths();
@@ -19,22 +28,23 @@ void CallLog::OnCallFinished(const rpc::CallRecord& record) {
   tables_[record.io_thread]->Record(method, record.code, record.duration);
   // Notes are of one kind.
   const auto* note = static_cast<const AccessNote*>(record.note);
-  if (note != nullptr && audit_ != nullptr) {
+  const bool is_denied = record.code == absl::StatusCode::kPermissionDenied;
+  if (note != nullptr && audit_ != nullptr && (note->audited || is_denied)) {
+    const bool denied_later = is_denied && note->decision.allowed;
     audit_->Record({.subject = record.subject,
                     .peer = record.peer_address,
                     .forwarded_by = {},
                     .method = record.path,
                     .object = note->object,
                     .action = note->action,
-                    .allowed = note->decision.allowed,
-                    .rule = note->decision.text,
-                    .line = note->decision.line,
+                    .allowed = !is_denied && note->decision.allowed,
+                    .rule = denied_later ? kDeniedLater : note->decision.text,
+                    .line = denied_later ? std::nullopt : note->decision.line,
                     .code = record.code});
   }
   log_.Record({.method = record.path,
                .subject = record.subject,
                .peer = record.peer_address,
-               .key = note == nullptr ? std::string_view() : note->object,
                .code = record.code,
                .duration = record.duration,
                .request_bytes = record.request_bytes,

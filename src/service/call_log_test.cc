@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "base/testing/scratch_directory.h"
 #include "net/testing/wait.h"
+#include "service/permission.h"
 #include "service/testing/served.h"
 
 namespace mokv::service {
@@ -128,6 +131,31 @@ TEST(CallLog, GivesTheRequestLogWhatIsKnownOfACall) {
   EXPECT_EQ(line.duration, microseconds(70));
   EXPECT_EQ(line.request_bytes, 3u);
   EXPECT_EQ(line.response_bytes, 8u);
+}
+
+// Goal: what is not audited is, once it is denied: by the leader, or while it goes on.
+TEST(CallLog, AuditsWhatIsDeniedLater) {
+  const Methods methods;
+  Lines lines;
+  const ScratchDirectory directory;
+  const auto audit = telemetry::AuditLog::Open({.path = directory.PathOf("audit.log")});
+  ASSERT_TRUE(audit.ok()) << audit.status();
+  CallLog log(lines.log, audit->get());
+  log.Prepare(methods.server, 1);
+  AccessNote note;
+  note.object = "a*";
+  note.decision = {.allowed = true, .line = 3, .text = "item by item"};
+  for (const absl::StatusCode code : {absl::StatusCode::kOk, absl::StatusCode::kPermissionDenied}) {
+    log.OnCallFinished({.method = 0, .path = "/t.T/A", .code = code, .note = &note});
+  }
+  (*audit)->DrainOnce(std::chrono::seconds(0));
+  std::ifstream text(directory.PathOf("audit.log"));
+  std::string line;
+  std::getline(text, line);
+  EXPECT_THAT(line, HasSubstr(R"("object":"a*")"));
+  EXPECT_THAT(line, HasSubstr(R"("decision":"deny","rule":"allowed at first, then denied by other )"
+                              R"(access rules","status":"PERMISSION_DENIED")"));
+  EXPECT_FALSE(std::getline(text, line));
 }
 
 // From the client's call to the page and the log.

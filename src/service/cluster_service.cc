@@ -12,12 +12,10 @@
 #include "telemetry/process_metrics.h"
 
 namespace mokv::service {
+
 ClusterService::ClusterService(machine::Machine& machine, replica::Replica& replica,
                                const Permission& permission, Options options)
-    : machine_(machine),
-      replica_(replica),
-      permission_(permission),
-      options_(std::move(options)) {}
+    : machine_(machine), replica_(replica), permission_(permission), options_(std::move(options)) {}
 
 void ClusterService::Register(rpc::Server& server) {
   using Handler = void (ClusterService::*)(rpc::UnaryCall&);
@@ -134,8 +132,9 @@ void ClusterService::CheckAccess(rpc::UnaryCall& call) {
     return Fail(call, NotBegun(std::move(status)));
   }
   const std::string object = permission_.object_is_any() ? "*" : request.object();
-  const auth::Decision decision = permission_.access().rules_of(call.io_thread()).Decide(
-      request.subject(), object, request.action());
+  const auth::Decision decision = permission_.access()
+                                      .rules_of(call.io_thread())
+                                      .Decide(request.subject(), object, request.action());
   api::CheckAccessResponse response;
   response.set_allowed(decision.allowed);
   response.set_line(static_cast<uint64_t>(decision.line.value_or(0)));
@@ -151,11 +150,14 @@ void ClusterService::SaveSnapshot(rpc::ServerStreamCall& call) {
   absl::Status status = Authorize(call, Permission::Effect::kWrites);
   if (status.ok()) status = ParseRequest(call.request(), request);
   if (!status.ok()) return call.Fail(std::move(status));
-  replica_.Freeze(
-      [responder = call.Defer()](absl::StatusOr<replica::FrozenSnapshot> snapshot) mutable {
-        if (!snapshot.ok()) return responder.Fail(snapshot.status());
-        responder.Start(std::make_unique<SavedSnapshotSource>(*std::move(snapshot)));
-      });
+  replica_.Freeze([this, subject = std::string(call.subject()), responder = call.Defer()](
+                      absl::StatusOr<replica::FrozenSnapshot> snapshot) mutable {
+    if (!snapshot.ok()) return responder.Fail(snapshot.status());
+    responder.Start(std::make_unique<SavedSnapshotSource>(
+        *std::move(snapshot), [this, subject = std::move(subject)] {
+          return permission_.CheckAgain(subject, kClusterObject, auth::kAdmin);
+        }));
+  });
 }
 
 void ClusterService::Change(rpc::UnaryCall& call, replica::AdminRequest request) {

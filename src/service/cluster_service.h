@@ -34,8 +34,8 @@ class ClusterService {
     std::function<std::vector<GossipMember>()> gossip;
   };
 
-  ClusterService(machine::Machine& machine, replica::Replica& replica,
-                 const Permission& permission, Options options);
+  ClusterService(machine::Machine& machine, replica::Replica& replica, const Permission& permission,
+                 Options options);
 
   void Register(rpc::Server& server);
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -445,6 +446,26 @@ TEST(ClusterService, SaveSnapshotNeedsAdminOnTheCluster) {
       cluster.served.CallStream("/api.Cluster/SaveSnapshot", api::SaveSnapshotRequest());
   EXPECT_EQ(result.status, absl::PermissionDeniedError("alice not permitted to admin to cluster"));
   EXPECT_THAT(result.messages, IsEmpty());
+}
+
+// Goal: whoever is no admin any more gets no more of the state.
+TEST(SavedSnapshotSource, EndsWhenItsCallerMayNoLonger) {
+  ServedCluster cluster;
+  cluster.node.Write(store::Set{"large", std::string(2 << 20, 'x')});
+  std::promise<replica::FrozenSnapshot> frozen;
+  cluster.node.replica->Freeze([&](absl::StatusOr<replica::FrozenSnapshot> snapshot) {
+    frozen.set_value(*std::move(snapshot));
+  });
+  absl::Status allowed;
+  SavedSnapshotSource source(frozen.get_future().get(), [&] { return allowed; });
+  std::string message;
+  EXPECT_EQ(source.Produce(&message), rpc::MessageSource::Next::kMessage);
+  EXPECT_EQ(source.Produce(&message), rpc::MessageSource::Next::kMessage);
+  allowed = absl::PermissionDeniedError("no more");
+  message.clear();
+  EXPECT_EQ(source.Produce(&message), rpc::MessageSource::Next::kEnd);
+  EXPECT_EQ(message, "");
+  EXPECT_EQ(source.status(), allowed);
 }
 
 // --- Who may call

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "machine/result.h"
+#include "service/session_service.h"
 
 namespace mokv::service {
 namespace {
@@ -50,13 +51,15 @@ std::string_view MethodOf(replica::AdminRequest::Kind kind) {
   return "";
 }
 
-// As the client hears it: every refusal of the state machine is FAILED_PRECONDITION there, but for
-// what a session has waiting.
+// As the client hears it.
 absl::StatusCode CodeOf(const WriteResult& result) {
+  using Outcome = machine::Result::Outcome;
   if (result.fate != WriteResult::Fate::kApplied) return result.reason.code();
-  return result.applied.outcome == machine::Result::Outcome::kApplied
-             ? absl::StatusCode::kOk
-             : absl::StatusCode::kFailedPrecondition;
+  if (result.applied.outcome == Outcome::kApplied) return absl::StatusCode::kOk;
+  if (result.applied.outcome == Outcome::kConditionFailed) {
+    return absl::StatusCode::kFailedPrecondition;
+  }
+  return RefusalOfSession(result.applied.outcome, SessionId(0), 0).code();
 }
 
 }  // namespace
@@ -91,9 +94,8 @@ absl::Status ForwardCheck::CheckWrite(std::string_view node, std::string_view su
 absl::Status ForwardCheck::CheckChange(std::string_view node, const replica::AdminRequest& request,
                                        ChangeTold& told) {
   auth::Decision decision;
-  absl::Status status =
-      permission_.CheckForwarded(request.subject, kClusterObject, auth::kAdmin,
-                                 audit_ == nullptr ? nullptr : &decision);
+  absl::Status status = permission_.CheckForwarded(request.subject, kClusterObject, auth::kAdmin,
+                                                   audit_ == nullptr ? nullptr : &decision);
   if (audit_ != nullptr) {
     told = [audit = audit_, asked = Asked{.node = std::string(node),
                                           .subject = request.subject,

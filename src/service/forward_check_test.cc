@@ -105,6 +105,21 @@ TEST_F(ForwardCheckTest, TheAuditLogHearsOfAWriteOnceItsFateIsKnown) {
   EXPECT_EQ(lines[1].at("object"), "a2");
 }
 
+TEST_F(ForwardCheckTest, TheAuditLogHearsWhatTheClientHears) {
+  using Outcome = machine::Result::Outcome;
+  ForwardCheck check(permission_, audit_.get());
+  machine::Command command;
+  command.operations = {store::Set{"a1", "v"}};
+  const std::vector<std::pair<Outcome, std::string>> answers = {
+      {Outcome::kConditionFailed, "FAILED_PRECONDITION"},
+      {Outcome::kTooManyUnanswered, "RESOURCE_EXHAUSTED"}};
+  for (const auto& [outcome, status] : answers) {
+    ASSERT_TRUE(check.CheckWrite("node-2", "alice", command, told_).ok());
+    told_(Applied(outcome));
+    EXPECT_EQ(Audited().back().at("status"), status);
+  }
+}
+
 TEST_F(ForwardCheckTest, TheAuditLogHearsOfADenial) {
   ForwardCheck check(permission_, audit_.get());
   machine::Command command;

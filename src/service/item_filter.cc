@@ -16,7 +16,8 @@ bool EndsAtOrBefore(const ObjectRange& range, std::string_view key) {
 }
 
 // Whether something that `before` allows, or may allow, from `from` to the end of the keys with
-// `prefix`, `now` does not.
+// `prefix`, `now` does not, or may not: what has to be asked for one by one may be answered
+// differently by either.
 bool LosesSomething(const std::vector<ObjectRange>& before, const std::vector<ObjectRange>& now,
                     std::string_view from, std::string_view prefix) {
   const auto is_behind = [&](std::string_view key) {
@@ -29,8 +30,7 @@ bool LosesSomething(const std::vector<ObjectRange>& before, const std::vector<Ob
     for (size_t i = auth::RangeAt(now, begin); i < now.size(); ++i) {
       if (range.end.has_value() && now[i].begin >= *range.end) break;
       if (is_behind(now[i].begin)) break;
-      if (now[i].allowed == Truth::kFalse) return true;
-      if (now[i].allowed == Truth::kUnknown && range.allowed == Truth::kTrue) return true;
+      if (now[i].allowed != Truth::kTrue) return true;
     }
   }
   return false;
@@ -51,6 +51,11 @@ std::vector<ObjectRange> ItemFilter::RangesOf(const auth::Authorizer& rules) con
   if (!object_is_any_) return rules.Ranges(subject_, auth::kConsume);
   const bool all = rules.Allows(subject_, "*", auth::kConsume);
   return {{.begin = "", .end = std::nullopt, .allowed = all ? Truth::kTrue : Truth::kFalse}};
+}
+
+bool ItemFilter::MightShowAny() const {
+  return std::any_of(ranges_.begin(), ranges_.end(),
+                     [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
 }
 
 ItemFilter::Answer ItemFilter::Ask(std::string_view key) {

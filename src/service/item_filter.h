@@ -24,6 +24,9 @@ class ItemFilter {
   ItemFilter(const auth::Access& access, std::string subject, std::string prefix,
              bool object_is_any);
 
+  // Whether there may be a key at all, with this prefix or another, that is allowed.
+  bool MightShowAny() const;
+
   struct Answer {
     bool allowed = false;
     // Not allowed: the first key that may be, if the next ones are not either. Empty: this key
@@ -34,8 +37,8 @@ class ItemFilter {
   Answer Ask(std::string_view key);
 
   // To be called now and then. When other rules are in force by which something of the prefix from
-  // `from` on is not allowed any more: PERMISSION_DENIED, and the call is to end. Rules that only
-  // allow more are taken over.
+  // `from` on is not allowed any more, or may not be: PERMISSION_DENIED, and the call is to end. Rules
+  // that only allow more are taken over.
   absl::Status Renew(std::string_view from);
 
  private:

@@ -176,11 +176,12 @@ void KvService::Write(rpc::UnaryCall& call, store::Operation operation,
 void KvService::List(rpc::ServerStreamCall& call) {
   api::ListRequest request;
   absl::Status status = ParseRequest(call.request(), request);
-  if (status.ok()) status = permission_.CheckAny(call, request.prefix(), auth::kConsume);
   if (!status.ok()) return call.Fail(std::move(status));
-  ListSource::Query query{.prefix = request.prefix(), .limit = request.limit()};
   ItemFilter filter(permission_.access(), std::string(call.subject()), request.prefix(),
                     permission_.object_is_any());
+  status = permission_.CheckList(call, request.prefix(), filter);
+  if (!status.ok()) return call.Fail(std::move(status));
+  ListSource::Query query{.prefix = request.prefix(), .limit = request.limit()};
   const ReadRequirement requirement = RequirementOf(request);
   if (reads_.Now(requirement, call.io_thread()) != nullptr) {
     call.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query), std::move(filter),
@@ -191,8 +192,8 @@ void KvService::List(rpc::ServerStreamCall& call) {
               [this, query = std::move(query), filter = std::move(filter), waker = call.waker(),
                responder = call.Defer()](const absl::Status& ready, store::Reader&) mutable {
                 if (!ready.ok()) return responder.Fail(ready);
-                responder.Start(std::make_unique<ListSource>(
-                    reads_.TakeView(), std::move(query), std::move(filter), waker));
+                responder.Start(std::make_unique<ListSource>(reads_.TakeView(), std::move(query),
+                                                             std::move(filter), waker));
               });
 }
 

@@ -168,6 +168,21 @@ TEST_F(ListSourceTest, EndsWhenTheRulesTakeAwayWhatIsStillToCome) {
   EXPECT_EQ(source.status().code(), absl::StatusCode::kPermissionDenied) << source.status();
 }
 
+// Goal: what has to be asked for one by one may have other answers now: no list lacks items silently.
+TEST_F(ListSourceTest, EndsWhenOtherRulesAnswerOneByOne) {
+  const auto rule = [](const char* pattern) {
+    return testing::Policy({std::string("alice, ") + pattern + ", consume"},
+                           "regexMatch(r.obj, p.obj)");
+  };
+  access_.Replace(rule("[ab]"));
+  for (const char* key : {"a", "b"}) Put(key);
+  ListSource source = Of({});
+  EXPECT_EQ(NextOf(source), "a=v");
+  access_.Replace(rule("[ac]"));
+  EXPECT_EQ(NextOf(source), "end");
+  EXPECT_EQ(source.status().code(), absl::StatusCode::kPermissionDenied) << source.status();
+}
+
 TEST_F(ListSourceTest, GoesOnWhenTheRulesTakeAwayWhatItDoesNotWant) {
   access_.Replace(testing::Policy({"alice, a*, consume", "alice, b*, consume"}));
   for (const char* key : {"a1", "a2", "b1"}) Put(key);

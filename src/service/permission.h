@@ -12,6 +12,7 @@
 
 #include "auth/access.h"
 #include "rpc/call.h"
+#include "service/item_filter.h"
 #include "telemetry/audit_log.h"
 
 namespace mokv::service {
@@ -21,6 +22,7 @@ inline constexpr std::string_view kClusterObject = "cluster";
 
 // What was asked about a call, and what came of it: for the audit log.
 struct AccessNote final : public rpc::CallNote {
+  bool audited = false;  // Whatever comes of the call; otherwise only if it is denied yet.
   std::string object;
   std::string action;
   auth::Decision decision;
@@ -43,8 +45,12 @@ class Permission {
   // OK, or PERMISSION_DENIED: "SUBJECT not permitted to ACTION to OBJECT".
   absl::Status Check(rpc::Call& call, std::string_view object, std::string_view action,
                      Effect effect) const;
-  // The same for a call that goes through all keys with a prefix, and gets those that it may see.
-  absl::Status CheckAny(rpc::Call& call, std::string_view prefix, std::string_view action) const;
+  // The same for a call that goes through all keys with a prefix and gets those that `filter` lets it
+  // see.
+  absl::Status CheckList(rpc::Call& call, std::string_view prefix, const ItemFilter& filter) const;
+  // For a call that goes on for some time: whether it still may, by rules that are in force now.
+  absl::Status CheckAgain(std::string_view subject, std::string_view object,
+                          std::string_view action) const;
   // Of somebody whom another node speaks for. `decision` is filled in if it is wanted for the audit.
   absl::Status CheckForwarded(std::string_view subject, std::string_view object,
                               std::string_view action, auth::Decision* decision) const;

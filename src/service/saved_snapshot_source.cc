@@ -8,6 +8,8 @@
 namespace mokv::service {
 
 rpc::MessageSource::Next SavedSnapshotSource::Produce(std::string* message) {
+  status_ = check_();
+  if (!status_.ok()) return Next::kEnd;
   if (!stream_.has_value()) {
     // Only now, since it reads the state, which is for the I/O thread to do.
     stream_.emplace(snapshot_.meta, snapshot_.state);

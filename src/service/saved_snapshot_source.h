@@ -5,8 +5,12 @@
 // Bounds: one block of the snapshot at a time, and the frozen state, as long as the call lasts.
 #pragma once
 
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "replica/snapshot_file.h"
 #include "rpc/message_source.h"
@@ -19,14 +23,21 @@ class SavedSnapshotSource final : public rpc::MessageSource {
   // costs nothing beside its bytes.
   static constexpr size_t kChunkBytesMax = size_t{256} << 10;
 
-  explicit SavedSnapshotSource(replica::FrozenSnapshot snapshot) : snapshot_(std::move(snapshot)) {}
+  // Whether the caller still may have it. Asked before each message.
+  using Check = absl::AnyInvocable<absl::Status()>;
+
+  SavedSnapshotSource(replica::FrozenSnapshot snapshot, Check check)
+      : snapshot_(std::move(snapshot)), check_(std::move(check)) {}
 
   Next Produce(std::string* message) override;
+  absl::Status status() const override { return status_; }
 
  private:
   void ProduceMetadata(std::string* message) const;
 
   const replica::FrozenSnapshot snapshot_;
+  Check check_;
+  absl::Status status_;
   std::optional<replica::SnapshotStream> stream_;  // Once the metadata is out.
   std::string block_;
   size_t sent_ = 0;  // Of block_.
