@@ -50,7 +50,8 @@ void Dial::OnReady(Connection& connection) {
   connection.Flush();
 }
 
-absl::Status Dial::OnFrame(Connection&, const proto::Frame& frame, std::string_view attachment) {
+absl::Status Dial::OnFrame(Connection& connection, const proto::Frame& frame,
+                           std::string_view attachment) {
   if (!frame.has_hello_reply() || !attachment.empty()) {
     return absl::InvalidArgumentError("the first frame is not the answer to a greeting");
   }
@@ -58,6 +59,12 @@ absl::Status Dial::OnFrame(Connection&, const proto::Frame& frame, std::string_v
   if (!status.ok()) {
     refused_as_duplicate_ = frame.hello_reply().refusal() == proto::HelloReply::DUPLICATE;
     Fail(FailedPrecondition("{}: {}", target_.ToString(), MessageOf(status)));
+    return absl::OkStatus();
+  }
+  // Others may be believed since this dial began.
+  if (const absl::Status trusted = connection.CheckTrust(/*is_outgoing=*/true); !trusted.ok()) {
+    Fail(FailedPrecondition("{}: its certificate is not accepted: {}", target_.ToString(),
+                            MessageOf(trusted)));
     return absl::OkStatus();
   }
   Finish(Reached{std::move(connection_), RemoteOf(frame.hello_reply())});

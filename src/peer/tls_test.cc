@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "base/status.h"
 #include "net/testing/test_certificates.h"
 #include "peer/frame.h"
@@ -161,6 +163,27 @@ TEST_F(PeerTlsTest, LeavesWhoIsNotBelievedAnyMore) {
   files_.MakeRevocationList("list", "ca", {.revoked = {"node"}});
   believe("list", "node");
   EXPECT_TRUE(Until([&] { return b->stats().distrusted == 2 && !a->Reaches(*b); }));
+}
+
+// Goal:   what was dialed by older certificates does not slip through.
+// Method: the dial begins just before others are believed.
+TEST_F(PeerTlsTest, BelievesNobodyWhomItDialedBefore) {
+  files_.Make("new-node", "other-ca", {.common_name = "node"});
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  auto outgoing = TlsContext::ForClient(files_.Files("new-node", "other-ca"), {std::string(kAlpn)});
+  ASSERT_TRUE(outgoing.ok()) << outgoing.status();
+  std::promise<absl::Status> done;
+  a->Do([&] {
+    a->network().Identify(b->member().rpc_address,
+                          [&](const absl::StatusOr<replica::PeerIdentity>& identity) {
+                            done.set_value(identity.status());
+                          });
+    a->network().SetTls({.outgoing = *outgoing, .incoming = nullptr, .allowed_names = {"node"}});
+  });
+  const absl::Status status = done.get_future().get();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_THAT(std::string(MessageOf(status)), HasSubstr("its certificate is not accepted"));
 }
 
 // Goal:   while certificates are replaced, nobody takes another one for dead: one of their two
