@@ -22,6 +22,10 @@ absl::StatusOr<TlsSetup> SetUpTls(const Config& config, const TlsSetup* in_use) 
   if (config.insecure) return setup;
   const net::TlsFiles server{config.server_tls_cert_file, config.server_tls_key_file,
                              config.server_tls_ca_file, config.server_tls_crl_file};
+  MOKV_ASSIGN_OR_RETURN(
+      setup.server, Naming("server-tls-*-file",
+                           net::TlsContext::ForServer(server, {"h2", std::string(peer::kAlpn)},
+                                                      in_use ? in_use->server.get() : nullptr)));
   std::vector<std::string> own_certificates = {config.server_tls_cert_file};
   if (!config.peer_tls_cert_file.empty()) {
     const net::TlsFiles peer{
@@ -43,10 +47,6 @@ absl::StatusOr<TlsSetup> SetUpTls(const Config& config, const TlsSetup* in_use) 
                       config.peer_tls_cert_file));
     }
   }
-  MOKV_ASSIGN_OR_RETURN(
-      setup.server, Naming("server-tls-*-file",
-                           net::TlsContext::ForServer(server, {"h2", std::string(peer::kAlpn)},
-                                                      in_use ? in_use->server.get() : nullptr)));
   MOKV_RETURN_IF_ERROR(net::CheckSignedByCa(config.server_tls_ca_file, own_certificates));
   return setup;
 }

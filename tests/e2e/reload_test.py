@@ -268,11 +268,12 @@ class CertificatesTest(ReloadTestCase):
 class PeersTest(unittest.TestCase):
     # Goal:   the CA of a cluster is replaced while it serves, without an election.
     # Method: as docs/security.md says: trust both, then present what the new one signed, then trust
-    #         that one only.
+    #         that one only. Both are of one name, and have a revocation list in the same file.
     @no_election
     def test_authority_of_the_nodes_is_replaced(self):
         old, new = harness.make_certificates(), harness.make_certificates()
         both = old.read("ca.pem").decode() + new.read("ca.pem").decode()
+        lists = pki.revocation_list(old, []) + pki.revocation_list(new, [])
         nodes = Cluster(3)
         self.addCleanup(nodes.close)
         for node in nodes.nodes:
@@ -281,6 +282,8 @@ class PeersTest(unittest.TestCase):
             for key, value in node.settings.items():
                 if isinstance(value, str) and value.endswith(".pem"):
                     node.settings[key] = node.certs.path(pathlib.Path(value).name)
+            node.settings["server-tls-crl-file"] = node.certs.path("crl.pem")
+            pathlib.Path(node.certs.path("crl.pem")).write_text(lists)
         nodes.start()
         leader = nodes.wait_for_leader()
         term = leader.status().term
