@@ -63,8 +63,7 @@ absl::Status Gossip::MakeAgent() {
     const MutexLock lock(mutex_);
     options.tags = tags_;
   }
-  MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
-  options.encryption_keys = std::move(keys.keys);
+  MOKV_ASSIGN_OR_RETURN(options.encryption_keys, LoadGossipKeys(config_));
   options.keyring_path = config_.serf_keyring_file;
   options.peers_path = config_.data_dir + "/serf-peers";
   options.file_executor = parts_.files;

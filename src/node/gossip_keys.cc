@@ -6,23 +6,17 @@
 
 namespace mokv {
 
-absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config) {
-  GossipKeys found;
+absl::StatusOr<std::vector<std::string>> LoadGossipKeys(const Config& config) {
   if (!config.serf_encrypt_key.empty()) {
-    MOKV_ASSIGN_OR_RETURN(found.keys,
-                          serf::ParseKeyringFile("[\"" + config.serf_encrypt_key + "\"]"));
-    return found;
+    return serf::ParseKeyringFile("[\"" + config.serf_encrypt_key + "\"]");
   }
-  if (config.serf_keyring_file.empty()) return found;
+  if (config.serf_keyring_file.empty()) return std::vector<std::string>();
   MOKV_ASSIGN_OR_RETURN(const std::string text,
                         PosixFileSystem().ReadFile(config.serf_keyring_file));
   auto keys = serf::ParseKeyringFile(text);
-  if (!keys.ok()) {
-    return InvalidArgument("serf-keyring-file {}: {}", config.serf_keyring_file,
-                           MessageOf(keys.status()));
-  }
-  found.keys = *std::move(keys);
-  return found;
+  if (keys.ok()) return keys;
+  return InvalidArgument("serf-keyring-file {}: {}", config.serf_keyring_file,
+                         MessageOf(keys.status()));
 }
 
 }  // namespace mokv

@@ -13,10 +13,7 @@
 
 namespace mokv {
 
-struct GossipKeys {
-  std::vector<std::string> keys;  // Raw; the first encrypts. None: no encryption.
-};
-
-absl::StatusOr<GossipKeys> LoadGossipKeys(const Config& config);
+// Raw; the first encrypts. None: no encryption.
+absl::StatusOr<std::vector<std::string>> LoadGossipKeys(const Config& config);
 
 }  // namespace mokv

@@ -31,13 +31,13 @@ class KeyringFile {
   ScratchDirectory directory_;
 };
 
-TEST(GossipKeys, NoSettingNoKeys) { EXPECT_THAT(LoadGossipKeys(Config())->keys, IsEmpty()); }
+TEST(GossipKeys, NoSettingNoKeys) { EXPECT_THAT(*LoadGossipKeys(Config()), IsEmpty()); }
 
 TEST(GossipKeys, AFilesKeysComeInItsOrder) {
   const KeyringFile file(serf::FormatKeyringFile({kFirst, kSecond}));
   const auto loaded = LoadGossipKeys(file.config);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(loaded->keys, ElementsAre(kFirst, kSecond));
+  EXPECT_THAT(*loaded, ElementsAre(kFirst, kSecond));
 }
 
 TEST(GossipKeys, ABrokenFileIsNamed) {

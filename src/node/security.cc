@@ -123,8 +123,8 @@ absl::Status Security::ReloadRules() {
 }
 
 absl::Status Security::ReloadKeys() {
-  MOKV_ASSIGN_OR_RETURN(GossipKeys keys, LoadGossipKeys(config_));
-  return users_.gossip->SetKeys(std::move(keys.keys));
+  MOKV_ASSIGN_OR_RETURN(std::vector<std::string> keys, LoadGossipKeys(config_));
+  return users_.gossip->SetKeys(std::move(keys));
 }
 
 }  // namespace mokv

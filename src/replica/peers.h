@@ -37,7 +37,8 @@ using ForwardId = StrongInt<struct ForwardIdTag>;
 struct ForwardedWrites {
   struct Write {
     std::shared_ptr<const std::string> command;  // machine::EncodeCommand.
-    std::string subject;                         // Authorized where the client connected.
+    // Whose client it was: authorized where it connected, and once more by the leader.
+    std::string subject;
   };
   std::vector<Write> writes;
 };

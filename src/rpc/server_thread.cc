@@ -95,7 +95,7 @@ void ServerThread::Drain(Duration grace, Task done) {
   });
 }
 
-// Those that are still to be looked at are among the ones that are there.
+// What was still to be looked at, by older certificates, is looked at by these.
 void ServerThread::CloseDistrusted(Trusts trusts) {
   trusts_ = std::move(trusts);
   const bool is_under_way = !to_verify_.empty();
@@ -112,17 +112,19 @@ void ServerThread::VerifyNext() {
     const absl::Status trusted = trusts_(connection->transport());
     if (trusted.ok()) continue;
     ++shared_.stats.connections_distrusted;
-    LogWarn("a client is not believed any more; its connection is closed",
-            {{"subject", connection->transport().peer_name()},
-             {"peer", connection->transport().peer_address()},
-             {"reason", MessageOf(trusted)}});
+    // One for all: there may be thousands.
+    if (distrusted_++ == 0) {
+      LogWarn("a client is not believed any more; its connection is closed",
+              {{"subject", connection->transport().peer_name()},
+               {"peer", connection->transport().peer_address()},
+               {"reason", MessageOf(trusted)}});
+    }
     connection->Close();
   }
-  if (to_verify_.empty()) {
-    trusts_ = nullptr;
-  } else {
-    io_.Post([this] { VerifyNext(); });
-  }
+  if (!to_verify_.empty()) return io_.Post([this] { VerifyNext(); });
+  trusts_ = nullptr;
+  if (distrusted_ > 1) LogWarn("connections of such clients were closed", {{"count", distrusted_}});
+  distrusted_ = 0;
 }
 
 // For loops in which connections may end, which takes them out of the map.

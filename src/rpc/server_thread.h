@@ -71,6 +71,7 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
 
   Trusts trusts_;
   std::vector<uint64_t> to_verify_;  // Connections.
+  uint64_t distrusted_ = 0;          // Of those that were verified since.
 
   bool draining_ = false;
   net::Timer goaway_timer_;

@@ -1,6 +1,7 @@
 #include "service/permission.h"
 
-#include "base/status.h"
+#include <optional>
+#include <utility>
 
 namespace mokv::service {
 namespace {

@@ -56,7 +56,6 @@ class Permission {
                               std::string_view action, auth::Decision* decision) const;
 
   bool object_is_any() const { return options_.object_is_any; }
-  AuditScope audit() const { return options_.audit; }
   const auth::Access& access() const { return access_; }
 
  private:
