@@ -22,17 +22,12 @@
 #include "node/log_thread.h"
 #include "node/node_metrics.h"
 #include "node/security.h"
+#include "node/services.h"
 #include "node/stopping.h"
 #include "peer/peer_network.h"
 #include "replica/open_log.h"
 #include "replica/replica.h"
-#include "rpc/server.h"
-#include "service/call_log.h"
-#include "service/cluster_service.h"
 #include "service/health_service.h"
-#include "service/kv_service.h"
-#include "service/replica_doors.h"
-#include "service/session_service.h"
 #include "snapshot/directory.h"
 #include "store/epochs.h"
 #include "telemetry/exposition.h"
@@ -58,11 +53,6 @@ constexpr Duration kThreadEndMax = std::chrono::seconds(5);
 constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
 constexpr Duration kTickInterval = std::chrono::milliseconds(50);
-// The server answers a request over its limit with RESOURCE_EXHAUSTED. A value just over
-// max-value-bytes must come as far as the service, which answers INVALID_ARGUMENT.
-constexpr uint64_t kMessageBytesMin = uint64_t{4} << 20;
-constexpr uint64_t kMessageBytesBeyondValue = uint64_t{1} << 20;
-
 // No more may be promised, and what was promised is on disk: so there is nothing to put in order.
 void EndAtOnce(std::string_view reason) {
   LogError("the node cannot go on; stopping", {{"reason", reason}});
@@ -143,7 +133,6 @@ class Node::Impl {
   DataDirectory data_;
   std::unique_ptr<Security> security_;
   telemetry::RequestLog request_log_;
-  std::unique_ptr<service::CallLog> call_log_;
   service::HealthService health_;
   LogSyncTimes sync_times_;
   machine::Machine machine_;
@@ -163,12 +152,7 @@ class Node::Impl {
   std::unique_ptr<ForeignCluster> foreign_cluster_;
   std::atomic<bool> began_cluster_{false};  // In this life of the process.
   bool running_ = false;                    // The start was complete.
-  std::unique_ptr<rpc::Server> server_;
-  std::unique_ptr<service::ReplicaReadDoor> reads_;
-  std::unique_ptr<service::ReplicaWriteDoor> writes_;
-  std::unique_ptr<service::KvService> kv_;
-  std::unique_ptr<service::ClusterService> cluster_;
-  std::unique_ptr<service::SessionService> sessions_;
+  std::unique_ptr<Services> services_;
   std::unique_ptr<net::Listener> listener_;
   telemetry::MetricsPage metrics_;
   std::unique_ptr<net::Worker> log_thread_;
@@ -196,7 +180,7 @@ absl::Status Node::Impl::Start() {
   MOKV_RETURN_IF_ERROR(MakeGossip());
   MOKV_RETURN_IF_ERROR(MakeServer());
   security_->BeginReloading({.listener = listener_.get(),
-                             .server = server_.get(),
+                             .server = &services_->server(),
                              .peers = peers_,
                              .replica_thread = &replica_thread(),
                              .gossip = gossip_.get()});
@@ -357,41 +341,27 @@ void Node::Impl::OnDiffering(const std::string& reason, bool fences) {
 }
 
 absl::Status Node::Impl::MakeServer() {
-  rpc::Server::Options options;
-  options.message_bytes_max =
-      std::max(kMessageBytesMin, config_.max_value_bytes + kMessageBytesBeyondValue);
-  call_log_ = std::make_unique<service::CallLog>(request_log_, security_->audit());
-  server_ = std::make_unique<rpc::Server>(io_, options, call_log_.get());
-  reads_ = std::make_unique<service::ReplicaReadDoor>(io_, clock_, machine_, *replica_);
-  writes_ = std::make_unique<service::ReplicaWriteDoor>(*replica_);
-  kv_ = std::make_unique<service::KvService>(
-      *reads_, *writes_, security_->permission(),
-      service::KvService::Options{.value_bytes_max = config_.max_value_bytes,
-                                  .cluster = [this] { return replica_->View(); }});
-  cluster_ = std::make_unique<service::ClusterService>(
-      machine_, *replica_, security_->permission(),
-      service::ClusterService::Options{.node_id = config_.node_name,
-                                       .instance_id = data_.identity().instance_id,
-                                       .rpc_address = rpc_address_,
-                                       .version = std::string(Version()),
-                                       .serving = [this] { return health_.serving(); },
-                                       .conditions =
-                                           [this] {
-                                             std::vector<std::string> whats;
-                                             for (Condition& condition :
-                                                  FindConditions(GatherConditions())) {
-                                               whats.push_back(std::move(condition.what));
-                                             }
-                                             return whats;
-                                           },
-                                       .gossip = [this] { return gossip_->View(); }});
-  sessions_ = std::make_unique<service::SessionService>(*writes_);
-  kv_->Register(*server_);
-  sessions_->Register(*server_);
-  cluster_->Register(*server_);
-  health_.Register(*server_);
-  call_log_->Prepare(*server_, io_.size());
-
+  services_ = std::make_unique<Services>(
+      Services::Parts{.config = &config_,
+                      .clock = &clock_,
+                      .io = &io_,
+                      .machine = &machine_,
+                      .replica = replica_.get(),
+                      .security = security_.get(),
+                      .health = &health_,
+                      .request_log = &request_log_,
+                      .instance_id = data_.identity().instance_id,
+                      .rpc_address = rpc_address_,
+                      .version = std::string(Version()),
+                      .conditions =
+                          [this] {
+                            std::vector<std::string> whats;
+                            for (Condition& condition : FindConditions(GatherConditions())) {
+                              whats.push_back(std::move(condition.what));
+                            }
+                            return whats;
+                          },
+                      .gossip = [this] { return gossip_->View(); }});
   net::Listener::Options listen;
   listen.address = {config_.bind_addr.host, config_.rpc_port};
   listen.tls = security_->tls().server;
@@ -401,19 +371,19 @@ absl::Status Node::Impl::MakeServer() {
                                                               MessageOf(listener.status())));
   }
   listener_ = std::move(*listener);
-  listener_->AddProtocol(server_->protocol());
+  listener_->AddProtocol(services_->server().protocol());
   listener_->AddProtocol(peers_->protocol());
   return absl::OkStatus();
 }
 
 absl::Status Node::Impl::StartHttp() {
-  RegisterNodeMetrics(metrics_, {.server = server_.get(),
+  RegisterNodeMetrics(metrics_, {.server = &services_->server(),
                                  .listener = listener_.get(),
                                  .machine = &machine_,
                                  .replica = replica_.get(),
                                  .peers = peers_.get(),
                                  .gossip = gossip_.get(),
-                                 .calls = call_log_.get(),
+                                 .calls = &services_->calls(),
                                  .request_log = &request_log_,
                                  .security = security_.get(),
                                  .sync_times = &sync_times_,
@@ -572,7 +542,7 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
   if (log_ != nullptr) {
     stopping.Add("finish calls", kDrainMax, [this] {
       listener_->Stop();
-      server_->Drain(kDrainGrace);
+      services_->server().Drain(kDrainGrace);
     });
   }
   stopping.Add("end clients' threads", kThreadEndMax, [this] {
