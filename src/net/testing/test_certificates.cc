@@ -21,6 +21,11 @@ namespace {
 struct Signed {
   EVP_PKEY* key = nullptr;
   X509* certificate = nullptr;
+
+  void Free() {
+    EVP_PKEY_free(key);
+    X509_free(certificate);
+  }
 };
 
 void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
@@ -81,10 +86,7 @@ void AddParts(X509_CRL* list, const TestCertificates::ListOptions& options) {
 class TestCertificates::Impl {
  public:
   ~Impl() {
-    for (auto& [name, entry] : made) {
-      EVP_PKEY_free(entry.key);
-      X509_free(entry.certificate);
-    }
+    for (auto& [name, entry] : made) entry.Free();
   }
 
   void Write(const std::string& path, const Signed& entry) {
@@ -96,6 +98,11 @@ class TestCertificates::Impl {
     MOKV_CHECK(file != nullptr);
     PEM_write_PrivateKey(file, entry.key, nullptr, nullptr, 0, nullptr, nullptr);
     std::fclose(file);
+  }
+
+  void Keep(const std::string& name, const Signed& entry) {
+    made[name].Free();
+    made[name] = entry;
   }
 
   std::map<std::string, Signed> made;
@@ -120,7 +127,7 @@ void TestCertificates::MakeCa(const std::string& name, const Options& options) {
   AddExtension(ca.certificate, ca.certificate, NID_basic_constraints, "critical,CA:TRUE");
   X509_sign(ca.certificate, ca.key, EVP_sha256());
   impl_->Write(Path(name), ca);
-  impl_->made[name] = ca;
+  impl_->Keep(name, ca);
 }
 
 void TestCertificates::Make(const std::string& name, const std::string& ca,
@@ -135,7 +142,7 @@ void TestCertificates::Make(const std::string& name, const std::string& ca,
   }
   X509_sign(leaf.certificate, issuer.key, EVP_sha256());
   impl_->Write(Path(name), leaf);
-  impl_->made[name] = leaf;
+  impl_->Keep(name, leaf);
 }
 
 void TestCertificates::EncryptKey(const std::string& name, const std::string& encrypted_name) {
