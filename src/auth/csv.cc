@@ -73,6 +73,7 @@ bool SplitFields(std::string_view line, std::vector<std::string>& fields,
 }  // namespace
 
 absl::StatusOr<std::vector<CsvLine>> ParseCsv(std::string_view text, std::string_view name) {
+  MOKV_RETURN_IF_ERROR(CheckText(text, name));
   std::vector<CsvLine> result;
   Lines lines(text);
   while (const auto line = lines.Next()) {

@@ -52,5 +52,13 @@ TEST(Csv, NamesTheLineOfWhatItRefuses) {
   ExpectRefused("p, a), b(", "p.csv:1: round brackets that do not match");
 }
 
+// Some editors end a line there: whoever reads the file would see a rule, and there is none.
+TEST(Csv, RefusesACarriageReturnThatEndsNoLine) {
+  ExpectRefused("p, a, b\n# rules\rp, c, d", "p.csv:2: a carriage return without a line feed");
+  ExpectRefused("p, a, \"b\rc\"\n", "p.csv:1: a carriage return without a line feed");
+  ExpectRefused("p, a, b\r", "p.csv:1: a carriage return without a line feed");
+  ExpectRefused("p, a, b\r\r\n", "p.csv:1: a carriage return without a line feed");
+}
+
 }  // namespace
 }  // namespace mokv::auth

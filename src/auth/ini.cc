@@ -114,6 +114,7 @@ int Ini::Entry::LineAt(size_t offset) const {
 }
 
 absl::StatusOr<Ini> ParseIni(std::string_view text, std::string_view name) {
+  MOKV_RETURN_IF_ERROR(CheckText(text, name));
   Ini ini;
   Lines lines(text);
   while (const auto whole = lines.Next()) {

@@ -3,6 +3,8 @@
 // Threads: Lines is confined to one thread, and borrows the text.
 #pragma once
 
+#include <absl/status/status.h>
+
 #include <optional>
 #include <string_view>
 
@@ -17,6 +19,10 @@ inline std::string_view Trim(std::string_view text) {
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
 }
+
+// INVALID_ARGUMENT, with `name` and the line, for a text of which a reader could take the lines for others
+// than they are: a rule that looks like one must not be part of a comment.
+absl::Status CheckText(std::string_view text, std::string_view name);
 
 // Hands out the lines of a text, trimmed, and counts them from 1.
 class Lines {

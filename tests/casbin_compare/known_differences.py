@@ -75,6 +75,12 @@ CASES = [
      model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),
 
+    # A line ends with a line feed there, but within one, its reader of fields stops at a carriage return.
+    ("a carriage return within a line", model("r.sub == p.sub"), "p, ann, x, y\rp, ben, x, y",
+     ["ann", "x", "y"], REFUSED, True),
+    ("a carriage return within a comment", model("r.sub == p.sub"), "# rules\rp, ann, x, y",
+     ["ann", "x", "y"], REFUSED, False),
+
     # --- What we do not do, because it would cost too much or means nothing to us.
     ("a pattern that comes from the request", model("regexMatch(p.sub, r.sub)"), "p, ann, x, y",
      ["a", "x", "y"], REFUSED, True),
