@@ -1,41 +1,60 @@
 #include "auth/csv.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "auth/text.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace mokv::auth {
 namespace {
 
+// Where programs differ in what they take for white space, or show something else than there is, a field
+// is not what its writer thinks.
+bool IsPlain(std::string_view piece, std::string& reason) {
+  if (!HasControls(piece) && TrimSpace(piece).size() == piece.size()) return true;
+  reason = fmt::format(
+      "the field {} has a control character in it, or begins or ends with white space that is "
+      "neither "
+      "blank nor tab; take it out, or write the field in double quotes",
+      Quoted(piece));
+  return false;
+}
+
 // Takes a field without quotes from `rest`, up to the comma after it. False, with a reason, when it
 // is malformed.
-bool TakeBareField(std::string_view& rest, std::string& field, std::string_view& reason) {
-  int open = 0;
-  size_t end = 0;
-  for (; end < rest.size() && (rest[end] != ',' || open > 0); ++end) {
-    if (rest[end] == '"') {
+bool TakeBareField(std::string_view& rest, std::string& field, std::string& reason) {
+  for (int open = 0;; field += ',') {
+    const std::string_view piece = Trim(rest.substr(0, rest.find(',')));
+    if (!IsPlain(piece, reason)) return false;
+    for (const char c : piece) {
+      if (c == '"') {
+        reason =
+            "a quote within a field that does not begin with one; write the field in double "
+            "quotes, "
+            "and each quote in it twice";
+        return false;
+      }
+      if (c == '(') ++open;
+      if (c == ')' && --open < 0) break;
+    }
+    field += piece;
+    rest.remove_prefix(std::min(rest.find(','), rest.size()));
+    if (open == 0) return true;
+    if (open < 0 || rest.empty()) {
       reason =
-          "a quote within a field that does not begin with one; write the field in double quotes, "
-          "and each quote in it twice";
+          "round brackets that do not match; write the field in double quotes if they need not";
       return false;
     }
-    if (rest[end] == '(') ++open;
-    if (rest[end] == ')') --open;
-    if (open < 0) break;
+    rest.remove_prefix(1);  // A comma within brackets, which is part of the field.
   }
-  if (open != 0) {
-    reason = "round brackets that do not match; write the field in double quotes if they need not";
-    return false;
-  }
-  field = Trim(rest.substr(0, end));
-  rest.remove_prefix(end);
-  return true;
 }
 
 // Takes one field from `rest`, up to the comma after it.
-bool TakeField(std::string_view& rest, std::string& field, std::string_view& reason) {
+bool TakeField(std::string_view& rest, std::string& field, std::string& reason) {
   rest.remove_prefix(std::min(rest.find_first_not_of(kWhiteSpace), rest.size()));
   if (!rest.starts_with('"')) return TakeBareField(rest, field, reason);
   rest.remove_prefix(1);
@@ -59,8 +78,7 @@ bool TakeField(std::string_view& rest, std::string& field, std::string_view& rea
   return true;
 }
 
-bool SplitFields(std::string_view line, std::vector<std::string>& fields,
-                 std::string_view& reason) {
+bool SplitFields(std::string_view line, std::vector<std::string>& fields, std::string& reason) {
   while (true) {
     std::string field;
     if (!TakeField(line, field, reason)) return false;
@@ -79,7 +97,7 @@ absl::StatusOr<std::vector<CsvLine>> ParseCsv(std::string_view text, std::string
   while (const auto line = lines.Next()) {
     if (line->empty() || line->starts_with('#')) continue;
     CsvLine& parsed = result.emplace_back(CsvLine{lines.number(), {}});
-    std::string_view reason;
+    std::string reason;
     if (!SplitFields(*line, parsed.fields, reason)) {
       return InvalidArgument("{}:{}: {}", name, lines.number(), reason);
     }

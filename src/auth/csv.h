@@ -3,7 +3,8 @@
 //
 // Lines that are empty or begin with `#` are comments. White space around a field does not belong
 // to it, unless the field is in double quotes (RFC 4180; a field cannot go on over the end of its
-// line). Commas within round brackets do not end a field: rules for eval() have them. Pure function.
+// line). Commas within round brackets do not end a field: rules for eval() have them. White space around such
+// a comma goes. Pure function.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -39,9 +39,11 @@ TEST(Csv, ReadsQuotedFields) {
                           CsvLine{2, {"p", "x", "#", "("}}));
 }
 
+// White space around such a comma goes, as in node-casbin, which splits first and joins again.
 TEST(Csv, KeepsCommasWithinBrackets) {
-  EXPECT_THAT(Parsed("p, r.sub in ('a', 'b') && f(x, (y), z), c"),
-              ElementsAre(CsvLine{1, {"p", "r.sub in ('a', 'b') && f(x, (y), z)", "c"}}));
+  EXPECT_THAT(Parsed("p, r.sub in ('a' ,\t'b, c') && f(x, (y), z), c\np, f(,), \"f(a, b)\""),
+              ElementsAre(CsvLine{1, {"p", "r.sub in ('a','b,c') && f(x,(y),z)", "c"}},
+                          CsvLine{2, {"p", "f(,)", "f(a, b)"}}));
 }
 
 TEST(Csv, NamesTheLineOfWhatItRefuses) {
@@ -49,7 +51,29 @@ TEST(Csv, NamesTheLineOfWhatItRefuses) {
   ExpectRefused("p, a, \"b, c\nd\"", "p.csv:1: a quoted field that does not end");
   ExpectRefused("p, a, \"b\" c, d", "p.csv:1: text after the end of a quoted field");
   ExpectRefused("p, f(a, b", "p.csv:1: round brackets that do not match");
+  ExpectRefused("p, f(a, \"b\"), c", "p.csv:1: a quote within a field");
   ExpectRefused("p, a), b(", "p.csv:1: round brackets that do not match");
+}
+
+TEST(Csv, RefusesWhatDiffersFromWhatItShows) {
+  // A blank that does not break, a byte order mark, a space of U+2003, a vertical tab, U+0085, U+2028.
+  for (const std::string_view space :
+       {"\xc2\xa0", "\xef\xbb\xbf", "\xe2\x80\x83", "\v", "\xc2\x85", "\xe2\x80\xa8"}) {
+    const std::string before = "p, a\np, " + std::string(space) + "b, c";
+    const std::string after = "p, a\np, f(b" + std::string(space) + ", c), d";
+    const bool control = space == "\v" || space == "\xc2\x85";
+    ExpectRefused(before, "p.csv:2: the field \"");
+    ExpectRefused(after, "p.csv:2: the field \"f(b");
+    const std::string within = "p, b" + std::string(space) + "c";
+    if (control) {
+      ExpectRefused(within, "p.csv:1: the field \"b");
+    } else {
+      EXPECT_THAT(Parsed(within), ElementsAre(CsvLine{1, {"p", "b" + std::string(space) + "c"}}));
+    }
+    const std::string quoted = std::string(space) + "b" + std::string(space);
+    EXPECT_THAT(Parsed("p, \"" + quoted + "\""), ElementsAre(CsvLine{1, {"p", quoted}}));
+  }
+  EXPECT_THAT(Parsed("p, b\tc"), ElementsAre(CsvLine{1, {"p", "b\tc"}}));
 }
 
 // Some editors end a line there: whoever reads the file would see a rule, and there is none.

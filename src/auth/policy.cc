@@ -146,6 +146,12 @@ absl::Status SortBySubject(const Model& model, Policy& policy) {
   return absl::OkStatus();
 }
 
+// Whether a field comes out of a file as it is if it stands there without quotes.
+bool StandsBare(const std::string& field) {
+  const absl::StatusOr<std::vector<CsvLine>> lines = ParseCsv("p," + field, "");
+  return lines.ok() && *lines == std::vector<CsvLine>{{1, {"p", field}}};
+}
+
 }  // namespace
 
 absl::StatusOr<Policy> ParsePolicy(std::string_view text, std::string_view name,
@@ -175,7 +181,7 @@ std::string RuleText(const Rule& rule) {
   std::string text = "p";
   for (const std::string& field : rule.fields) {
     text += ", ";
-    if (field.find_first_of(",\"") == std::string::npos) {
+    if (StandsBare(field)) {
       text += field;
       continue;
     }

@@ -20,6 +20,13 @@ inline std::string_view Trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kWhiteSpace) - first + 1);
 }
 
+// Without what JavaScript takes for white space at the begin and the end: Unicode's spaces, line ends and
+// the byte order mark, too.
+std::string_view TrimSpace(std::string_view text);
+
+// Whether there are control characters in it, but for tabs.
+bool HasControls(std::string_view text);
+
 // INVALID_ARGUMENT, with `name` and the line, for a text of which a reader could take the lines for others
 // than they are: a rule that looks like one must not be part of a comment.
 absl::Status CheckText(std::string_view text, std::string_view name);

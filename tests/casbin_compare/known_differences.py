@@ -48,6 +48,8 @@ CASES = [
      False),
     ("quotes within quotes", model("r.sub == p.sub"), "p, \"a\"\"\"\"b\", x, y", ["a\"\"b", "x", "y"],
      True, False),
+    # Brackets count also within quotes.
+    ("a bracket within quotes", model("r.sub == p.sub"), "p, \"(\", x, y", ["(", "x", "y"], True, REFUSED),
     # eval() is found as text, with nothing but the field's name in its brackets.
     ("space in eval", model("eval( p.sub )"), "p, r.obj == 'x', x, y", ["ann", "x", "y"], True, None),
     # The domain of a role line is looked for where the policy definition has it.
@@ -75,6 +77,10 @@ CASES = [
      model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),
 
+    # It takes off what one cannot see, and not everybody calls white space.
+    ("a blank that does not break", model("r.sub == p.sub"), "p, \u00a0ann, x, y", ["ann", "x", "y"], REFUSED,
+     True),
+    ("a control character", model("r.sub == p.sub"), "p, ann\x0b, x, y", ["ann", "x", "y"], REFUSED, True),
     # A line ends with a line feed there, but within one, its reader of fields stops at a carriage return.
     ("a carriage return within a line", model("r.sub == p.sub"), "p, ann, x, y\rp, ben, x, y",
      ["ann", "x", "y"], REFUSED, True),

@@ -261,13 +261,14 @@ def ip_match(random):
 def rules_in_policy(random):
     rules = ["r.age > 18", "r.age < 60 && r.age >= 20", "r.sub == 'ann'", "r.sub != 'ann' || r.age == 7",
              "\"r.sub in ('ann', 'ben')\"", "keyMatch(r.obj, 'orders*')", "!(r.age > 30)", "r.age * 2 > 50",
-             "r.age - 10 < 15 || r.sub == \"\"eve\"\""]
+             "r.age - 10 < 15 || r.sub == \"\"eve\"\"", "keyMatch(r.sub, 'x, y')", "\"keyMatch(r.sub, 'x, y')\""]
     rules = ["\"" + rule + "\"" if "\"\"" in rule else rule for rule in rules]
     return (
         model("sub, age, obj, act", "rule, obj, act, eft", random.choice([ALLOW, BOTH, PRIORITY]),
               "eval(p.rule) && r.obj == p.obj && r.act == p.act"),
-        lines(random, random.randint(1, 10), rules, OBJECTS[:2], ACTIONS[:2], EFFECTS),
-        requests(random, USERS, ["7", "19", "25", "61", "x", ""], OBJECTS[:2], ACTIONS[:2]),
+        lines(random, random.randint(1, 10), rules, OBJECTS[:2] + ["f(a, b)"], ACTIONS[:2], EFFECTS),
+        requests(random, USERS + ["x,y", "x, y"], ["7", "19", "25", "61", "x", ""],
+                 OBJECTS[:2] + ["f(a,b)", "f(a, b)"], ACTIONS[:2]),
     )
 
 
