@@ -93,13 +93,14 @@ absl::Status Program::AddRules() {
     return InvalidArgument("{}: at byte {} of the expression: {}", model_.matcher_place,
                            error.position + 1, error.reason);
   }
-  if (policy_.rules.empty() || !UsesRules(model_.matcher)) {
+  if (policy_.rules.empty()) {
     // As Casbin does: the matcher is asked once, and what it says is allowed. Where it asks something of
     // a rule while there is none, one cannot say, so nothing is allowed. (Casbin takes the rule's fields
     // for empty ones, and lets in who has an empty name.)
-    AddRule(static_cast<uint32_t>(policy_.rules.size()), false, std::move(condition));
+    AddRule(0, false, std::move(condition));
     return absl::OkStatus();
   }
+  if (!UsesRules(model_.matcher)) return RulesNotRead();
   for (size_t i = 0; i < policy_.rules.size(); ++i) {
     const Rule& rule = policy_.rules[i];
     condition = Condition();
@@ -109,6 +110,17 @@ absl::Status Program::AddRules() {
     AddRule(static_cast<uint32_t>(i), rule.denies, std::move(condition));
   }
   return absl::OkStatus();
+}
+
+// Casbin passes over the rules then, those that deny, too.
+absl::Status Program::RulesNotRead() const {
+  int line = policy_.rules.front().line;
+  for (const Rule& rule : policy_.rules) line = std::min(line, rule.line);
+  return InvalidArgument(
+      "{}:{}: a rule that nothing asks: the matcher, {}, reads no field of rules (p.NAME), so that "
+      "it would "
+      "allow the same without them; have it read one, or take the rules out",
+      policy_.name, line, model_.matcher_place);
 }
 
 void Program::AddRule(uint32_t place, bool denies, Condition condition) {

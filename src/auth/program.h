@@ -60,7 +60,7 @@ class Program {
   Effect effect() const { return model_.effect; }
   const Model& model() const { return model_; }
   const Names& names() const { return names_; }
-  // The rule at a place; null when the matcher asks nothing of rules, and for Firsts::kNone.
+  // The rule at a place; null when there are no rules, and for Firsts::kNone.
   const Rule* RuleAt(uint32_t place) const {
     return place < policy_.rules.size() ? &policy_.rules[place] : nullptr;
   }
@@ -104,6 +104,7 @@ class Program {
 
   absl::Status AddRoles();
   absl::Status AddRules();
+  absl::Status RulesNotRead() const;
   void AddRule(uint32_t place, bool denies, Condition condition);
   void AddConjunction(uint32_t place, bool denies, std::vector<Condition> terms);
   // `in_key`: which of the terms the key answers.

@@ -53,7 +53,8 @@ void ExpectRefused(const std::string& matcher, std::string_view policy, std::str
 
 TEST(Program, ComparesValuesAsJavaScriptDoes) {
   const auto says = [](std::string_view matcher, std::string_view subject) {
-    return Allows(ModelText(matcher), "p, 7, x*, 10, allow", {subject, "o", "10"});
+    return Allows(ModelText(fmt::format("p.act == '10' && ({})", matcher)), "p, 7, x*, 10, allow",
+                  {subject, "o", "10"});
   };
   EXPECT_TRUE(says("r.sub == 7 && 7 == p.sub", "7.0"));
   EXPECT_FALSE(says("r.sub == p.sub", "7.0"));
@@ -95,8 +96,20 @@ TEST(Program, AllowsWithoutARuleOnlyWhatTheMatcherSaysAlone) {
   EXPECT_FALSE(Allows(root, "", {"", "", ""}));  // Casbin would.
   EXPECT_FALSE(Allows(ModelText("r.act != p.act"), "", {"a", "b", "c"}));
   EXPECT_FALSE(Allows(ModelText("eval(p.sub)"), "", {"a", "b", "c"}));
-  EXPECT_TRUE(Allows(ModelText("r.sub == r.obj"), "p, a, b, c, deny", {"x", "x", ""}));
-  EXPECT_FALSE(Allows(ModelText("r.sub == r.obj"), "p, a, b, c, allow", {"x", "y", ""}));
+  EXPECT_TRUE(Allows(ModelText("r.sub == r.obj"), "g, a, b", {"x", "x", ""}));
+  EXPECT_FALSE(Allows(ModelText("r.sub == r.obj"), "g, a, b", {"x", "y", ""}));
+}
+
+// Casbin passes over all of them: what denies would allow.
+TEST(Program, RefusesRulesThatTheMatcherDoesNotRead) {
+  ExpectRefused(
+      "g(r.sub, 'admins')", "g, ann, admins\n\np, ann, x, y, deny\np, ann, z, y, deny",
+      "p.csv:3: a rule that nothing asks: the matcher, m.conf:11: [matchers] m, reads no field",
+      "take the rules out");
+  const std::string model =
+      ModelText("r.sub == 'ann'", "priority(p.eft) || deny", "priority, sub, eft");
+  const absl::Status status = Load(model, "p, 2, ann, deny\np, 1, ann, deny").status();
+  EXPECT_THAT(std::string(MessageOf(status)), StartsWith("p.csv:1: "));
 }
 
 // What ipMatch says of a name is not known, so such a rule must neither allow nor fail to deny.

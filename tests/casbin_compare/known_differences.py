@@ -24,7 +24,7 @@ CASES = [
     ("in is weaker than and", model("r.act in ('read', 'write') && r.sub == p.sub"),
      "p, ann, x, y", ["ann", "x", "read"], True, None),
     # Lists are found by their comma.
-    ("a list of one", model("(r.act in ('read'))"), "p, ann, x, y", ["ann", "x", "read"], True, None),
+    ("a list of one", model("(r.act in ('read'))"), "", ["ann", "x", "read"], True, None),
     # Any brackets behind a space become a list if there is a comma in them.
     ("brackets beside a list", model("(r.act in ('read', 'write')) && (keyMatch(r.obj, p.obj))"),
      "p, ann, x*, y", ["ann", "xy", "read"], True, None),
@@ -41,8 +41,7 @@ CASES = [
     ("a mark of comments in a text", model("r.sub == \"a#b\" || r.sub == p.sub"),
      "p, ann, x, y", ["ann", "x", "y"], True, None),
     # Names in single quotes are taken for fields.
-    ("a field's name in a text", model("r.sub == 'of r.sub'"),
-     "p, ann, x, y", ["of r.sub", "x", "y"], True, False),
+    ("a field's name in a text", model("r.sub == 'of r.sub'"), "", ["of r.sub", "x", "y"], True, False),
     # Fields are trimmed, and two quotes become one, also within quotes, where they were one already.
     ("space within quotes", model("r.sub == p.sub"), "p, \" ann \", x, y", [" ann ", "x", "y"], True,
      False),
@@ -73,6 +72,9 @@ CASES = [
      ["ann", "x", "y"], REFUSED, True),
     ("a field that is none", model("r.sub == p.sub || r.subject == p.subject"), "p, ann, x, y",
      ["ben", "x", "y"], REFUSED, True),
+    ("rules that the matcher does not read",
+     model("g(r.sub, 'admins')", styles.BOTH, "sub, obj, act, eft", roles=["g = _, _"]),
+     "p, ann, x, y, deny\ng, ann, admins", ["ann", "x", "y"], REFUSED, True),
     ("a priority that is no number",
      model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),

@@ -41,7 +41,7 @@ class Agreement {
       request.push_back(field == "sub" ? subject : field == "obj" ? object : action);
     }
     const bool expected = IsAllowed(effect_, reference_->Find(request));
-    if (asks_rules_) MOKV_CHECK_EQ(allowed, expected);
+    MOKV_CHECK_EQ(allowed, expected);
   }
 
   const std::vector<Rule>& rules() const { return rules_; }
@@ -51,22 +51,12 @@ class Agreement {
       : authorizer_(std::move(authorizer)),
         fields_(model.request_fields),
         effect_(model.effect),
-        asks_rules_(AsksRules(model.matcher)),
         rules_(policy.rules),
         reference_(std::make_unique<RuleByRule>(std::move(model), std::move(policy))) {}
-
-  static bool AsksRules(const Expression& expression) {
-    if (expression.kind == Expression::Kind::kPolicyField) return true;
-    for (const Expression& child : expression.children) {
-      if (AsksRules(child)) return true;
-    }
-    return false;
-  }
 
   std::shared_ptr<const Authorizer> authorizer_;
   std::vector<std::string> fields_;
   Effect effect_;
-  bool asks_rules_;
   std::vector<Rule> rules_;
   std::unique_ptr<const RuleByRule> reference_;
 };
