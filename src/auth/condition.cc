@@ -1,8 +1,11 @@
 #include "auth/condition.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <system_error>
 
 #include "auth/text.h"
 
@@ -10,6 +13,68 @@ namespace mokv::auth {
 namespace {
 
 constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
+
+// Of a number in the form 0x1F, 0o17 or 0b11; 0 for another form.
+int BitsOfDigit(std::string_view text) {
+  if (text.size() < 2 || text[0] != '0') return 0;
+  switch (text[1]) {
+    case 'x':
+    case 'X':
+      return 4;
+    case 'o':
+    case 'O':
+      return 3;
+    case 'b':
+    case 'B':
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+double ReadDigits(std::string_view digits, int bits_of_digit) {
+  constexpr uint64_t kFull = uint64_t{1}
+                             << 62;  // More bits than a double has, and room for one more.
+  uint64_t number = 0;
+  uint64_t rest = 0;  // Whether any bit is set that is not in `number`: it decides how to round.
+  int64_t rest_bits = 0;
+  if (digits.empty()) return kNotANumber;
+  for (const char c : digits) {
+    uint64_t digit = 0;
+    const auto [after, error] = std::from_chars(&c, &c + 1, digit, 1 << bits_of_digit);
+    if (error != std::errc()) return kNotANumber;
+    for (int bit = bits_of_digit - 1; bit >= 0; --bit) {
+      const uint64_t value = digit >> bit & 1;
+      if (number < kFull) {
+        number = number << 1 | value;
+      } else {
+        rest |= value;
+        ++rest_bits;
+      }
+    }
+  }
+  constexpr int64_t kExponentMax = std::numeric_limits<double>::max_exponent;
+  return std::ldexp(static_cast<double>(number | rest),
+                    static_cast<int>(std::min(rest_bits, kExponentMax)));
+}
+
+// Of a decimal number that no double is near: whether it lies below all of them, or above.
+bool IsTiny(std::string_view text) {
+  const size_t mark = std::min(text.find_first_of("eE"), text.size());
+  const std::string_view digits = text.substr(0, mark);
+  const size_t point = std::min(digits.find('.'), digits.size());
+  const size_t first = std::min(digits.find_first_not_of("0."), digits.size());
+  int64_t exponent = 0;
+  if (mark < text.size()) {
+    std::string_view written = text.substr(mark + 1);
+    if (written.starts_with('+')) written.remove_prefix(1);
+    const auto [after, error] =
+        std::from_chars(written.data(), written.data() + written.size(), exponent);
+    constexpr int64_t kLarge = 1'000'000'000'000'000;  // Than which no text is longer.
+    if (error != std::errc() || std::abs(exponent) > kLarge) return written.starts_with('-');
+  }
+  return static_cast<int64_t>(point) - static_cast<int64_t>(first) + exponent < 0;
+}
 
 double ToNumber(const Value& value) {
   switch (value.kind) {
@@ -204,10 +269,9 @@ Truth MatchesPattern(const Condition& condition, Question& question) {
 }  // namespace
 
 double ToNumber(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n\v\f";
-  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
-  text = text.substr(0, text.find_last_not_of(kSpace) + 1);
+  text = TrimSpace(text);
   if (text.empty()) return 0;
+  if (const int bits = BitsOfDigit(text); bits != 0) return ReadDigits(text.substr(2), bits);
   const bool negative = text.front() == '-';
   if (negative || text.front() == '+') text.remove_prefix(1);
   double number = 0;
@@ -220,7 +284,10 @@ double ToNumber(std::string_view text) {
     }
     const char* const end = text.data() + text.size();
     const auto [after, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc() || after != end) return kNotANumber;
+    if (error == std::errc::invalid_argument || after != end) return kNotANumber;
+    if (error == std::errc::result_out_of_range) {
+      number = IsTiny(text) ? 0 : std::numeric_limits<double>::infinity();
+    }
   }
   return negative ? -number : number;
 }

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "auth/ranges.h"
@@ -76,6 +78,40 @@ TEST(Program, ComparesValuesAsJavaScriptDoes) {
   EXPECT_TRUE(says("keyGet(r.sub, p.obj) == '/1'", "x/1"));
   EXPECT_TRUE(says("keyGet2(r.sub, '/a/:id/*', 'id') == '5'", "/a/5/6"));
   EXPECT_FALSE(says("keyGet2(r.sub, '/a/:id', 'name')", "/a/5"));
+}
+
+TEST(Condition, ReadsNumbersAsJavaScriptDoes) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(ToNumber(""), 0);
+  EXPECT_EQ(ToNumber(" \n\xc2\xa0\xef\xbb\xbf"), 0);
+  EXPECT_EQ(ToNumber("\xe2\x80\x83-1.5e2\v"), -150);
+  EXPECT_EQ(ToNumber("+.5"), 0.5);
+  EXPECT_EQ(ToNumber("5."), 5);
+  EXPECT_EQ(ToNumber("0x1F"), 31);
+  EXPECT_EQ(ToNumber("0Xff"), 255);
+  EXPECT_EQ(ToNumber("0b101"), 5);
+  EXPECT_EQ(ToNumber("0o17"), 15);
+  EXPECT_EQ(ToNumber("0x20000000000001"), 9007199254740992);  // 2^53 + 1, to the even one.
+  EXPECT_EQ(ToNumber("0x20000000000003"), 9007199254740996);
+  EXPECT_EQ(ToNumber("0x2000000000000100000000000"), std::ldexp(1, 97));
+  EXPECT_EQ(ToNumber("0x2000000000000100000000001"), std::ldexp(4503599627370497, 45));
+  EXPECT_EQ(ToNumber("0x" + std::string(300, '1')), kInfinity);
+  EXPECT_EQ(ToNumber("0b" + std::string(2'000, '0') + "1"), 1);
+  EXPECT_EQ(ToNumber("1e400"), kInfinity);
+  EXPECT_EQ(ToNumber("-1" + std::string(400, '0')), -kInfinity);
+  EXPECT_EQ(ToNumber("1e-400"), 0);
+  EXPECT_EQ(ToNumber("0." + std::string(400, '0') + "1e+50"), 0);
+  EXPECT_EQ(ToNumber("1e99999999999999999999"), kInfinity);
+  EXPECT_EQ(ToNumber("1e-99999999999999999999"), 0);
+  EXPECT_EQ(ToNumber("1e9223372036854775807"), kInfinity);
+  EXPECT_EQ(ToNumber("0e999"), 0);
+  EXPECT_EQ(ToNumber("5e-324"), std::numeric_limits<double>::denorm_min());
+  EXPECT_EQ(ToNumber("-Infinity"), -kInfinity);
+  for (const std::string_view none :
+       {"x", "-", ".", "--1", "1 2", "0x", "0xg", "-0x1", "+0b1", "0b2", "0o8", "infinity", "nan",
+        "1e", "1_0", "0x1.8", "0x1p3"}) {
+    EXPECT_TRUE(std::isnan(ToNumber(none))) << none;
+  }
 }
 
 TEST(Program, AsksRulesOfThePolicy) {

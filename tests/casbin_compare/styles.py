@@ -274,6 +274,8 @@ def rules_in_policy(random):
 
 FIELDS = ["r.a", "r.b", "r.n", "p.a", "p.b", "p.n"]
 OPERANDS = FIELDS + ['"x"']
+NUMBERS_AS_TEXTS = ["0xA", "0b1010", "0o12", "-0xA", "0x", "1e999", "-1e999", "1e-999", "5e-324", "\u00a01\u2003",
+                    "+1", "1.", ".", "Infinity", "0x20000000000001"]
 NUMBERS = ["0", "1", "2.5", "10", "r.n", "p.n"]
 
 
@@ -313,7 +315,7 @@ def any_expression(random):
         model("a, b, n", "a, b, n, eft", random.choice([ALLOW, DENY, BOTH, PRIORITY]), matcher,
               ["g = _, _"]),
         policy,
-        requests(random, texts, texts, numbers),
+        requests(random, texts, texts, numbers + NUMBERS_AS_TEXTS),
     )
 
 
