@@ -78,6 +78,17 @@ const Style kRoles = {
     "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act", "[role_definition]\ng = _, _\n",
     [](int i) { return fmt::format("p, role-{0}, data/{0}, consume\ng, user-{0}, role-{0}", i); },
     SameUser};
+// Somebody with all roles, and an object in all groups.
+const Style kRolesOfBoth = {
+    "g(r.sub, p.sub) && g2(r.obj, p.obj) && r.act == p.act",
+    "[role_definition]\ng = _, _\ng2 = _, _\n",
+    [](int i) {
+      return fmt::format("p, role-{0}, group-{0}, consume\ng, user, role-{0}\ng2, data, group-{0}",
+                         i);
+    },
+    [](int i) -> Request {
+      return {"user", "data", i < kRules ? "consume" : "produce"};
+    }};
 const Style kPrefixes = {
     "r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act", "",
     [](int i) { return fmt::format("p, user-{}, data/{}/*, consume", i % 10, i); },
@@ -108,6 +119,7 @@ const Style kEval = {"eval(p.sub)", "",
 
 BENCHMARK_CAPTURE(BM_Decision, acl, kAcl);
 BENCHMARK_CAPTURE(BM_Decision, roles, kRoles);
+BENCHMARK_CAPTURE(BM_Decision, roles_of_both, kRolesOfBoth);
 BENCHMARK_CAPTURE(BM_Decision, prefixes, kPrefixes);
 BENCHMARK_CAPTURE(BM_Decision, each_rule_key_match_2, kKeyMatch2);
 BENCHMARK_CAPTURE(BM_Decision, each_rule_regex, kRegex);

@@ -250,10 +250,18 @@ Program::Bucket& Program::BucketOf(Group& group, const std::vector<KeyedTerm>& k
   for (size_t i = 0; i < group.keys.size(); ++i) {
     const bool last = i + 1 == group.keys.size();
     const uint64_t step = uint64_t{node} << 32 | keyed[i].value;
-    const auto next = last ? static_cast<uint32_t>(group.buckets.size()) : group.nodes;
-    const auto [found, added] = group.steps.try_emplace(step, next);
-    if (added && last) group.buckets.emplace_back();
-    if (added && !last) ++group.nodes;
+    const size_t next = last ? group.buckets.size() : group.steps_of_node.size();
+    const auto [found, added] = group.steps.try_emplace(step, static_cast<uint32_t>(next));
+    if (added) {
+      if (group.keys[i].roles != nullptr) {
+        group.steps_of_node[node].push_back({keyed[i].value, found->second});
+      }
+      if (last) {
+        group.buckets.emplace_back();
+      } else {
+        group.steps_of_node.emplace_back();
+      }
+    }
     node = found->second;
   }
   return group.buckets[node];
@@ -317,7 +325,15 @@ void Program::Visit(const Group& group, size_t key, uint32_t node, const FieldId
   }
   const Names::Id domain =
       wanted.domain_field == Question::kNoField ? wanted.domain : ids[wanted.domain_field];
-  for (const Names::Id role : wanted.roles->RolesOf(id, domain)) step(role);
+  const std::span<const Names::Id> roles = wanted.roles->RolesOf(id, domain);
+  const std::vector<Step>& steps = group.steps_of_node[node];
+  if (roles.size() <= steps.size()) {
+    for (const Names::Id role : roles) step(role);
+    return;
+  }
+  for (const Step& down : steps) {
+    if (Roles::IsIn(roles, down.value)) Visit(group, key + 1, down.to, ids, found);
+  }
 }
 
 void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts) const {

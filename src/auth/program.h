@@ -8,7 +8,8 @@
 //
 // Threads: immutable, so thread-safe.
 // Cost:    Find parses nothing and allocates nothing (but see auth/condition.h). For each group one hash
-//          look-up a field of its key, and as many more as the subject has roles.
+//          look-up a field of its key; where a key asks for roles, one for each role, or one step for each
+//          role that rules name there, whatever is less: never more steps than there are rules.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -83,6 +84,10 @@ class Program {
     Key key;
     Names::Id value = Names::kNone;
   };
+  struct Step {
+    Names::Id value = Names::kNone;
+    uint32_t to = 0;
+  };
   struct Bucket {
     Firsts always;  // Of conjunctions of which nothing is left but the key.
     ObjectTable objects;
@@ -94,7 +99,8 @@ class Program {
     bool asks_for_object = false;  // Its keys do.
     // A step down by one value of one key: (node, value) to node; after the last key, to a bucket.
     absl::flat_hash_map<uint64_t, uint32_t> steps;
-    uint32_t nodes = 1;
+    // The steps down from each node whose key asks for roles: there may be fewer of them than roles.
+    std::vector<std::vector<Step>> steps_of_node = {{}};
     std::vector<Bucket> buckets;
     std::vector<uint32_t> conjunctions;
   };

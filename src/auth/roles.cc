@@ -33,6 +33,7 @@ bool Roles::Build() {
       level_begin = level_end;
       if (roles_.size() > kPairsMax) return false;
     }
+    std::sort(roles_.begin() + static_cast<ptrdiff_t>(begin), roles_.end());
     ranges_[key] = {begin, roles_.size() - begin};
   }
   return true;
@@ -45,8 +46,7 @@ std::span<const Names::Id> Roles::RolesOf(const Names::Id& member, Names::Id dom
 }
 
 bool Roles::Has(Names::Id member, Names::Id role, Names::Id domain) const {
-  const std::span<const Names::Id> roles = RolesOf(member, domain);
-  return std::find(roles.begin(), roles.end(), role) != roles.end();
+  return IsIn(RolesOf(member, domain), role);
 }
 
 }  // namespace mokv::auth

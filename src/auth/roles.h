@@ -8,6 +8,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -34,8 +35,12 @@ class Roles {
   // Works out who has which roles. False when there are more pairs than kPairsMax.
   bool Build();
 
-  // The roles of `member` in `domain`, himself first. Borrowed from this, and from `member`.
+  // The roles of `member` in `domain`, himself among them, in order. Borrowed from this, and from `member`.
   std::span<const Names::Id> RolesOf(const Names::Id& member, Names::Id domain) const;
+
+  static bool IsIn(std::span<const Names::Id> roles, Names::Id role) {
+    return std::binary_search(roles.begin(), roles.end(), role);
+  }
 
   bool Has(Names::Id member, Names::Id role, Names::Id domain) const;
 
