@@ -142,6 +142,30 @@ absl::Status TakeMatcher(const Ini& ini, std::string_view name, Model& model) {
                          error.reason);
 }
 
+// Casbin reads the lines of g with the numbers that the fields sub, obj and dom have in p: as member, role
+// and domain. With other numbers its order of rules is another one than one would think, or none.
+absl::Status CheckSubjectPriority(const std::string& place, const Model& model) {
+  const auto roles = model.roles.find("g");
+  if (roles == model.roles.end()) {
+    return InvalidArgument(
+        "{}: subjectPriority sorts rules by the roles of their subjects: it needs a role "
+        "definition g",
+        place);
+  }
+  const bool with_domain = roles->second == 3;
+  const std::optional<size_t> domain = model.PolicyField("dom");
+  if (model.PolicyField("sub") == 0 && model.PolicyField("obj") == 1 &&
+      (with_domain ? domain == 2 : !domain.has_value())) {
+    return absl::OkStatus();
+  }
+  return InvalidArgument(
+      "{}: subjectPriority finds the parts of g's lines by the order of p's fields: with g = {}, p "
+      "has to begin "
+      "with {}",
+      place, with_domain ? "_, _, _" : "_, _",
+      with_domain ? "sub, obj, dom" : "sub, obj, and to be without dom");
+}
+
 std::optional<size_t> IndexOf(const std::vector<std::string>& fields, std::string_view field) {
   const auto found = std::find(fields.begin(), fields.end(), field);
   if (found == fields.end()) return std::nullopt;
@@ -176,13 +200,8 @@ absl::StatusOr<Model> ParseModel(std::string_view text, std::string_view name) {
                            Place(name, *effect, effect->line), effect->value, kEffectTexts);
   }
   model.effect = *known;
-  if (model.effect == Effect::kSubjectPriority &&
-      (!model.roles.contains("g") || !model.PolicyField("sub").has_value())) {
-    return InvalidArgument(
-        "{}: subjectPriority sorts rules by the roles of their subjects: it needs a role "
-        "definition "
-        "g and a policy field sub",
-        Place(name, *effect, effect->line));
+  if (model.effect == Effect::kSubjectPriority) {
+    MOKV_RETURN_IF_ERROR(CheckSubjectPriority(Place(name, *effect, effect->line), model));
   }
   MOKV_RETURN_IF_ERROR(TakeMatcher(ini, name, model));
   return model;

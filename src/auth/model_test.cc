@@ -105,6 +105,26 @@ TEST(Model, RefusesDefinitionsThatAreNone) {
                 "m.conf:6:", "needs a role definition g");
 }
 
+TEST(Model, WantsTheFieldsOfSubjectPriorityWhereCasbinLooksForThem) {
+  const auto model = [](std::string_view policy, std::string_view roles) {
+    std::string text = With("some(where (p.eft == allow))", "subjectPriority(p.eft) || deny");
+    text.replace(text.find("p = sub, obj, act"), 17, fmt::format("p = {}", policy));
+    return text + fmt::format("[role_definition]\ng = {}\n", roles);
+  };
+  Parsed(model("sub, obj, act, eft", "_, _"));
+  Parsed(model("sub, obj, dom, act, eft", "_, _, _"));
+  for (const std::string_view policy :
+       {"sub, act, obj, eft", "obj, sub, act", "act, sub, obj", "sub, act", "sub, obj, act, dom"}) {
+    ExpectRefused(model(policy, "_, _"), "m.conf:6: [policy_effect] e: subjectPriority finds",
+                  "with g = _, _, p has to begin with sub, obj, and to be without dom");
+  }
+  for (const std::string_view policy :
+       {"sub, dom, obj, act, eft", "sub, obj, act", "dom, sub, obj, act"}) {
+    ExpectRefused(model(policy, "_, _, _"), "m.conf:6: [policy_effect] e: subjectPriority finds",
+                  "with g = _, _, _, p has to begin with sub, obj, dom");
+  }
+}
+
 TEST(Model, NamesTheLineOfABadMatcher) {
   ExpectRefused(With("r.sub == p.sub &&", "r.sub = p.sub &&"),
                 "m.conf:8: [matchers] m: at byte 7 of the expression: \"=\" is no operator");

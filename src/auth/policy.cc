@@ -134,8 +134,7 @@ absl::StatusOr<absl::flat_hash_map<Member, int>> Levels(const Policy& policy) {
 absl::Status SortBySubject(const Model& model, Policy& policy) {
   MOKV_ASSIGN_OR_RETURN(const auto levels, Levels(policy));
   const size_t subject = *model.PolicyField("sub");
-  const std::optional<size_t> domain =
-      model.roles.at("g") == 3 ? model.PolicyField("dom") : std::nullopt;
+  const std::optional<size_t> domain = model.PolicyField("dom");
   const auto level_of = [&](const Rule& rule) {
     const auto found = levels.find(
         Member(domain.has_value() ? rule.fields[*domain] : std::string(), rule.fields[subject]));

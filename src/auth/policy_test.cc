@@ -73,13 +73,14 @@ TEST(Policy, SortsByPriority) {
 }
 
 TEST(Policy, SortsMembersBeforeTheirRoles) {
-  const Model model = ModelOf("sub, eft", "subjectPriority(p.eft) || deny");
-  EXPECT_THAT(LinesOf(Parsed("p, root, deny\np, other, allow\np, alice, allow\np, admin, deny\n"
-                             "g, alice, admin\ng, admin, root\n",
-                             model)),
-              ElementsAre(3, 4, 1, 2));
+  const Model model = ModelOf("sub, obj, eft", "subjectPriority(p.eft) || deny");
+  EXPECT_THAT(
+      LinesOf(Parsed("p, root, x, deny\np, other, x, allow\np, alice, x, allow\np, admin, x, deny\n"
+                     "g, alice, admin\ng, admin, root\n",
+                     model)),
+      ElementsAre(3, 4, 1, 2));
   // Two ways up that are as long are fine.
-  EXPECT_THAT(LinesOf(Parsed("p, a, deny\np, m, deny\ng, m, a\ng, m, b", model)),
+  EXPECT_THAT(LinesOf(Parsed("p, a, x, deny\np, m, x, deny\ng, m, a\ng, m, b", model)),
               ElementsAre(2, 1));
   ExpectRefused("g, m, a\ng, a, top\ng, m, top", "p.csv:", model);
   ExpectRefused("g, top, a\ng, a, b\ng, b, a", "p.csv:1: \"top\" is above itself, or below", model);
@@ -87,12 +88,12 @@ TEST(Policy, SortsMembersBeforeTheirRoles) {
 }
 
 TEST(Policy, SortsMembersByDomain) {
-  const Model model = ModelOf("sub, dom, eft", "subjectPriority(p.eft) || deny", "g = _, _, _");
-  EXPECT_THAT(
-      LinesOf(Parsed("p, admin, north, deny\np, alice, south, allow\np, alice, north, allow\n"
-                     "g, alice, admin, north\n",
-                     model)),
-      ElementsAre(3, 1, 2));
+  const Model model =
+      ModelOf("sub, obj, dom, eft", "subjectPriority(p.eft) || deny", "g = _, _, _");
+  EXPECT_THAT(LinesOf(Parsed("p, admin, x, north, deny\np, alice, x, south, allow\n"
+                             "p, alice, x, north, allow\ng, alice, admin, north\n",
+                             model)),
+              ElementsAre(3, 1, 2));
 }
 
 TEST(Policy, NamesTheLineOfWhatItRefuses) {

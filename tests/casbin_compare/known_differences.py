@@ -51,12 +51,15 @@ CASES = [
     ("a bracket within quotes", model("r.sub == p.sub"), "p, \"(\", x, y", ["(", "x", "y"], True, REFUSED),
     # eval() is found as text, with nothing but the field's name in its brackets.
     ("space in eval", model("eval( p.sub )"), "p, r.obj == 'x', x, y", ["ann", "x", "y"], True, None),
-    # The domain of a role line is looked for where the policy definition has it.
+    # Member, role and domain of a role line are looked for where the policy definition has sub, obj and dom.
     ("the domain of a subject's priority",
      model("g(r.sub, p.sub, r.dom) && r.dom == p.dom", styles.SUBJECT_PRIORITY, "sub, dom, obj, act, eft",
            "sub, dom, obj, act", ["g = _, _, _"]),
      "p, admin, north, x, y, deny\np, ann, north, x, y, allow\ng, ann, admin, north",
-     ["ann", "north", "x", "y"], True, False),
+     ["ann", "north", "x", "y"], REFUSED, False),
+    ("the role of a subject's priority",
+     model("g(r.sub, p.sub)", styles.SUBJECT_PRIORITY, "sub, act, obj, eft", roles=["g = _, _"]),
+     "p, admin, x, y, deny\np, ann, x, y, allow\ng, ann, admin", ["ann", "x", "y"], REFUSED, False),
     # A matcher that comes to the number 3 denies: it is the number of that effect.
     ("a number as a matcher", model("p.sub == 'x' || 3"), "p, ann, x, y", ["ann", "x", "y"], REFUSED, False),
 
