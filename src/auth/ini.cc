@@ -10,7 +10,7 @@
 namespace mokv::auth {
 namespace {
 
-// A quote that is not closed on its line hides no comment: expressions are refused for it later.
+// Behind a quote that is not closed on its line there is no comment: expressions are refused for it later.
 std::string_view WithoutComment(std::string_view line) {
   char quote = 0;
   for (size_t i = 0; i < line.size(); ++i) {
@@ -30,7 +30,8 @@ std::string_view WithoutComment(std::string_view line) {
   return Trim(line);
 }
 
-// One line of the file's sense: several of its lines, where one ends with a backslash.
+// One line of the file's sense: several of its lines, where one ends with a backslash. Those between that
+// are empty or comments do not count, as in Casbin.
 struct Joined {
   std::string text;
   std::vector<Ini::Entry::Part> parts;
@@ -48,9 +49,11 @@ Joined Join(std::string_view first, Lines& lines) {
     joined.text += Trim(line.substr(0, line.size() - 1));
     // Words of two lines are two words.
     joined.text += ' ';
-    const auto next = lines.Next();
-    if (!next.has_value()) return joined;
-    line = WithoutComment(*next);
+    do {
+      const auto next = lines.Next();
+      if (!next.has_value()) return joined;
+      line = WithoutComment(*next);
+    } while (line.empty());
   }
 }
 

@@ -1,7 +1,7 @@
 // The form of a model file: sections of lines `key = value`. What they mean: auth/model.h.
 //
 // Comments begin with `#` or `;` outside quotes and end with their line. A line that ends with a
-// backslash goes on in the next one. White space around names and values does not belong to them.
+// backslash goes on in the next one that is neither empty nor a comment. White space around names and values does not belong to them.
 // Pure function.
 #pragma once
 

@@ -65,6 +65,18 @@ TEST(Ini, JoinsLinesAndRemembersThem) {
   EXPECT_EQ(ini.entries[2].value, "2");
 }
 
+TEST(Ini, PassesOverCommentsWithinAValue) {
+  const Ini ini =
+      Parsed("[a]\nx = one && \\\n# why\n\n \t\n   two \\\n; why\nthree\ny = 1\nz = 2 \\\n# end");
+  ASSERT_EQ(ini.entries.size(), 3U);
+  EXPECT_EQ(ini.entries[0].value, "one && two three");
+  EXPECT_EQ(ini.entries[0].LineAt(6), 2);
+  EXPECT_EQ(ini.entries[0].LineAt(7), 6);
+  EXPECT_EQ(ini.entries[0].LineAt(11), 8);
+  EXPECT_EQ(ini.entries[1].value, "1");
+  EXPECT_EQ(ini.entries[2].value, "2");
+}
+
 TEST(Ini, RefusesWhatHasNotItsForm) {
   ExpectRefused("x = 1", "m.conf:1: a line before the first section");
   ExpectRefused("[a\nx = 1", "m.conf:1: a section without its closing bracket");

@@ -36,9 +36,10 @@ def requests(random, *columns, count=60):
 
 def acl(random):
     effect = random.choice([ALLOW, DENY, BOTH, PRIORITY])
+    between = random.choice([" ", " \\\n", " \\\n# who or what\n\n  ", "\\ ; note\n"])
     return (
         model("sub, obj, act", "sub, obj, act, eft", effect,
-              "r.sub == p.sub && r.obj == p.obj && r.act == p.act"),
+              f"r.sub == p.sub &&{between}r.obj == p.obj &&{between}r.act == p.act"),
         lines(random, random.randint(0, 12), USERS, OBJECTS, ACTIONS, EFFECTS),
         requests(random, USERS, OBJECTS, ACTIONS),
     )
