@@ -134,12 +134,11 @@ absl::Status TakeRoles(const Ini& ini, std::string_view name, Model& model) {
 
 absl::Status TakeMatcher(const Ini& ini, std::string_view name, Model& model) {
   MOKV_ASSIGN_OR_RETURN(const Ini::Entry* entry, Take(ini, "matchers", name));
-  model.matcher_place = Place(name, *entry, entry->line);
+  model.matcher_source = *entry;
   ExpressionError error;
   if (ParseExpression(entry->value, model.matcher, error)) return absl::OkStatus();
-  return InvalidArgument("{}: at byte {} of the expression: {}",
-                         Place(name, *entry, entry->LineAt(error.position)), error.position + 1,
-                         error.reason);
+  return InvalidArgument("{}: at byte {} of the expression: {}", model.MatcherPlace(error.position),
+                         error.position + 1, error.reason);
 }
 
 // Casbin reads the lines of g with the numbers that the fields sub, obj and dom have in p: as member, role
@@ -182,11 +181,15 @@ std::optional<size_t> Model::PolicyField(std::string_view field) const {
   return IndexOf(policy_fields, field);
 }
 
+std::string Model::MatcherPlace(size_t position) const {
+  return Place(name, matcher_source, matcher_source.LineAt(position));
+}
+
 absl::StatusOr<Model> ParseModel(std::string_view text, std::string_view name) {
   MOKV_ASSIGN_OR_RETURN(const Ini ini, ParseIni(text, name));
   MOKV_RETURN_IF_ERROR(CheckSections(ini, name));
   MOKV_RETURN_IF_ERROR(CheckKeys(ini, name));
-  Model model;
+  Model model{.name = std::string(name)};
   MOKV_ASSIGN_OR_RETURN(const Ini::Entry* request, Take(ini, "request_definition", name));
   model.request_place = Place(name, *request, request->line);
   MOKV_ASSIGN_OR_RETURN(model.request_fields, TakeFields(*request, name));

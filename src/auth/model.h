@@ -18,6 +18,7 @@
 
 #include "auth/effect.h"
 #include "auth/expression.h"
+#include "auth/ini.h"
 
 namespace mokv::auth {
 
@@ -25,18 +26,21 @@ struct Model {
   // Bounds what a decision keeps on its stack; nobody's come near.
   static constexpr size_t kFieldsMax = 32;
 
-  // A part of a model and the place in the file where it stands, as "FILE:LINE: [SECTION] KEY".
+  std::string name;  // The file's, for messages.
+  // Where the request definition stands, as "FILE:LINE: [SECTION] KEY".
   std::string request_place;
   std::vector<std::string> request_fields;
   std::vector<std::string> policy_fields;
   // How many fields the rules of g, g2, ... have: 2, or 3 with a domain.
   std::map<std::string, int> roles;
   Effect effect = Effect::kAllowOverride;
-  std::string matcher_place;
   Expression matcher;
+  Ini::Entry matcher_source;
 
   std::optional<size_t> RequestField(std::string_view field) const;
   std::optional<size_t> PolicyField(std::string_view field) const;
+  // Where the matcher's byte at `position` stands, which may be any of its lines.
+  std::string MatcherPlace(size_t position) const;
 };
 
 // INVALID_ARGUMENT for anything that is not wholly understood. The message begins with `name` and,

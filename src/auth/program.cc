@@ -90,8 +90,8 @@ absl::Status Program::AddRules() {
   ExpressionError error;
   // First without a rule: what is wrong now is wrong in the model.
   if (!compiler.Compile(nullptr, condition, error)) {
-    return InvalidArgument("{}: at byte {} of the expression: {}", model_.matcher_place,
-                           error.position + 1, error.reason);
+    return InvalidArgument("{}: at byte {} of the expression: {}",
+                           model_.MatcherPlace(error.position), error.position + 1, error.reason);
   }
   if (policy_.rules.empty()) {
     // As Casbin does: the matcher is asked once, and what it says is allowed. Where it asks something of
@@ -120,7 +120,7 @@ absl::Status Program::RulesNotRead() const {
       "{}:{}: a rule that nothing asks: the matcher, {}, reads no field of rules (p.NAME), so that "
       "it would "
       "allow the same without them; have it read one, or take the rules out",
-      policy_.name, line, model_.matcher_place);
+      policy_.name, line, model_.MatcherPlace(0));
 }
 
 void Program::AddRule(uint32_t place, bool denies, Condition condition) {

@@ -184,6 +184,12 @@ TEST(Program, RefusesWhatIsWrongInTheModel) {
   refused("(r.sub || 1) == 1", "now one kind of value, now another");
 }
 
+TEST(Program, NamesTheLineOfWhatIsWrongInALongMatcher) {
+  ExpectRefused("r.sub == p.sub && \\\n# two\nr.obj == p.obj && \\\nr.dom == p.act", "",
+                "m.conf:14: [matchers] m: at byte 37",
+                "r.dom is not in the model's request definition");
+}
+
 TEST(Program, RefusesWhatIsWrongInARule) {
   ExpectRefused("regexMatch(r.sub, p.sub)", "p, a, b, c, allow\np, (?=x), b, c, allow",
                 "p.csv:2: pattern \"(?=x)\" of regexMatch", "not an expression of RE2");
