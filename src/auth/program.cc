@@ -75,11 +75,14 @@ absl::Status Program::AddRoles() {
     roles_[rule.kind].AddLink(names_.Add(rule.member), names_.Add(rule.role),
                               with_domain ? names_.Add(rule.domain) : Roles::kNoDomain);
   }
+  size_t pairs_left = Roles::kPairsMax;
   for (auto& [kind, roles] : roles_) {
-    if (roles.Build()) continue;
+    if (roles.Build(pairs_left)) continue;
     return InvalidArgument(
-        "{}: by its lines {}, there are more than {} pairs of a member and a role", policy_.name,
-        kind, Roles::kPairsMax);
+        "{}: with the lines {}, there are more than {} pairs of a member and a role that he has, "
+        "directly "
+        "or through others; give fewer roles to roles",
+        policy_.name, kind, Roles::kPairsMax);
   }
   return absl::OkStatus();
 }

@@ -190,6 +190,18 @@ TEST(Program, NamesTheLineOfWhatIsWrongInALongMatcher) {
                 "r.dom is not in the model's request definition");
 }
 
+// Each definition alone is within the bound.
+TEST(Program, BoundsThePairsOfAllRoleDefinitions) {
+  constexpr int kMembers = 3'000;  // Of three thousand roles each, through one.
+  std::string rules;
+  for (int i = 0; i < kMembers; ++i) {
+    rules += fmt::format("g, m{0}, r\ng, r, r{0}\ng2, m{0}, r, d\ng2, r, r{0}, d\n", i);
+  }
+  ExpectRefused("g(r.sub, p.sub)", rules,
+                "p.csv: with the lines g2, there are more than 16777216 pairs",
+                "give fewer roles to roles");
+}
+
 TEST(Program, RefusesWhatIsWrongInARule) {
   ExpectRefused("regexMatch(r.sub, p.sub)", "p, a, b, c, allow\np, (?=x), b, c, allow",
                 "p.csv:2: pattern \"(?=x)\" of regexMatch", "not an expression of RE2");

@@ -13,7 +13,7 @@ void Roles::AddLink(Names::Id member, Names::Id role, Names::Id domain) {
   links_[Key(member, domain)].push_back(role);
 }
 
-bool Roles::Build() {
+bool Roles::Build(size_t& pairs_left) {
   for (const auto& [key, direct] : links_) {
     const auto member = static_cast<Names::Id>(key);
     const auto domain = static_cast<Names::Id>(key >> 32);
@@ -31,11 +31,13 @@ bool Roles::Build() {
         }
       }
       level_begin = level_end;
-      if (roles_.size() > kPairsMax) return false;
+      if (roles_.size() > pairs_left) return false;
     }
     std::sort(roles_.begin() + static_cast<ptrdiff_t>(begin), roles_.end());
     ranges_[key] = {begin, roles_.size() - begin};
   }
+  roles_.shrink_to_fit();
+  pairs_left -= roles_.size();
   return true;
 }
 

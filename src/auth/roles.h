@@ -23,17 +23,19 @@ class Roles {
  public:
   // Casbin's limit, as deep as anybody's roles should be.
   static constexpr int kRoleLinksMax = 10;
-  // Who has which role is worked out beforehand: one number for each pair. So many are 256 MiB; somebody
-  // who has every one of a thousand roles thousands of times over has made a mistake.
-  static constexpr size_t kPairsMax = 64 << 20;
+  // Who has which role is worked out beforehand: one number for each pair, of all role definitions of a
+  // model. So many are 64 MiB, and three times that while they are worked out; ten thousand members with a
+  // thousand roles each are ten million.
+  static constexpr size_t kPairsMax = 16 << 20;
 
   // The domain of definitions without domains.
   static constexpr Names::Id kNoDomain = Names::kNone;
 
   void AddLink(Names::Id member, Names::Id role, Names::Id domain);
 
-  // Works out who has which roles. False when there are more pairs than kPairsMax.
-  bool Build();
+  // Works out who has which roles. False when there are more pairs than `pairs_left`, from which they are
+  // taken.
+  bool Build(size_t& pairs_left);
 
   // The roles of `member` in `domain`, himself among them, in order. Borrowed from this, and from `member`.
   std::span<const Names::Id> RolesOf(const Names::Id& member, Names::Id domain) const;

@@ -1,4 +1,6 @@
-// What a program must agree with: every rule of a policy asked, one by one and as a whole.
+// What a program must agree with: every rule of a policy asked, one by one and as a whole. Conditions are
+// made by the same compiler and evaluated by the same functions, so what these do wrong is wrong in both;
+// their own tests and tests/casbin_compare are for that.
 //
 // Threads: immutable.
 #pragma once
@@ -31,13 +33,13 @@ class RuleByRule {
       roles_[rule.kind].AddLink(names_.Add(rule.member), names_.Add(rule.role),
                                 with_domain ? names_.Add(rule.domain) : Roles::kNoDomain);
     }
-    for (auto& [kind, roles] : roles_) MOKV_CHECK(roles.Build());
+    size_t pairs_left = Roles::kPairsMax;
+    for (auto& [kind, roles] : roles_) MOKV_CHECK(roles.Build(pairs_left));
     Compiler compiler(model_, roles_, names_);
     ExpressionError error;
     for (const Rule& rule : policy_.rules) {
       MOKV_CHECK(compiler.Compile(&rule, conditions_.emplace_back(), error));
     }
-    MOKV_CHECK(compiler.Compile(nullptr, without_rule_, error));
   }
 
   // With rules, for a matcher that asks something of them.
@@ -54,12 +56,6 @@ class RuleByRule {
     return firsts;
   }
 
-  // Whether the matcher says so before it looks at any rule.
-  bool IsTrueWithoutRule(std::span<const std::string_view> request) const {
-    Question question{.fields = request, .names = &names_};
-    return Test(without_rule_, question) == Truth::kTrue;
-  }
-
   bool HasRules() const { return !policy_.rules.empty(); }
 
  private:
@@ -68,7 +64,6 @@ class RuleByRule {
   Names names_;
   std::map<std::string, Roles> roles_;
   std::vector<Condition> conditions_;
-  Condition without_rule_;
 };
 
 }  // namespace mokv::auth
