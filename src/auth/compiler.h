@@ -21,12 +21,17 @@ namespace mokv::auth {
 
 class Compiler {
  public:
+  // Operators and operands of all conditions that one compiler makes. Each rule has the whole matcher, so
+  // their number is a product; one costs some 150 bytes: a GiB in the end. The shipped matcher has ten.
+  static constexpr size_t kPartsMax = 8 << 20;
+
   // All of them outlive the compiler, and the roles its conditions.
   Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names)
       : model_(model), roles_(roles), names_(names) {}
 
   // The matcher for `rule`; null for one whose fields are not known. False, with an error whose position
-  // is one in the matcher, when there is something in it that does not exist or does not fit.
+  // is one in the matcher, when there is something in it that does not exist or does not fit, or when
+  // there are too many parts.
   bool Compile(const Rule* rule, Condition& result, ExpressionError& error);
 
  private:
@@ -54,6 +59,8 @@ class Compiler {
   Names& names_;
   // Rules that have a pattern in common have one pattern.
   std::map<std::pair<PatternKind, std::string>, std::shared_ptr<const Pattern>> patterns_;
+
+  size_t parts_ = 0;
 
   // Of the call of Compile.
   const Rule* rule_ = nullptr;

@@ -202,6 +202,21 @@ TEST(Program, BoundsThePairsOfAllRoleDefinitions) {
                 "give fewer roles to roles");
 }
 
+// A long matcher and many rules are fine, but not both.
+TEST(Program, BoundsTheMatchersOfAllRules) {
+  std::string matcher = "p.sub=='a'";
+  while (matcher.size() < kExpressionBytesMax - 12) matcher += "||p.sub=='a'";
+  const int terms = static_cast<int>(matcher.size() / 12) + 1;
+  const int parts = 3 * terms + 1;
+  const int fits =
+      static_cast<int>(Compiler::kPartsMax) / parts - 1;  // One is made without a rule.
+  std::string rules;
+  for (int i = 0; i < fits; ++i) rules += "p, b, x, y, allow\n";
+  EXPECT_TRUE(Load(ModelText(matcher), rules).ok());
+  ExpectRefused(matcher, rules + "p, b, x, y, allow\np, b, x, y, allow\n",
+                fmt::format("p.csv:{}: the matcher, made ready", fits + 1), "have fewer rules");
+}
+
 TEST(Program, RefusesWhatIsWrongInARule) {
   ExpectRefused("regexMatch(r.sub, p.sub)", "p, a, b, c, allow\np, (?=x), b, c, allow",
                 "p.csv:2: pattern \"(?=x)\" of regexMatch", "not an expression of RE2");
