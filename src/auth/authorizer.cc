@@ -25,9 +25,11 @@ absl::StatusOr<std::shared_ptr<const Authorizer>> Authorizer::Create(
     if (part == kFieldOfPart.end()) {
       return InvalidArgument(
           "{}: field {} is not supported: a request has sub (who asks), obj (the key) and act "
-          "(what "
-          "for)",
-          model.request_place, model.request_fields[i]);
+          "(what for); "
+          "take it out of r, and where the matcher reads r.{}, have it say what is always so, such "
+          "as a "
+          "domain's name in quotes",
+          model.request_place, model.request_fields[i], model.request_fields[i]);
     }
     // Fields differ, so there are no more of them than parts.
     authorizer->parts_[i] = static_cast<size_t>(part - kFieldOfPart.begin());

@@ -148,8 +148,11 @@ TEST(Authorizer, RefusesRequestsThatTheServiceDoesNotMake) {
   std::string model = PrefixModel();
   model.replace(model.find("r = sub, obj, act"), 17, "r = sub, dom, obj, act");
   const auto authorizer = Authorizer::Create(model, "m.conf", "", "p.csv");
-  EXPECT_THAT(std::string(MessageOf(authorizer.status())),
-              testing::HasSubstr("[request_definition] r: field dom is not supported"));
+  const std::string message(MessageOf(authorizer.status()));
+  EXPECT_THAT(message,
+              testing::StartsWith("m.conf:2: [request_definition] r: field dom is not supported"));
+  EXPECT_THAT(message, testing::HasSubstr(
+                           "take it out of r, and where the matcher reads r.dom, have it say"));
 }
 
 TEST(Authorizer, IsNotMadeFromABadModelOrPolicy) {

@@ -35,7 +35,8 @@ bool TakeBareField(std::string_view& rest, std::string& field, std::string& reas
         reason =
             "a quote within a field that does not begin with one; write the field in double "
             "quotes, "
-            "and each quote in it twice";
+            "and each quote in it twice, or quote the texts in a rule for eval() with single "
+            "quotes";
         return false;
       }
       if (c == '(') ++open;

@@ -51,7 +51,11 @@ TEST(Csv, NamesTheLineOfWhatItRefuses) {
   ExpectRefused("p, a, \"b, c\nd\"", "p.csv:1: a quoted field that does not end");
   ExpectRefused("p, a, \"b\" c, d", "p.csv:1: text after the end of a quoted field");
   ExpectRefused("p, f(a, b", "p.csv:1: round brackets that do not match");
-  ExpectRefused("p, f(a, \"b\"), c", "p.csv:1: a quote within a field");
+  ExpectRefused(
+      "p, f(a, \"b\"), c",
+      "p.csv:1: a quote within a field that does not begin with one; write the field in double "
+      "quotes, "
+      "and each quote in it twice, or quote the texts in a rule for eval() with single quotes");
   ExpectRefused("p, a), b(", "p.csv:1: round brackets that do not match");
 }
 

@@ -89,6 +89,8 @@ TEST(Expression, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(Parsed("r. == 1"), "3: expected a field's name behind 'r.', found \"==\"");
   EXPECT_EQ(Parsed("in (1)"), "0: nothing stands before 'in'");
   EXPECT_THAT(Parsed("1 in ()"), HasSubstr("an empty list behind 'in'"));
+  EXPECT_EQ(Parsed("r.sub in ['a', 'b']"),
+            "9: a list stands in round brackets here, as in r.sub in ('ann', 'ben')");
   EXPECT_EQ(Parsed("1 in 'a'"), "5: expected '(', found the text \"a\"");
 }
 

@@ -99,6 +99,10 @@ bool Lexer::ReadOperator(Token& token, std::string& reason) {
     at_ += word.size();
     return true;
   }
+  if (rest.starts_with('[') || rest.starts_with(']')) {
+    reason = "a list stands in round brackets here, as in r.sub in ('ann', 'ben')";
+    return false;
+  }
   reason = Quoted(rest.substr(0, 1)) +
            " is no operator; there are && || ! == != < <= > >= in + - * / ( ) ,";
   return false;

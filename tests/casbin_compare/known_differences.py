@@ -99,6 +99,8 @@ CASES = [
      ["a", "x", "y"], REFUSED, True),
     ("braces in a glob", model("globMatch(r.obj, p.obj)"), "p, ann, \"{a,b}\", y", ["ann", "a", "y"],
      REFUSED, True),
+    ("a list in square brackets", model("(r.sub in ['ann', 'ben']) && p.act == 'y'"), "p, ann, x, y",
+     ["ann", "x", "y"], REFUSED, True),
     ("a text and a number together", model("r.sub + 1 == p.sub"), "p, a1, x, y", ["a", "x", "y"],
      REFUSED, True),
     # Texts are compared byte by byte, JavaScript compares halves of UTF-16.
