@@ -80,6 +80,14 @@ TEST(Csv, RefusesWhatDiffersFromWhatItShows) {
   EXPECT_THAT(Parsed("p, b\tc"), ElementsAre(CsvLine{1, {"p", "b\tc"}}));
 }
 
+TEST(Csv, RefusesWhatIsNotUtf8) {
+  // Latin-1, an overlong slash, half of a pair of UTF-16.
+  for (const std::string_view bytes : {"\xe9", "\xc0\xaf", "\xed\xa0\x80"}) {
+    ExpectRefused("p, a, b\r\n# ok: \xc3\xa9\r\np, caf" + std::string(bytes) + ", c",
+                  "p.csv:3: bytes that are no UTF-8, from \"\\x");
+  }
+}
+
 // Some editors end a line there: whoever reads the file would see a rule, and there is none.
 TEST(Csv, RefusesACarriageReturnThatEndsNoLine) {
   ExpectRefused("p, a, b\n# rules\rp, c, d", "p.csv:2: a carriage return without a line feed");

@@ -324,9 +324,14 @@ TEST(Program, DoesNotTryEachPairOfRoles) {
 TEST(Ranges, FollowFromPrefixesAndSingleObjects) {
   const std::string model =
       ModelText("r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act", kBoth);
-  const auto program = Load(model,
-                            "p, a, b*, x, allow\np, a, bb*, x, deny\np, a, d, x, allow\n"
-                            "p, a, \xff*, x, allow\np, c, *, x, allow\n");
+  const Model parsed = *ParseModel(model, "m.conf");
+  Policy policy = *ParsePolicy(
+      "p, a, b*, x, allow\np, a, bb*, x, deny\np, a, d, x, allow\np, a, last*, x, allow\np, c, *, "
+      "x, allow\n",
+      "p.csv", parsed);
+  policy.rules[3].fields[1] =
+      "\xff*";  // A prefix without an end, which no file has: it is no UTF-8.
+  const auto program = Program::Create(parsed, policy);
   ASSERT_TRUE(program.ok()) << program.status();
   const auto of = [&](std::string_view subject) {
     const std::vector<std::string_view> request = {subject, "", "x"};

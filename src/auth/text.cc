@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace mokv::auth {
 namespace {
@@ -50,14 +51,25 @@ bool HasControls(std::string_view text) {
 }
 
 absl::Status CheckText(std::string_view text, std::string_view name) {
-  for (size_t at = text.find('\r'); at != std::string_view::npos; at = text.find('\r', at + 1)) {
-    if (text.substr(at + 1).starts_with('\n')) continue;
-    const auto line = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n') + 1;
-    return InvalidArgument(
-        "{}:{}: a carriage return without a line feed behind it: some programs would show two "
-        "lines "
-        "where there is one; end lines with a line feed, or with both",
-        name, line);
+  int line = 1;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = Utf8SequenceLength(text.substr(at));
+    if (length == 0) {
+      return InvalidArgument(
+          "{}:{}: bytes that are no UTF-8, from {} on; save the file as UTF-8: names and keys are "
+          "compared as "
+          "that",
+          name, line, Quoted(text.substr(at, 1)));
+    }
+    if (text[at] == '\r' && !text.substr(at + 1).starts_with('\n')) {
+      return InvalidArgument(
+          "{}:{}: a carriage return without a line feed behind it: some programs would show two "
+          "lines "
+          "where there is one; end lines with a line feed, or with both",
+          name, line);
+    }
+    if (text[at] == '\n') ++line;
+    at += length;
   }
   return absl::OkStatus();
 }

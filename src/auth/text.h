@@ -27,8 +27,8 @@ std::string_view TrimSpace(std::string_view text);
 // Whether there are control characters in it, but for tabs.
 bool HasControls(std::string_view text);
 
-// INVALID_ARGUMENT, with `name` and the line, for a text of which a reader could take the lines for others
-// than they are: a rule that looks like one must not be part of a comment.
+// INVALID_ARGUMENT, with `name` and the line, for a text that is no UTF-8, and for one of which a reader could
+// take the lines for others than they are: a rule that looks like one must not be part of a comment.
 absl::Status CheckText(std::string_view text, std::string_view name);
 
 // Hands out the lines of a text, trimmed, and counts them from 1.
