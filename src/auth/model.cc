@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "auth/ini.h"
@@ -41,6 +42,14 @@ bool IsRoleKey(std::string_view key) {
   const std::string_view number = key.substr(1);
   return number.empty() || (number.find_first_not_of("0123456789") == std::string_view::npos &&
                             number[0] != '0' && number != "1" && number.size() <= 3);
+}
+
+// Empty for g.
+std::string RoleKeyBefore(std::string_view key) {
+  int number = 1;
+  std::from_chars(key.data() + 1, key.data() + key.size(), number);
+  if (number == 1) return "";
+  return number == 2 ? "g" : fmt::format("g{}", number - 1);
 }
 
 std::string Place(std::string_view name, const Ini::Entry& entry, int line) {
@@ -128,6 +137,16 @@ absl::Status TakeRoles(const Ini& ini, std::string_view name, Model& model) {
           Place(name, entry, entry.line), Quoted(entry.value));
     }
     model.roles[entry.key] = static_cast<int>(fields.size());
+  }
+  for (const Ini::Entry& entry : ini.entries) {
+    if (entry.section != kRoleSection) continue;
+    const std::string before = RoleKeyBefore(entry.key);
+    if (before.empty() || model.roles.contains(before)) continue;
+    return InvalidArgument(
+        "{}: without {}, Casbin does not see it: it reads g, g2, g3, ... up to the first that is "
+        "missing; "
+        "name them without a gap",
+        Place(name, entry, entry.line), before);
   }
   return absl::OkStatus();
 }

@@ -48,11 +48,11 @@ void ExpectRefused(const std::string& text, std::string_view start, std::string_
 
 TEST(Model, ReadsItsParts) {
   const Model model = Parsed(With("[policy_effect]",
-                                  "[role_definition]\ng = _, _\ng2 = _,_ , _\ng12 = _, _\n"
+                                  "[role_definition]\ng = _, _\ng3 = _, _\ng2 = _,_ , _\n"
                                   "[policy_effect]"));
   EXPECT_THAT(model.request_fields, ElementsAre("sub", "obj", "act"));
   EXPECT_THAT(model.policy_fields, ElementsAre("sub", "obj", "act"));
-  EXPECT_THAT(model.roles, ElementsAre(std::pair("g", 2), std::pair("g12", 2), std::pair("g2", 3)));
+  EXPECT_THAT(model.roles, ElementsAre(std::pair("g", 2), std::pair("g2", 3), std::pair("g3", 2)));
   EXPECT_EQ(model.effect, Effect::kAllowOverride);
   EXPECT_EQ(model.matcher.kind, Expression::Kind::kAnd);
   EXPECT_EQ(model.RequestField("act"), 2U);
@@ -79,6 +79,12 @@ TEST(Model, RefusesWhatItDoesNotKnowAndSaysWhatItDoes) {
     ExpectRefused(With(line, fmt::format("\n{} = sub\n{} = ", key, key.substr(0, 1))),
                   "m.conf:", fmt::format("{}: this key is not supported", key));
   }
+  // Casbin would pass over these and all behind them, and over their lines in the policy.
+  ExpectRefused(With("[policy_effect]", "[role_definition]\ng2 = _, _\n[policy_effect]"),
+                "m.conf:6: [role_definition] g2: without g, Casbin");
+  ExpectRefused(
+      With("[policy_effect]", "[role_definition]\ng = _, _\ng4 = _, _\ng2 = _, _\n[policy_effect]"),
+      "m.conf:7: [role_definition] g4: without g3, Casbin", "without a gap");
   for (const std::string_view key : {"g1", "g0", "g02", "gx", "h"}) {
     ExpectRefused(
         With("[policy_effect]", fmt::format("[role_definition]\n{} = _, _\n[policy_effect]", key)),
