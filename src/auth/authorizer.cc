@@ -79,11 +79,11 @@ Decision Authorizer::Decide(std::string_view subject, std::string_view object,
   return With(subject, object, action, [this](std::span<const std::string_view> request) {
     const Firsts firsts = program_->Find(request);
     Decision decision{.allowed = IsAllowed(program_->effect(), firsts)};
-    const uint32_t place = Decider(program_->effect(), firsts);
-    if (const Rule* rule = program_->RuleAt(place); rule != nullptr) {
+    const uint32_t rank = Decider(program_->effect(), firsts);
+    if (const Rule* rule = program_->RuleAt(rank); rule != nullptr) {
       decision.line = rule->line;
       decision.text = RuleText(*rule);
-    } else if (place != Firsts::kNone) {
+    } else if (rank != Firsts::kNone) {
       decision.text = "the model's matcher, without a rule";
     } else {
       decision.text = decision.allowed ? "no rule denies it" : "no rule allows it";

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <system_error>
+#include <utility>
 
 #include "auth/text.h"
 

@@ -25,7 +25,7 @@ extern const std::string_view kEffectTexts;
 // White space means nothing.
 std::optional<Effect> ParseEffect(std::string_view text);
 
-// The places of the first rules that match, in the order in which rules are asked.
+// The first rules that match. A rule's rank is its number, from 0, in the order in which rules are asked.
 struct Firsts {
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -36,16 +36,16 @@ struct Firsts {
     if (other.allow < allow) allow = other.allow;
     if (other.deny < deny) deny = other.deny;
   }
-  void Add(uint32_t place, bool denies) {
+  void Add(uint32_t rank, bool denies) {
     uint32_t& first = denies ? deny : allow;
-    if (place < first) first = place;
+    if (rank < first) first = rank;
   }
   bool operator==(const Firsts&) const = default;
 };
 
 bool IsAllowed(Effect effect, const Firsts& firsts);
 
-// The rule that decided, as the place of one; Firsts::kNone when none did.
+// The rank of the rule that decided; Firsts::kNone when none did.
 uint32_t Decider(Effect effect, const Firsts& firsts);
 
 }  // namespace mokv::auth

@@ -1,16 +1,17 @@
 #include "auth/object_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mokv::auth {
 
-void ObjectTable::AddExact(std::string_view object, uint32_t place, bool denies) {
-  exact_[object].Add(place, denies);
+void ObjectTable::AddExact(std::string_view object, uint32_t rank, bool denies) {
+  exact_[object].Add(rank, denies);
 }
 
-void ObjectTable::AddPrefix(std::string_view prefix, uint32_t place, bool denies) {
+void ObjectTable::AddPrefix(std::string_view prefix, uint32_t rank, bool denies) {
   Prefix& added = prefixes_.emplace_back(Prefix{.text = prefix});
-  added.firsts.Add(place, denies);
+  added.firsts.Add(rank, denies);
 }
 
 void ObjectTable::Seal() {

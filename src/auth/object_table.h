@@ -18,9 +18,9 @@ namespace mokv::auth {
 
 class ObjectTable {
  public:
-  // Texts are borrowed. `place` is that of the rule among all rules.
-  void AddExact(std::string_view object, uint32_t place, bool denies);
-  void AddPrefix(std::string_view prefix, uint32_t place, bool denies);
+  // Texts are borrowed. `rank` is that of the rule (auth/effect.h).
+  void AddExact(std::string_view object, uint32_t rank, bool denies);
+  void AddPrefix(std::string_view prefix, uint32_t rank, bool denies);
   void Seal();
 
   Firsts Find(std::string_view object) const;

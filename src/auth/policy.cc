@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <deque>
+#include <iterator>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "auth/csv.h"

@@ -1,7 +1,7 @@
 #include "auth/program.h"
 
 #include <algorithm>
-#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -126,7 +126,7 @@ absl::Status Program::RulesNotRead() const {
       policy_.name, line, model_.MatcherPlace(0));
 }
 
-void Program::AddRule(uint32_t place, bool denies, Condition condition) {
+void Program::AddRule(uint32_t rank, bool denies, Condition condition) {
   for (Condition& alternative : Operands(std::move(condition), Condition::Kind::kOr)) {
     std::vector<Condition> terms = Operands(std::move(alternative), Condition::Kind::kAnd);
     bool never = false;
@@ -136,11 +136,11 @@ void Program::AddRule(uint32_t place, bool denies, Condition condition) {
     std::erase_if(terms, [](const Condition& term) {
       return term.IsConstant() && TruthOf(term.Constant()) == Truth::kTrue;
     });
-    if (!never) AddConjunction(place, denies, std::move(terms));
+    if (!never) AddConjunction(rank, denies, std::move(terms));
   }
 }
 
-void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition> terms) {
+void Program::AddConjunction(uint32_t rank, bool denies, std::vector<Condition> terms) {
   std::vector<bool> in_key(terms.size(), false);
   const std::vector<KeyedTerm> keyed = KeyOf(terms, in_key);
   Group& group = GroupOf(keyed);
@@ -151,7 +151,7 @@ void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition>
   const auto index = static_cast<uint32_t>(conjunctions_.size());
   bucket.conjunctions.push_back(index);
   group.conjunctions.push_back(index);
-  Conjunction& added = conjunctions_.emplace_back(Conjunction{place, denies, {}});
+  Conjunction& added = conjunctions_.emplace_back(Conjunction{rank, denies, {}});
   for (size_t i = 0; i < terms.size(); ++i) {
     if (!key_answers || !in_key[i]) added.terms.push_back(std::move(terms[i]));
   }
@@ -159,7 +159,7 @@ void Program::AddConjunction(uint32_t place, bool denies, std::vector<Condition>
   std::stable_sort(added.terms.begin(), added.terms.end(),
                    [](const Condition& a, const Condition& b) { return CostOf(a) < CostOf(b); });
   if (added.terms.empty() || (all_in_key && !group.keys.empty())) {
-    bucket.always.Add(place, denies);
+    bucket.always.Add(rank, denies);
   } else if (!AddToTable(added, bucket)) {
     bucket.left.push_back(index);
   }
@@ -273,13 +273,13 @@ Program::Bucket& Program::BucketOf(Group& group, const std::vector<KeyedTerm>& k
 bool Program::AddToTable(const Conjunction& conjunction, Bucket& bucket) const {
   if (conjunction.terms.size() != 1) return false;
   const Condition& term = conjunction.terms.front();
-  const uint32_t place = conjunction.place;
+  const uint32_t rank = conjunction.rank;
   const bool denies = conjunction.denies;
   const Condition* field = nullptr;
   const Condition* constant = nullptr;
   if (IsFieldEquality(term, field, constant)) {
     if (field->index != object_field_) return false;
-    bucket.objects.AddExact(names_.TextOf(constant->id), place, denies);
+    bucket.objects.AddExact(names_.TextOf(constant->id), rank, denies);
     return true;
   }
   if (term.kind != Condition::Kind::kKeyMatch) return false;
@@ -292,11 +292,11 @@ bool Program::AddToTable(const Conjunction& conjunction, Bucket& bucket) const {
   const std::string_view pattern = names_.TextOf(constant->id);
   const size_t star = pattern.find('*');
   if (star == std::string_view::npos) {
-    bucket.objects.AddExact(pattern, place, denies);
+    bucket.objects.AddExact(pattern, rank, denies);
   } else if (star == 0) {
-    bucket.always.Add(place, denies);
+    bucket.always.Add(rank, denies);
   } else {
-    bucket.objects.AddPrefix(pattern.substr(0, star), place, denies);
+    bucket.objects.AddPrefix(pattern.substr(0, star), rank, denies);
   }
   return true;
 }
@@ -347,7 +347,7 @@ void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts
   for (const uint32_t index : bucket.left) {
     const Conjunction& conjunction = conjunctions_[index];
     // One that comes later than one that matches would change nothing.
-    if (conjunction.place > (conjunction.denies ? firsts.deny : firsts.allow)) continue;
+    if (conjunction.rank > (conjunction.denies ? firsts.deny : firsts.allow)) continue;
     Truth truth = Truth::kTrue;
     for (const Condition& term : conjunction.terms) {
       const Truth of_term = Test(term, question);
@@ -356,7 +356,7 @@ void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts
       if (of_term == Truth::kFalse) break;
     }
     const bool counts = truth == Truth::kTrue || (truth == Truth::kUnknown && conjunction.denies);
-    if (counts) firsts.Add(conjunction.place, conjunction.denies);
+    if (counts) firsts.Add(conjunction.rank, conjunction.denies);
   }
 }
 

@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "auth/compiler.h"
@@ -39,7 +40,7 @@ class Program {
  public:
   // One way in which a rule may match: if all of its terms are true.
   struct Conjunction {
-    uint32_t place = 0;  // Of the rule, in the order in which they are asked.
+    uint32_t rank = 0;  // Of the rule (auth/effect.h).
     bool denies = false;
     // Without those that its key answers, unless they ask for the object.
     std::vector<Condition> terms;
@@ -61,9 +62,9 @@ class Program {
   Effect effect() const { return model_.effect; }
   const Model& model() const { return model_; }
   const Names& names() const { return names_; }
-  // The rule at a place; null when there are no rules, and for Firsts::kNone.
-  const Rule* RuleAt(uint32_t place) const {
-    return place < policy_.rules.size() ? &policy_.rules[place] : nullptr;
+  // The rule with a rank; null when there are no rules, and for Firsts::kNone.
+  const Rule* RuleAt(uint32_t rank) const {
+    return rank < policy_.rules.size() ? &policy_.rules[rank] : nullptr;
   }
 
  private:
@@ -111,8 +112,8 @@ class Program {
   absl::Status AddRoles();
   absl::Status AddRules();
   absl::Status RulesNotRead() const;
-  void AddRule(uint32_t place, bool denies, Condition condition);
-  void AddConjunction(uint32_t place, bool denies, std::vector<Condition> terms);
+  void AddRule(uint32_t rank, bool denies, Condition condition);
+  void AddConjunction(uint32_t rank, bool denies, std::vector<Condition> terms);
   // `in_key`: which of the terms the key answers.
   std::vector<KeyedTerm> KeyOf(const std::vector<Condition>& terms,
                                std::vector<bool>& in_key) const;

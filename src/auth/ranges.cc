@@ -31,7 +31,7 @@ struct Reach {
   std::string begin;
   Bound end;
   bool certain = true;
-  uint32_t place = 0;
+  uint32_t rank = 0;
   bool denies = false;
 
   bool IsEmpty() const { return end.has_value() && begin >= *end; }
@@ -72,7 +72,7 @@ bool AsksOf(const Condition& condition, size_t field) {
 // None when the rule matches no object.
 std::optional<Reach> ReachOf(const Program::Conjunction& conjunction, size_t object_field,
                              Question& question) {
-  Reach reach{.place = conjunction.place, .denies = conjunction.denies};
+  Reach reach{.rank = conjunction.rank, .denies = conjunction.denies};
   for (const Condition& term : conjunction.terms) {
     const Truth truth = Test(term, question);
     if (truth == Truth::kFalse) return std::nullopt;
@@ -90,10 +90,10 @@ std::optional<Reach> ReachOf(const Program::Conjunction& conjunction, size_t obj
 // The rules that reach the object at which a sweep from the first to the last has arrived.
 class Sweep {
  public:
-  void Enter(const Reach& reach) { SetOf(reach).insert(reach.place); }
+  void Enter(const Reach& reach) { SetOf(reach).insert(reach.rank); }
   void Leave(const Reach& reach) {
-    std::multiset<uint32_t>& places = SetOf(reach);
-    places.erase(places.find(reach.place));
+    std::multiset<uint32_t>& ranks = SetOf(reach);
+    ranks.erase(ranks.find(reach.rank));
   }
   Truth Allowed(Effect effect) const {
     const uint32_t allow = First(certain_allow_);
@@ -105,8 +105,8 @@ class Sweep {
   }
 
  private:
-  static uint32_t First(const std::multiset<uint32_t>& places) {
-    return places.empty() ? Firsts::kNone : *places.begin();
+  static uint32_t First(const std::multiset<uint32_t>& ranks) {
+    return ranks.empty() ? Firsts::kNone : *ranks.begin();
   }
   std::multiset<uint32_t>& SetOf(const Reach& reach) {
     if (reach.denies) return reach.certain ? certain_deny_ : maybe_deny_;

@@ -11,8 +11,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "auth/names.h"
