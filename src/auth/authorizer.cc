@@ -25,10 +25,8 @@ absl::StatusOr<std::shared_ptr<const Authorizer>> Authorizer::Create(
     if (part == kFieldOfPart.end()) {
       return InvalidArgument(
           "{}: field {} is not supported: a request has sub (who asks), obj (the key) and act "
-          "(what for); "
-          "take it out of r, and where the matcher reads r.{}, have it say what is always so, such "
-          "as a "
-          "domain's name in quotes",
+          "(what for); take it out of r, and where the matcher reads r.{}, have it say what is "
+          "always so, such as a domain's name in quotes",
           model.request_place, model.request_fields[i], model.request_fields[i]);
     }
     // Fields differ, so there are no more of them than parts.

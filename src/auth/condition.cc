@@ -34,8 +34,8 @@ int BitsOfDigit(std::string_view text) {
 }
 
 double ReadDigits(std::string_view digits, int bits_of_digit) {
-  constexpr uint64_t kFull = uint64_t{1}
-                             << 62;  // More bits than a double has, and room for one more.
+  // More bits than a double has, and room for one more.
+  constexpr uint64_t kFull = uint64_t{1} << 62;
   uint64_t number = 0;
   uint64_t rest = 0;  // Whether any bit is set that is not in `number`: it decides how to round.
   int64_t rest_bits = 0;

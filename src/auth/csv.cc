@@ -18,8 +18,7 @@ bool IsPlain(std::string_view piece, std::string& reason) {
   if (!HasControls(piece) && TrimSpace(piece).size() == piece.size()) return true;
   reason = fmt::format(
       "the field {} has a control character in it, or begins or ends with white space that is "
-      "neither "
-      "blank nor tab; take it out, or write the field in double quotes",
+      "neither blank nor tab; take it out, or write the field in double quotes",
       Quoted(piece));
   return false;
 }
@@ -34,9 +33,8 @@ bool TakeBareField(std::string_view& rest, std::string& field, std::string& reas
       if (c == '"') {
         reason =
             "a quote within a field that does not begin with one; write the field in double "
-            "quotes, "
-            "and each quote in it twice, or quote the texts in a rule for eval() with single "
-            "quotes";
+            "quotes, and each quote in it twice, or quote the texts in a rule for eval() with "
+            "single quotes";
         return false;
       }
       if (c == '(') ++open;

@@ -54,8 +54,8 @@ TEST(Csv, NamesTheLineOfWhatItRefuses) {
   ExpectRefused(
       "p, f(a, \"b\"), c",
       "p.csv:1: a quote within a field that does not begin with one; write the field in double "
-      "quotes, "
-      "and each quote in it twice, or quote the texts in a rule for eval() with single quotes");
+      "quotes, and each quote in it twice, or quote the texts in a rule for eval() with single "
+      "quotes");
   ExpectRefused("p, a), b(", "p.csv:1: round brackets that do not match");
 }
 

@@ -143,8 +143,7 @@ absl::Status TakeRoles(const Ini& ini, std::string_view name, Model& model) {
     if (before.empty() || model.roles.contains(before)) continue;
     return InvalidArgument(
         "{}: without {}, Casbin does not see it: it reads g, g2, g3, ... up to the first that is "
-        "missing; "
-        "name them without a gap",
+        "missing; name them without a gap",
         Place(name, entry, entry.line), before);
   }
   return absl::OkStatus();
@@ -177,8 +176,7 @@ absl::Status CheckSubjectPriority(const std::string& place, const Model& model) 
   }
   return InvalidArgument(
       "{}: subjectPriority finds the parts of g's lines by the order of p's fields: with g = {}, p "
-      "has to begin "
-      "with {}",
+      "has to begin with {}",
       place, with_domain ? "_, _, _" : "_, _",
       with_domain ? "sub, obj, dom" : "sub, obj, and to be without dom");
 }

@@ -80,8 +80,7 @@ absl::Status Program::AddRoles() {
     if (roles.Build(pairs_left)) continue;
     return InvalidArgument(
         "{}: with the lines {}, there are more than {} pairs of a member and a role that he has, "
-        "directly "
-        "or through others; give fewer roles to roles",
+        "directly or through others; give fewer roles to roles",
         policy_.name, kind, Roles::kPairsMax);
   }
   return absl::OkStatus();
@@ -121,8 +120,7 @@ absl::Status Program::RulesNotRead() const {
   for (const Rule& rule : policy_.rules) line = std::min(line, rule.line);
   return InvalidArgument(
       "{}:{}: a rule that nothing asks: the matcher, {}, reads no field of rules (p.NAME), so that "
-      "it would "
-      "allow the same without them; have it read one, or take the rules out",
+      "it would allow the same without them; have it read one, or take the rules out",
       policy_.name, line, model_.MatcherPlace(0));
 }
 

@@ -44,8 +44,9 @@ bool HasControls(std::string_view text) {
     const auto byte = static_cast<uint8_t>(text[i]);
     if ((byte < 0x20 && byte != '\t') || byte == 0x7f) return true;
     // U+0080 to U+009F.
-    if (byte == 0xc2 && i + 1 < text.size() && static_cast<uint8_t>(text[i + 1]) < 0xa0)
+    if (byte == 0xc2 && i + 1 < text.size() && static_cast<uint8_t>(text[i + 1]) < 0xa0) {
       return true;
+    }
   }
   return false;
 }
@@ -57,15 +58,13 @@ absl::Status CheckText(std::string_view text, std::string_view name) {
     if (length == 0) {
       return InvalidArgument(
           "{}:{}: bytes that are no UTF-8, from {} on; save the file as UTF-8: names and keys are "
-          "compared as "
-          "that",
+          "compared as that",
           name, line, Quoted(text.substr(at, 1)));
     }
     if (text[at] == '\r' && !text.substr(at + 1).starts_with('\n')) {
       return InvalidArgument(
           "{}:{}: a carriage return without a line feed behind it: some programs would show two "
-          "lines "
-          "where there is one; end lines with a line feed, or with both",
+          "lines where there is one; end lines with a line feed, or with both",
           name, line);
     }
     if (text[at] == '\n') ++line;
