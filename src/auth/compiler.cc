@@ -122,12 +122,12 @@ void Compiler::Fold(Condition& condition) {
 }
 
 bool Compiler::Add(const Expression& from, bool truth_only, Condition& to) {
-  if (++parts_ > kPartsMax) {
+  if (++parts_ > parts_max_) {
     return Fail(
         from,
         fmt::format("the matcher, made ready for each of the rules so far, comes to more than {} "
                     "operators and operands; shorten it, or have fewer rules",
-                    kPartsMax));
+                    parts_max_));
   }
   if (!AddAny(from, truth_only, to)) return false;
   // To node-casbin a matcher's 1 means allow, 2 nothing and 3 deny; nobody who writes one means that.

@@ -26,8 +26,9 @@ class Compiler {
   static constexpr size_t kPartsMax = 8 << 20;
 
   // All of them outlive the compiler, and the roles its conditions.
-  Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names)
-      : model_(model), roles_(roles), names_(names) {}
+  Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names,
+           size_t parts_max = kPartsMax)
+      : model_(model), roles_(roles), names_(names), parts_max_(parts_max) {}
 
   // The matcher for `rule`; null for one whose fields are not known. False, with an error whose position
   // is one in the matcher, when there is something in it that does not exist or does not fit, or when
@@ -60,6 +61,7 @@ class Compiler {
   // Rules that have a pattern in common have one pattern.
   std::map<std::pair<PatternKind, std::string>, std::shared_ptr<const Pattern>> patterns_;
 
+  const size_t parts_max_;
   size_t parts_ = 0;
 
   // Of the call of Compile.
