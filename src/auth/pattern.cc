@@ -47,6 +47,16 @@ struct Needle {
   }
 };
 
+// How many bytes at the begin of `regex` are a count of repetitions such as {2} or {2,3}; 0 when that is
+// none, and the brace stands for itself.
+size_t CountLength(std::string_view regex) {
+  constexpr std::string_view kDigits = "0123456789";
+  size_t at = regex.find_first_not_of(kDigits, 1);
+  if (at == 1 || at == std::string_view::npos) return 0;
+  if (regex[at] == ',') at = regex.find_first_not_of(kDigits, at + 1);
+  return at < regex.size() && regex[at] == '}' ? at + 1 : 0;
+}
+
 // The longest run of plain characters that stands outside all brackets. Empty when there is none, or when
 // the expression has something in it that would need a closer look.
 Needle NeedleOf(std::string_view regex) {
@@ -65,15 +75,17 @@ Needle NeedleOf(std::string_view regex) {
     if (plain) {
       if (depth == 0) run.text += c;
     } else if (c == '*' || c == '?' || c == '{') {
-      if (at == 1) return {};                      // Of the begin itself.
+      if (at == 1) return {};  // Of the begin itself.
+      const size_t count = c == '{' ? CountLength(regex.substr(at)) : 1;
+      if (count == 0) return {};
       if (!run.text.empty()) run.text.pop_back();  // It may be missing.
       end_run(0);
-      if (c == '{') at = std::min(regex.find('}', at), regex.size());
+      at += count - 1;
     } else if (c == '(' && !regex.substr(at).starts_with("(?")) {
       end_run(0);
       ++depth;
     } else if (c == ')') {
-      --depth;
+      if (--depth < 0) return {};
     } else if (c == '[') {
       end_run(0);
       // A bracket that comes first is one of the set.

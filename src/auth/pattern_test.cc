@@ -90,16 +90,29 @@ TEST(Pattern, RegexMatchLooksAnywhereInTheText) {
   ExpectRefused(kKind, "((a{100}){100}){100}", "not an expression of RE2");
 }
 
+// A deny rule that does not match does not deny.
+TEST(Pattern, ABraceThatCountsNothingStandsForItself) {
+  constexpr PatternKind kKind = PatternKind::kRegexMatch;
+  ExpectMatch(kKind, "/t/{x/1", "/t/{x|y}/abcd");
+  ExpectMatch(kKind, "y}/abcd", "/t/{x|y}/abcd");
+  ExpectMatch(kKind, "zname}/x", "^/user/{id|name}/x$");
+  ExpectMatch(kKind, "xx{", "xx{(}abc)*");
+  ExpectMatch(kKind, "a{,2}", "a{,2}");
+  ExpectMatch(kKind, "a{2", "a{2");
+  ExpectNoMatch(kKind, "a", "a{2");
+  ExpectNoMatch(kKind, "abbc", "ab{3,}c");
+}
+
 // Goal:   what spares RE2 most of its work finds no other matches.
 // Method: expressions and texts of few letters, so that many fit.
 RC_GTEST_PROP(PatternProperty, RegexMatchIsRe2s, ()) {
   const auto piece = rc::gen::element<std::string>(
       "a", "b", "/", "ab", "a*", "b+", "(ab)?", "[^]a]", "[]b]", ".", "a{2}", "b{0,1}", "^", "$",
       "|b", "(?i)A", "\\x61", "[\\]a]", "^*", "(a|b)", ".*", "[^/]+", "(b)", "a+?", "\xc3\xa9*",
-      "+", "*");
+      "+", "*", "{", "}", "{a|b}", "{a}", "{(", "a{", "x{", ")", "a{2", "{,1}");
   const auto pieces = *rc::gen::container<std::vector<std::string>>(piece);
   const auto text =
-      *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', 'A', '\n', ']'));
+      *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', 'A', '\n', ']', '{', '}'));
   std::string regex = *rc::gen::element("", "^");
   for (const std::string& each : pieces) regex += each;
   re2::RE2::Options options;

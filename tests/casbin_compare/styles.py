@@ -237,12 +237,12 @@ def key_get(random):
 
 def regex_match(random):
     patterns = ["^read$", "(read)|(write)", "^(read|grow)$", "r.*d", "[rw]", "^.{4}$", "w", "^x?read",
-                "^/a/[^/]+$", "\\\\w+t", "^wr"]
+                "^/a/[^/]+$", "\\\\w+t", "^wr", "^/a/{b|c}/d$", "b{(}wr)*", "re{1}ad"]
     return (
         model("sub, obj, act", "sub, obj, act, eft", random.choice([ALLOW, BOTH]),
               "r.sub == p.sub && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act)"),
         lines(random, 8, USERS[:2], ["orders*", "ledger", "*"], patterns, EFFECTS),
-        requests(random, USERS[:2], OBJECTS, ACTIONS + ["reading", "/a/b", "/a/b/c"]),
+        requests(random, USERS[:2], OBJECTS, ACTIONS + ["reading", "/a/b", "/a/b/c", "xc}/d", "b{"]),
     )
 
 
