@@ -375,8 +375,10 @@ Value Evaluate(const Condition& condition, Question& question) {
     case Condition::Kind::kKeyGet2: {
       const Value value = Evaluate(condition.children[0], question);
       if (value.kind == Value::Kind::kUnknown) return value;
-      const bool matches = condition.pattern->Matches(value.text) == Truth::kTrue;
-      return Value::Of(matches ? PathPart(value.text, condition.index) : std::string_view());
+      const Truth matches = condition.pattern->Matches(value.text);
+      if (matches == Truth::kUnknown) return {};
+      const bool found = matches == Truth::kTrue;
+      return Value::Of(found ? PathPart(value.text, condition.index) : std::string_view());
     }
     default:
       return EvaluateTwo(condition, question);

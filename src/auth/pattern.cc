@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "auth/address.h"
 #include "auth/glob.h"
+#include "auth/regex_syntax.h"
 #include "base/utf8.h"
 
 namespace mokv::auth {
@@ -23,122 +25,65 @@ constexpr size_t kNamesMax = 16;
 constexpr std::string_view kOnePart = "[^/]+";
 constexpr std::string_view kRest = ".*";
 
-std::unique_ptr<const re2::RE2> CompileRegex(const std::string& text, bool utf8,
-                                             std::string& reason) {
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_max_mem(kRegexMemoryMax);
-  options.set_encoding(utf8 ? re2::RE2::Options::EncodingUTF8 : re2::RE2::Options::EncodingLatin1);
-  auto regex = std::make_unique<const re2::RE2>(text, options);
-  if (regex->ok()) return regex;
-  reason = "not an expression of RE2: " + regex->error();
-  return nullptr;
-}
-
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
 
-// What is in every text that an expression matches: looking for it costs less than the expression does.
-struct Needle {
-  std::string text;
-  bool at_begin = false;
-
-  bool MayBeIn(std::string_view hay) const {
-    return at_begin ? hay.starts_with(text) : hay.find(text) != std::string_view::npos;
-  }
-};
-
-// How many bytes at the begin of `regex` are a count of repetitions such as {2} or {2,3}; 0 when that is
-// none, and the brace stands for itself.
-size_t CountLength(std::string_view regex) {
-  constexpr std::string_view kDigits = "0123456789";
-  size_t at = regex.find_first_not_of(kDigits, 1);
-  if (at == 1 || at == std::string_view::npos) return 0;
-  if (regex[at] == ',') at = regex.find_first_not_of(kDigits, at + 1);
-  return at < regex.size() && regex[at] == '}' ? at + 1 : 0;
-}
-
-// The longest run of plain characters that stands outside all brackets. Empty when there is none, or when
-// the expression has something in it that would need a closer look.
-Needle NeedleOf(std::string_view regex) {
-  constexpr std::string_view kPunctuation = "/-_,:;@#&=%~!\"'<> ";
-  Needle longest;
-  Needle run;
-  int depth = 0;
-  const auto end_run = [&](size_t at) {
-    if (run.text.size() > longest.text.size()) longest = run;
-    run = {.at_begin = at == 1 && regex.front() == '^'};
-  };
-  for (size_t at = 0; at < regex.size(); ++at) {
-    const char c = regex[at];
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       kPunctuation.find(c) != std::string_view::npos;
-    if (plain) {
-      if (depth == 0) run.text += c;
-    } else if (c == '*' || c == '?' || c == '{') {
-      if (at == 1) return {};  // Of the begin itself.
-      const size_t count = c == '{' ? CountLength(regex.substr(at)) : 1;
-      if (count == 0) return {};
-      if (!run.text.empty()) run.text.pop_back();  // It may be missing.
-      end_run(0);
-      at += count - 1;
-    } else if (c == '(' && !regex.substr(at).starts_with("(?")) {
-      end_run(0);
-      ++depth;
-    } else if (c == ')') {
-      if (--depth < 0) return {};
-    } else if (c == '[') {
-      end_run(0);
-      // A bracket that comes first is one of the set.
-      const size_t first = at + (regex.substr(at).starts_with("[^") ? 2 : 1);
-      const size_t end = std::min(regex.find(']', first + 1), regex.size());
-      if (regex.substr(at, end - at).find('\\') != std::string_view::npos) return {};
-      at = end;
-    } else if (c == '^' || c == '$' || c == '.' || (c == '+' && at != 1)) {
-      end_run(at + 1);
-    } else {
-      return {};  // An alternative, a flag, a backslash, or no ASCII.
-    }
-  }
-  end_run(0);
-  return longest;
-}
-
-// An expression twice: in a text that is no UTF-8, where the first would find no character at all, each
-// byte is one.
+// An expression as Casbin reads it.
 class Regex {
  public:
-  bool Compile(const std::string& text, std::string& reason) {
-    utf8_ = CompileRegex(text, true, reason);
-    bytes_ = CompileRegex(text, false, reason);
-    if (utf8_ == nullptr || bytes_ == nullptr) return false;
-    needle_ = NeedleOf(text);
+  bool Compile(std::string_view text, std::string& reason) {
+    std::optional<RegexSyntax> syntax = ReadRegex(text, reason);
+    if (!syntax.has_value()) return false;
+    re2::RE2::Options options;
+    options.set_log_errors(false);
+    options.set_max_mem(kRegexMemoryMax);
+    regex_ = std::make_unique<const re2::RE2>(syntax->re2, options);
+    if (!regex_->ok()) {
+      reason = "too much for RE2 (" + regex_->error() + "); repeat less, or write more rules";
+      return false;
+    }
+    needle_ = std::move(syntax->needle);
+    needle_at_begin_ = syntax->needle_at_begin;
     return true;
   }
 
-  int Groups() const { return utf8_->NumberOfCapturingGroups(); }
+  int Groups() const { return regex_->NumberOfCapturingGroups(); }
 
-  bool Matches(std::string_view text, re2::StringPiece* groups = nullptr, int count = 0) const {
-    if (!needle_.MayBeIn(text)) return false;
-    const re2::RE2& regex = IsUtf8(text) ? *utf8_ : *bytes_;
-    return regex.Match(Piece(text), 0, text.size(), re2::RE2::UNANCHORED, groups, count);
+  Truth Matches(std::string_view text, re2::StringPiece* groups = nullptr, int count = 0) const {
+    // Costs less than the expression does.
+    const bool may_match =
+        needle_at_begin_ ? text.starts_with(needle_) : text.find(needle_) != std::string_view::npos;
+    if (!may_match) return Truth::kFalse;
+    // RE2 finds no character at all in bytes that are none, not even the one that is not another.
+    if (!IsUtf8(text)) return Truth::kUnknown;
+    return ToTruth(regex_->Match(Piece(text), 0, text.size(), re2::RE2::UNANCHORED, groups, count));
   }
 
  private:
-  std::unique_ptr<const re2::RE2> utf8_;
-  std::unique_ptr<const re2::RE2> bytes_;
-  Needle needle_;
+  std::unique_ptr<const re2::RE2> regex_;
+  std::string needle_;
+  bool needle_at_begin_ = false;
 };
 
 class RegexPattern final : public Pattern {
  public:
-  bool Compile(const std::string& text, std::string& reason) {
-    return regex_.Compile(text, reason);
-  }
-  Truth Matches(std::string_view text) const override { return ToTruth(regex_.Matches(text)); }
+  bool Compile(std::string_view text, std::string& reason) { return regex_.Compile(text, reason); }
+  Truth Matches(std::string_view text) const override { return regex_.Matches(text); }
 
  private:
   Regex regex_;
 };
+
+// Of the characters for which a dot does not stand: \n, \r, U+2028 and U+2029.
+bool HasLineEnd(std::string_view text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\n' || c == '\r') return true;
+    if (c != '\xe2') continue;
+    const std::string_view character = text.substr(at, 3);
+    if (character == "\xe2\x80\xa8" || character == "\xe2\x80\xa9") return true;
+  }
+  return false;
+}
 
 // Expressions such as ^/a/[^/]+/b/.*$, which most path patterns come to: no need for RE2.
 class PathPattern final : public Pattern {
@@ -176,8 +121,7 @@ class PathPattern final : public Pattern {
       if (!text.starts_with(literals_[i])) return Truth::kFalse;
       text.remove_prefix(literals_[i].size());
     }
-    // As in an expression, a dot stands for no line's end.
-    return ToTruth(ends_in_rest_ ? text.find('\n') == std::string_view::npos : text.empty());
+    return ToTruth(ends_in_rest_ ? !HasLineEnd(text) : text.empty());
   }
 
  private:
@@ -192,6 +136,14 @@ std::shared_ptr<const Pattern> FromRegex(const std::string& regex, std::string& 
   if (path->Compile(regex)) return path;
   auto general = std::make_shared<RegexPattern>();
   return general->Compile(regex, reason) ? general : nullptr;
+}
+
+// What Casbin makes an expression of.
+std::shared_ptr<const Pattern> FromPath(const std::string& path, std::string& reason) {
+  const std::string regex = "^" + path + "$";
+  std::shared_ptr<const Pattern> pattern = FromRegex(regex, reason);
+  if (pattern == nullptr) reason = "as the expression " + Quoted(regex) + ", " + reason;
+  return pattern;
 }
 
 // Of keyMatch4, when names repeat.
@@ -210,9 +162,8 @@ class RepeatedNames final : public Pattern {
 
   Truth Matches(std::string_view text) const override {
     std::array<re2::StringPiece, kNamesMax + 1> groups;  // The first is the whole match.
-    if (!regex_.Matches(text, groups.data(), static_cast<int>(names_.size()) + 1)) {
-      return Truth::kFalse;
-    }
+    const Truth matches = regex_.Matches(text, groups.data(), static_cast<int>(names_.size()) + 1);
+    if (matches != Truth::kTrue) return matches;
     for (size_t i = 0; i < names_.size(); ++i) {
       for (size_t j = 0; j < i; ++j) {
         if (names_[i] == names_[j] && groups[i + 1] != groups[j + 1]) return Truth::kFalse;
@@ -319,7 +270,7 @@ std::shared_ptr<const Pattern> CompileKeyMatch4(std::string text, std::string& r
   }
   names.clear();
   if (!ReplaceNames(text, '{', '}', kOnePart, names, reason)) return nullptr;
-  return FromRegex("^" + text + "$", reason);
+  return FromPath(text, reason);
 }
 
 std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view written,
@@ -332,7 +283,7 @@ std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view wr
     return nullptr;
   }
   if (colons && text == "*") text = kRest;
-  std::shared_ptr<const Pattern> path = FromRegex("^" + text + "$", reason);
+  std::shared_ptr<const Pattern> path = FromPath(text, reason);
   if (path == nullptr || kind != PatternKind::kKeyMatch5) return path;
   return std::make_shared<WithoutQuery>(std::move(path));
 }

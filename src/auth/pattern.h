@@ -2,7 +2,7 @@
 //
 // Threads: immutable.
 // Cost:    paths and prefixes are compared byte by byte; everything else is an expression of RE2, whose
-//          time is linear in the text.
+//          time is linear in the text (auth/regex_syntax.h).
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ class Pattern {
  public:
   virtual ~Pattern() = default;
 
-  // kUnknown only for kIpMatch, when `text` is no address.
+  // kUnknown for kIpMatch when `text` is no address; for expressions, if it is not UTF-8.
   virtual Truth Matches(std::string_view text) const = 0;
 
   // Of kIpMatch; otherwise null. So that a text is read as an address once for many of them.

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "auth/pattern.h"
+#include "auth/regex_syntax.h"
 #include "base/check.h"
 #include "base/utf8.h"
 
@@ -28,11 +30,13 @@ void Check(std::string_view input) {
   }
   const Truth first = compiled->Matches(text);
   MOKV_CHECK(first == compiled->Matches(text));
-  MOKV_CHECK(first != Truth::kUnknown || kind == PatternKind::kIpMatch);
-  if (kind == PatternKind::kRegexMatch && IsUtf8(text) && IsUtf8(pattern)) {
+  MOKV_CHECK(first != Truth::kUnknown || kind == PatternKind::kIpMatch || !IsUtf8(text));
+  if (kind == PatternKind::kRegexMatch && IsUtf8(text)) {
+    const std::optional<RegexSyntax> syntax = ReadRegex(pattern, reason);
+    MOKV_CHECK(syntax.has_value());
     re2::RE2::Options options;
     options.set_log_errors(false);
-    const re2::RE2 regex({pattern.data(), pattern.size()}, options);
+    const re2::RE2 regex(syntax->re2, options);
     const bool matches = re2::RE2::PartialMatch({text.data(), text.size()}, regex);
     MOKV_CHECK((first == Truth::kTrue) == matches);
   }

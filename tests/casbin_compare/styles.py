@@ -246,6 +246,45 @@ def regex_match(random):
     )
 
 
+CHARACTERS = ["a", "b", "c", "/", "-", "_", "7", "{", "}", "]", " ", "\t", "\v", "\n", "\r", "\u00a0", "\u2028",
+              "\u2003", "\ufeff", "\u00e9", "\u20ac"]
+ATOMS = ["a", "b", "/", "_", "\u00e9", "{", "}", "{b}", "{,2}", "]", ".", r"\.", r"\{", r"\-", r"\/", r"\d", r"\D",
+         r"\w", r"\W", r"\s", r"\S", r"\x61", r"\t", r"\v", "^", "$", r"\b"]
+MEMBERS = ["a", "b", "/", "a-c", "{", "[", "^", ".", "$", r"\]", r"\-", r"\s", r"\S", r"\d", r"\W", r"\n",
+           r"\x2f", "\u00e9", "\u00e0-\u00ff"]
+
+
+def expression(random, depth):
+    """What JavaScript takes, and we do not refuse."""
+    parts = []
+    for _ in range(random.randint(1, 4)):
+        kind = random.randint(0, 5 if depth > 0 else 4)
+        if kind == 5:
+            part = random.choice(["(", "(?:"]) + expression(random, depth - 1) + ")"
+        elif kind == 4:
+            part = random.choice(["[a", "[^a"])
+            part += "".join(random.choice(MEMBERS) for _ in range(random.randint(0, 3))) + "]"
+        else:
+            part = random.choice(ATOMS)
+        if part not in ("^", "$", r"\b") and random.random() < 0.3:
+            part += random.choice(["*", "+", "?", "{2}", "{0,1}", "{1,}", "*?"])
+        parts.append(part)
+    if random.random() < 0.2:
+        parts.insert(random.randint(0, len(parts)), "|")
+    return "".join(parts)
+
+
+def any_regex(random):
+    patterns = [f"\"{random.choice(['', '', '^'])}{expression(random, 2)}{random.choice(['', '$'])}\""
+                for _ in range(12)]
+    texts = ["".join(random.choice(CHARACTERS) for _ in range(random.randint(0, 6))) for _ in range(60)]
+    return (
+        model("obj", "obj, eft", random.choice([ALLOW, DENY]), "regexMatch(r.obj, p.obj)"),
+        lines(random, random.randint(1, 3), patterns, EFFECTS),
+        requests(random, texts, count=60),
+    )
+
+
 def ip_match(random):
     nets = ["10.0.0.0/8", "10.1.0.0/16", "192.168.2.123", "192.168.2.0/24", "192.168.2.64/26",
             "2001:db8::/32", "2001:db8::1", "0.0.0.0/0", "fe80::/10"]
@@ -323,6 +362,6 @@ def any_expression(random):
 STYLES = [
     acl, acl_with_superuser, two_fields, rbac, deep_roles, rbac_both_sides, rbac_with_domains,
     explicit_priority, subject_priority, subject_priority_with_domain, key_match, key_match2, key_match3,
-    key_match4, key_match5, glob_match, key_get, regex_match, ip_match, rules_in_policy, any_expression,
-    any_expression, any_expression,
+    key_match4, key_match5, glob_match, key_get, regex_match, any_regex, any_regex, any_regex, ip_match,
+    rules_in_policy, any_expression, any_expression, any_expression,
 ]
