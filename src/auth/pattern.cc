@@ -23,6 +23,7 @@ constexpr int64_t kRegexMemoryMax = 256 << 10;
 constexpr size_t kNamesMax = 16;
 
 constexpr std::string_view kOnePart = "[^/]+";
+constexpr std::string_view kOnePartOfKeyMatch4 = "([^/]+)";
 constexpr std::string_view kRest = ".*";
 
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
@@ -45,8 +46,6 @@ class Regex {
     needle_at_begin_ = syntax->needle_at_begin;
     return true;
   }
-
-  int Groups() const { return regex_->NumberOfCapturingGroups(); }
 
   Truth Matches(std::string_view text, re2::StringPiece* groups = nullptr, int count = 0) const {
     // Costs less than the expression does.
@@ -94,8 +93,9 @@ class PathPattern final : public Pattern {
     regex = regex.substr(1, regex.size() - 2);
     while (!regex.empty()) {
       if (ends_in_rest_) return false;
-      if (regex.starts_with(kOnePart)) {
-        regex.remove_prefix(kOnePart.size());
+      const bool in_group = regex.starts_with(kOnePartOfKeyMatch4);
+      if (in_group || regex.starts_with(kOnePart)) {
+        regex.remove_prefix((in_group ? kOnePartOfKeyMatch4 : kOnePart).size());
         // A part ends where the next slash is; in the middle of one there would be more ways to match.
         if (!regex.empty() && regex.front() != '/') return false;
         literals_.emplace_back();
@@ -138,26 +138,13 @@ std::shared_ptr<const Pattern> FromRegex(const std::string& regex, std::string& 
   return general->Compile(regex, reason) ? general : nullptr;
 }
 
-// What Casbin makes an expression of.
-std::shared_ptr<const Pattern> FromPath(const std::string& path, std::string& reason) {
-  const std::string regex = "^" + path + "$";
-  std::shared_ptr<const Pattern> pattern = FromRegex(regex, reason);
-  if (pattern == nullptr) reason = "as the expression " + Quoted(regex) + ", " + reason;
-  return pattern;
-}
-
 // Of keyMatch4, when names repeat.
 class RepeatedNames final : public Pattern {
  public:
-  bool Compile(const std::string& text, std::vector<std::string> names, std::string& reason) {
+  // At most kNamesMax names: that many groups has the expression, and no others.
+  bool Compile(std::string_view regex, std::vector<std::string> names, std::string& reason) {
     names_ = std::move(names);
-    if (!regex_.Compile(text, reason)) return false;
-    if (static_cast<size_t>(regex_.Groups()) == names_.size() && names_.size() <= kNamesMax) {
-      return true;
-    }
-    reason = "a pattern of keyMatch4 has at most " + std::to_string(kNamesMax) +
-             " names, each alone between slashes, and no round brackets";
-    return false;
+    return regex_.Compile(regex, reason);
   }
 
   Truth Matches(std::string_view text) const override {
@@ -255,37 +242,51 @@ bool ReplaceNames(std::string& text, char open, char close, std::string_view by,
   return true;
 }
 
-std::shared_ptr<const Pattern> CompileKeyMatch4(std::string text, std::string& reason) {
-  std::string grouped = text;
-  std::vector<std::string> names;
-  if (!ReplaceNames(grouped, '{', '}', "([^/]+)", names, reason)) return nullptr;
+// The expression that Casbin makes of a path.
+std::optional<std::string> RegexAndNames(PatternKind kind, std::string_view path,
+                                         std::vector<std::string>& names, std::string& reason) {
+  std::string text = WithRest(path);
+  const bool colons = kind == PatternKind::kKeyMatch2;
+  const std::string_view by = kind == PatternKind::kKeyMatch4 ? kOnePartOfKeyMatch4 : kOnePart;
+  if (!ReplaceNames(text, colons ? ':' : '{', colons ? '\0' : '}', by, names, reason)) {
+    return std::nullopt;
+  }
+  if (colons && text == "*") text = kRest;
+  return "^" + text + "$";
+}
+
+std::shared_ptr<const Pattern> CompileKeyMatch4(std::string_view path, const std::string& regex,
+                                                std::vector<std::string> names,
+                                                std::string& reason) {
   std::vector<std::string> sorted = names;
   std::sort(sorted.begin(), sorted.end());
   const bool repeated = std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end();
-  const auto brackets = static_cast<size_t>(std::count(text.begin(), text.end(), '}'));
-  if (repeated || brackets != names.size()) {
-    auto pattern = std::make_shared<RepeatedNames>();
-    if (brackets != names.size()) names.resize(kNamesMax + 1);  // Refused, with its reason.
-    return pattern->Compile("^" + grouped + "$", std::move(names), reason) ? pattern : nullptr;
-  }
-  names.clear();
-  if (!ReplaceNames(text, '{', '}', kOnePart, names, reason)) return nullptr;
-  return FromPath(text, reason);
-}
-
-std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view written,
-                                           std::string& reason) {
-  std::string text = WithRest(written);
-  if (kind == PatternKind::kKeyMatch4) return CompileKeyMatch4(std::move(text), reason);
-  std::vector<std::string> names;
-  const bool colons = kind == PatternKind::kKeyMatch2;
-  if (!ReplaceNames(text, colons ? ':' : '{', colons ? '\0' : '}', kOnePart, names, reason)) {
+  // Casbin pairs names with groups by their numbers.
+  const auto braces = static_cast<size_t>(std::count(path.begin(), path.end(), '}'));
+  if (braces != names.size() || path.find('(') != std::string_view::npos ||
+      (repeated && names.size() > kNamesMax)) {
+    reason =
+        "a pattern of keyMatch4 has no round brackets, braces only around names, as in "
+        "/{id}, and at most " +
+        std::to_string(kNamesMax) + " names when one repeats";
     return nullptr;
   }
-  if (colons && text == "*") text = kRest;
-  std::shared_ptr<const Pattern> path = FromPath(text, reason);
-  if (path == nullptr || kind != PatternKind::kKeyMatch5) return path;
-  return std::make_shared<WithoutQuery>(std::move(path));
+  if (!repeated) return FromRegex(regex, reason);
+  auto pattern = std::make_shared<RepeatedNames>();
+  return pattern->Compile(regex, std::move(names), reason) ? pattern : nullptr;
+}
+
+std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view path,
+                                           std::string& reason) {
+  std::vector<std::string> names;
+  const std::optional<std::string> regex = RegexAndNames(kind, path, names, reason);
+  if (!regex.has_value()) return nullptr;
+  std::shared_ptr<const Pattern> pattern =
+      kind == PatternKind::kKeyMatch4 ? CompileKeyMatch4(path, *regex, std::move(names), reason)
+                                      : FromRegex(*regex, reason);
+  if (pattern == nullptr) reason = "as the expression " + Quoted(*regex) + ", " + reason;
+  if (pattern == nullptr || kind != PatternKind::kKeyMatch5) return pattern;
+  return std::make_shared<WithoutQuery>(std::move(pattern));
 }
 
 }  // namespace
@@ -312,6 +313,12 @@ std::shared_ptr<const Pattern> Pattern::Compile(PatternKind kind, std::string_vi
       break;
   }
   return CompilePath(kind, text, reason);
+}
+
+std::optional<std::string> RegexOfPath(PatternKind kind, std::string_view path,
+                                       std::string& reason) {
+  std::vector<std::string> names;
+  return RegexAndNames(kind, path, names, reason);
 }
 
 bool KeyMatch(std::string_view text, std::string_view pattern) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,11 @@ class Pattern {
   static std::shared_ptr<const Pattern> Compile(PatternKind kind, std::string_view text,
                                                 std::string& reason);
 };
+
+// The expression that Casbin makes of a pattern of keyMatch2 to keyMatch5; nothing, with a reason, where
+// it would not come to an end. That names of keyMatch4 that repeat stand for the same is not in it.
+std::optional<std::string> RegexOfPath(PatternKind kind, std::string_view path,
+                                       std::string& reason);
 
 // Casbin's keyMatch: a pattern without `*` matches itself; otherwise what stands before the first `*` is
 // a prefix to match, and what stands behind it does not count.

@@ -15,6 +15,26 @@
 namespace mokv::auth {
 namespace {
 
+// What spares RE2 its work finds no other matches.
+void CheckRegex(PatternKind kind, std::string_view pattern, std::string_view text, bool matches) {
+  if (kind == PatternKind::kIpMatch || kind == PatternKind::kGlobMatch) return;
+  std::string reason;
+  const std::optional<std::string> regex =
+      kind == PatternKind::kRegexMatch ? std::string(pattern) : RegexOfPath(kind, pattern, reason);
+  MOKV_CHECK(regex.has_value());
+  const std::optional<RegexSyntax> syntax = ReadRegex(*regex, reason);
+  MOKV_CHECK(syntax.has_value());
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  const re2::RE2 plain(syntax->re2, options);
+  if (!plain.ok())
+    return;  // Too large for RE2, and what Casbin makes of it is simple enough for us.
+  if (kind == PatternKind::kKeyMatch5) text = text.substr(0, text.find('?'));
+  const bool expected = re2::RE2::PartialMatch({text.data(), text.size()}, plain);
+  // The other way, names of keyMatch4 may differ.
+  MOKV_CHECK(matches == expected || (kind == PatternKind::kKeyMatch4 && !matches));
+}
+
 void Check(std::string_view input) {
   constexpr int kKinds = 7;
   if (input.empty()) return;
@@ -31,15 +51,7 @@ void Check(std::string_view input) {
   const Truth first = compiled->Matches(text);
   MOKV_CHECK(first == compiled->Matches(text));
   MOKV_CHECK(first != Truth::kUnknown || kind == PatternKind::kIpMatch || !IsUtf8(text));
-  if (kind == PatternKind::kRegexMatch && IsUtf8(text)) {
-    const std::optional<RegexSyntax> syntax = ReadRegex(pattern, reason);
-    MOKV_CHECK(syntax.has_value());
-    re2::RE2::Options options;
-    options.set_log_errors(false);
-    const re2::RE2 regex(syntax->re2, options);
-    const bool matches = re2::RE2::PartialMatch({text.data(), text.size()}, regex);
-    MOKV_CHECK((first == Truth::kTrue) == matches);
-  }
+  if (IsUtf8(text)) CheckRegex(kind, pattern, text, first == Truth::kTrue);
   MOKV_CHECK(KeyGet(text, pattern).size() <= text.size());
 }
 

@@ -87,8 +87,17 @@ TEST(Pattern, KeyMatch3To5KnowBraces) {
   ExpectMatch(PatternKind::kKeyMatch4, "/a/1/b/2", "/a/{id}/b/{other}");
   ExpectMatch(PatternKind::kKeyMatch4, "/1/2/1", "/{x}/{y}/{x}");
   ExpectNoMatch(PatternKind::kKeyMatch4, "/1/2/2", "/{x}/{y}/{x}");
-  ExpectRefused(PatternKind::kKeyMatch4, "/a{id}", "each alone between slashes");
+  ExpectMatch(PatternKind::kKeyMatch4, "/1/x/1", "/{a}/[xy]/{a}");
+  ExpectMatch(PatternKind::kKeyMatch4, "/", "/{a}?");
+  ExpectRefused(PatternKind::kKeyMatch4, "/a{id}", "braces only around names");
+  ExpectRefused(PatternKind::kKeyMatch4, "/{id}/a}", "braces only around names");
   ExpectRefused(PatternKind::kKeyMatch4, "/{x}/(a)/{x}", "no round brackets");
+  ExpectRefused(PatternKind::kKeyMatch4, "/(a|b)/{id}", "no round brackets");
+  ExpectRefused(PatternKind::kKeyMatch4, "/{x}/**/{x}", "nothing stands before '*'");
+  std::string names;
+  for (int i = 0; i < 16; ++i) names += "/{a}";
+  ExpectMatch(PatternKind::kKeyMatch4, "/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x/x", names);
+  ExpectRefused(PatternKind::kKeyMatch4, names + "/{a}", "at most 16 names when one repeats");
   ExpectMatch(PatternKind::kKeyMatch5, "/a/7?x=/y", "/a/{id}");
   ExpectNoMatch(PatternKind::kKeyMatch5, "/a/7/8?x", "/a/{id}");
 }
@@ -147,6 +156,34 @@ RC_GTEST_PROP(PatternProperty, RegexMatchIsRe2s, ()) {
     const auto text =
         *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', '\n', ']', '{', '}'));
     RC_ASSERT((ours->Matches(text) == Truth::kTrue) == re2::RE2::PartialMatch(text, plain));
+  }
+}
+
+RC_GTEST_PROP(PatternProperty, PathsAreTheirExpressions, ()) {
+  const auto kind = *rc::gen::element(PatternKind::kKeyMatch2, PatternKind::kKeyMatch3,
+                                      PatternKind::kKeyMatch4, PatternKind::kKeyMatch5);
+  const auto piece = rc::gen::element<std::string>("/:a", "/{a}", "/{b}", "/a", "/b", "/*", "/",
+                                                   "a", "b", ".", "\\.", "[ab]", "a*", "b+", "|",
+                                                   "{", "}", "(a|b)", "[^/]+", ".*", "*");
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(piece);
+  std::string path;
+  for (const std::string& each : pieces) path += each;
+  std::string reason;
+  const auto ours = Pattern::Compile(kind, path, reason);
+  if (ours == nullptr) return;
+  const auto syntax = ReadRegex(RegexOfPath(kind, path, reason).value(), reason);
+  RC_ASSERT(syntax.has_value());
+  const re2::RE2 plain(syntax->re2);
+  for (int i = 0; i < 20; ++i) {
+    const auto text =
+        *rc::gen::container<std::string>(rc::gen::element('a', 'b', '/', '/', '.', '\n', '?', ':'));
+    const std::string asked =
+        kind == PatternKind::kKeyMatch5 ? text.substr(0, text.find('?')) : text;
+    const bool matches = ours->Matches(text) == Truth::kTrue;
+    const bool expected = re2::RE2::PartialMatch(asked, plain);
+    // The other way, names of keyMatch4 may differ.
+    RC_ASSERT(matches == expected ||
+              (kind == PatternKind::kKeyMatch4 && path.find('}') != std::string::npos && !matches));
   }
 }
 

@@ -104,6 +104,9 @@ CASES = [
      "p, ann, *bar, y", ["ann", "/secret/bar", "y"], REFUSED, None),
     ("keyMatch2 of two stars", model("keyMatch2(r.obj, p.obj)"),
      "p, ann, /a/**, y", ["ann", "/a/b", "y"], REFUSED, None),
+    # It counts groups as names.
+    ("keyMatch4 with a group", model("keyMatch4(r.obj, p.obj)"),
+     "p, ann, /(a|b)/{id}, y", ["ann", "/a/7", "y"], REFUSED, None),
     # Only keyMatch2 knows the star alone.
     ("keyMatch3 of a star", model("keyMatch3(r.obj, p.obj)"),
      "p, ann, *, y", ["ann", "/1", "read"], REFUSED, None),

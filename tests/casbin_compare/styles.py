@@ -184,12 +184,16 @@ def key_match(random):
     return paths(random, "keyMatch", ["a", "b", "ab", "a*", "*", "1"], ["*"])
 
 
+# Parts of paths are expressions, if not meant to be.
+EXPRESSIONS = ["(a|b)", "[ab]+", "x\\.y", "a*", ".*"]
+
+
 def key_match2(random):
-    return paths(random, "keyMatch2", ["a", "b", "ab", "*", ":id", ":name", "x.y", "1"], ["*"])
+    return paths(random, "keyMatch2", ["a", "b", "ab", "*", ":id", ":name", "x.y", "1"] + EXPRESSIONS, ["*"])
 
 
 def key_match3(random):
-    return paths(random, "keyMatch3", ["a", "b", "ab", "*", "{id}", "{name}", "x.y"])
+    return paths(random, "keyMatch3", ["a", "b", "ab", "*", "{id}", "{name}", "x.y"] + EXPRESSIONS)
 
 
 def key_match4(random):
@@ -207,7 +211,7 @@ def is_plain4(line):
 
 
 def key_match5(random):
-    made = paths(random, "keyMatch5", ["a", "b", "*", "{id}", "{name}"])
+    made = paths(random, "keyMatch5", ["a", "b", "*", "{id}", "{name}"] + EXPRESSIONS)
     for request in made[2]:
         request[1] += random.choice(["", "?", "?a=b", "?a=/b"])
     return made
