@@ -235,10 +235,11 @@ bool ReplaceNames(std::string& text, char open, char close, std::string_view by,
       reason = "'" + begin + "' without a name behind it, or two names in one part of the path";
       return false;
     }
-    names.insert(names.begin(), text.substr(at, end - at));
+    names.push_back(text.substr(at, end - at));
     text.replace(at, end - at, by);
     limit = at == 0 ? 0 : at - 1;
   }
+  std::reverse(names.begin(), names.end());
   return true;
 }
 
@@ -293,6 +294,11 @@ std::shared_ptr<const Pattern> CompilePath(PatternKind kind, std::string_view pa
 
 std::shared_ptr<const Pattern> Pattern::Compile(PatternKind kind, std::string_view text,
                                                 std::string& reason) {
+  if (text.size() > kPatternBytesMax) {
+    reason = "it has " + std::to_string(text.size()) + " bytes; at most " +
+             std::to_string(kPatternBytesMax) + " are taken: write it as several rules";
+    return nullptr;
+  }
   switch (kind) {
     case PatternKind::kRegexMatch:
       return FromRegex(std::string(text), reason);

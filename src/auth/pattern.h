@@ -5,6 +5,7 @@
 //          time is linear in the text (auth/regex_syntax.h).
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,10 @@ enum class PatternKind {
   kIpMatch,     // An address, or a network such as 10.0.0.0/8.
   kGlobMatch,
 };
+
+// In bytes: to replace the names of a path takes time that grows with the square of this, three
+// milliseconds at most.
+inline constexpr size_t kPatternBytesMax = 4 << 10;
 
 class Pattern {
  public:
