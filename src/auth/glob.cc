@@ -8,6 +8,9 @@
 namespace mokv::auth {
 namespace {
 
+// The last character that is one of UTF-16.
+constexpr uint32_t kUnitMax = 0xffff;
+
 // The part of a path that begins at `at`; `next` is where the next one begins, or npos.
 std::string_view PartAt(std::string_view path, size_t at, size_t& next) {
   const size_t slash = path.find('/', at);
@@ -61,6 +64,9 @@ bool Glob::CompileSet(std::string_view text, size_t& at, Element& set, std::stri
       ++at;
       high = TakeCodePoint(text, at);
     }
+    if (std::max(low, high) > kUnitMax) {
+      return Fail(reason, "a set has no characters beyond U+FFFF, which JavaScript takes for two");
+    }
     if (high < low) return Fail(reason, "a set whose range ends before it begins");
     set.ranges.emplace_back(low, high);
   }
@@ -73,16 +79,37 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
     part.any_parts = true;
     return true;
   }
+  // There, node-casbin takes some backslashes for characters of the text.
+  const bool begins_open = text.starts_with('*') || text.starts_with('?');
+  if (begins_open && text.find('\\') != std::string_view::npos) {
+    return Fail(reason,
+                "a backslash in a part that begins with '*' or '?'; write '[*]' for the "
+                "character itself");
+  }
+  const auto add = [&part](Element element) {
+    part.literal = part.literal && element.kind == Element::Kind::kByte;
+    part.text += element.byte;
+    part.elements.push_back(std::move(element));
+  };
   for (size_t at = 0; at < text.size();) {
     Element element;
+    const size_t begin = at;
     const char c = text[at++];
     if (at < text.size() && text[at] == '(' &&
         std::string_view("+@!?*").find(c) != std::string_view::npos) {
-      return Fail(reason, "lists of alternatives such as '+(a|b)' are not supported");
+      return Fail(reason, "lists such as '+(a|b)' are not supported: write a rule for each");
     }
-    if (c == '{' || c == '}') return Fail(reason, "braces are not supported");
+    if (c == '{' || c == '}')
+      return Fail(reason, "braces are not supported: write a rule for each");
     if (c == '[') {
       if (!CompileSet(text, at, element, reason)) return false;
+      const auto [low, high] = element.ranges.front();
+      if (!element.negated && element.ranges.size() == 1 && low == high) {
+        // The character itself, which may be the dot that a part begins with.
+        const std::string_view rest = text.substr(begin + 1);
+        for (const char byte : rest.substr(0, Utf8SequenceLength(rest))) add({.byte = byte});
+        continue;
+      }
     } else if (c == '*') {
       element.kind = Element::Kind::kAny;
       if (!part.elements.empty() && part.elements.back().kind == Element::Kind::kAny) continue;
@@ -94,9 +121,7 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
     } else {
       element.byte = c;
     }
-    part.literal = part.literal && element.kind == Element::Kind::kByte;
-    part.text += element.byte;
-    part.elements.push_back(std::move(element));
+    add(std::move(element));
   }
   return true;
 }
@@ -121,6 +146,7 @@ bool Glob::Compile(std::string_view pattern, std::string& reason) {
 // only leaves less.
 bool Glob::MatchesPart(const Part& part, std::string_view text) {
   if (part.literal) return text == part.text;
+  if (text == "." || text == "..") return false;
   const std::vector<Element>& elements = part.elements;
   const bool begins_open = elements.front().kind != Element::Kind::kByte;
   if (begins_open && (text.empty() || text.front() == '.')) return false;

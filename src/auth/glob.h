@@ -2,7 +2,8 @@
 //
 // Text and pattern are split at slashes. In a part of the pattern, `*` stands for any bytes, `?` for
 // one character, `[a-z]` and `[!a-z]` for one of some. A part `**` stands for any number of parts. None
-// of these stands for the dot that a part begins with. A slash at the end of the text does not count.
+// of these stands for the dot that a part begins with, nor do they for a part `.` or `..`; but `[.]` is
+// the dot itself, as every set of one character is. A slash at the end of the text does not count.
 //
 // Threads: immutable.
 // Bounds:  no recursion; time is at most the product of the two lengths.
@@ -11,13 +12,15 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mokv::auth {
 
 class Glob {
  public:
-  // False, with a reason, for what this does not know: braces, negation, `+(a|b)`, classes by name.
+  // False, with a reason, for what this does not know: braces, negation, `+(a|b)`, classes by name; and
+  // for what node-casbin's reads as nobody would.
   bool Compile(std::string_view pattern, std::string& reason);
 
   bool Matches(std::string_view text) const;

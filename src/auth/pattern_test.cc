@@ -237,6 +237,19 @@ TEST(Pattern, GlobMatchComparesPartByPart) {
   ExpectMatch(kKind, "b1", "[a-c][!2-9]");
   ExpectMatch(kKind, "aab", "*a*b");
   ExpectMatch(kKind, "a*", "a\\*");
+  ExpectMatch(kKind, ".secret", "[.]secret");
+  ExpectMatch(kKind, ".secret", "[.-.]s*");
+  ExpectMatch(kKind, "\xc3\xa9*", "[\xc3\xa9][*]");
+  ExpectMatch(kKind, "a.y", "*[.]y");
+  ExpectMatch(kKind, "/h/.x", "/h/.*");
+  ExpectMatch(kKind, "/h/...", "/h/..*");
+  for (const std::string_view pattern : {"/h/.*", "/h/.?", "/h/..*", "/h/.[.a]", "/h/[.]*", "/h/?*",
+                                         "/h/[.a]", "/h/.*.", "/h/**", "/h/*"}) {
+    ExpectNoMatch(kKind, "/h/.", pattern);
+    ExpectNoMatch(kKind, "/h/..", pattern);
+  }
+  ExpectNoMatch(kKind, ".secret", "[.a]secret");
+  ExpectNoMatch(kKind, ".secret", "[!a]secret");
   ExpectNoMatch(kKind, "/foo", "/foo/*");
   ExpectNoMatch(kKind, "/foo/a/b", "/foo/*");
   ExpectNoMatch(kKind, "/foo/.hidden", "/foo/*");
@@ -245,7 +258,8 @@ TEST(Pattern, GlobMatchComparesPartByPart) {
   ExpectNoMatch(kKind, "\xc3\xa9", "??");
   ExpectNoMatch(kKind, "ab", "a\\*");
   for (const std::string_view bad :
-       {"", "!a", "#a", "{a,b}", "+(a)", "a/../b", "[a", "[z-a]", "[[:alpha:]]", "a\\"}) {
+       {"", "!a", "#a", "{a,b}", "+(a)", "a/../b", "[a", "[z-a]", "[[:alpha:]]", "a\\", "*\\.y",
+        "a/?\\*", "[\xf0\x9f\x98\x80]", "[a-\xf0\x9f\x98\x80]", "[\xff]"}) {
     ExpectRefused(kKind, bad, "");
   }
 }

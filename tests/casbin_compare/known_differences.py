@@ -122,9 +122,16 @@ CASES = [
     ("a class of all characters", REGEX, "p, [^], x, y", ["a", "x", "y"], REFUSED, True),
     ("from a letter to all digits", REGEX, "p, ^[a-\\d]$, x, y", ["-", "x", "y"], REFUSED, True),
     ("a thousand times and more", REGEX, "p, ^a{1001}$, x, y", ["a" * 1001, "x", "y"], REFUSED, True),
+    # After a star or a mark that a part begins with, some backslashes count as characters of the text.
+    ("a backslash behind a star", model("globMatch(r.obj, p.obj)"), "p, ann, *\\.y, y", ["ann", "x.y", "y"],
+     REFUSED, False),
+    ("a backslash behind a star and a set", model("globMatch(r.obj, p.obj)"), "p, ann, *\\.[yz], y",
+     ["ann", "x.y", "y"], REFUSED, True),
     # A character beyond U+FFFF is two for JavaScript, in expressions and in globs.
     ("one of two halves repeated", REGEX, f"p, ^{SMILE}+$, x, y", [SMILE * 2, "x", "y"], REFUSED, False),
     ("one of two halves in a class", REGEX, f"p, [{SMILE}], x, y", [GRIN, "x", "y"], REFUSED, True),
+    ("one of two halves in a glob's set", model("globMatch(r.obj, p.obj)"), f"p, ann, [{SMILE}], y",
+     ["ann", SMILE, "y"], REFUSED, False),
     ("a dot for a character", REGEX, "p, ^.$, x, y", [SMILE, "x", "y"], True, False),
     ("a dot for half a character", REGEX, "p, ^..$, x, y", [SMILE, "x", "y"], False, True),
     ("all but one for a character", REGEX, "p, ^[^a]$, x, y", [SMILE, "x", "y"], True, False),

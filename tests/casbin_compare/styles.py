@@ -225,6 +225,27 @@ def glob_match(random):
     return made
 
 
+def any_glob(random):
+    """Dots, and what may stand for them."""
+    def part(elements, longest):
+        return "".join(random.choice(elements) for _ in range(random.randint(1, longest)))
+
+    def pattern():
+        made = part([".", ".", "a", "*", "?", "[.]", "[.a]", "[!a]", "[!.]", "[a-b]", "[\u00e9]", "\\.", "\\*", "**"], 4)
+        is_refused = "\\" in made and made[0] in "*?" or made in (".", "..")
+        return pattern() if is_refused else made
+
+    patterns = ["/".join(pattern() for _ in range(random.randint(1, 3))) for _ in range(8)]
+    asked = [random.choice(["", "/"]) + "/".join(part([".", ".", "a", "b", "*", "\u00e9"], 3)
+                                                for _ in range(random.randint(1, 3)))
+             for _ in range(80)]
+    return (
+        model("obj", "obj, eft", random.choice([ALLOW, DENY]), "globMatch(r.obj, p.obj)"),
+        lines(random, random.randint(1, 3), patterns, EFFECTS),
+        requests(random, asked, count=80),
+    )
+
+
 def key_get(random):
     function, pattern = random.choice([
         ("keyGet(r.obj, p.obj) == r.act", ["/a/*", "/b*", "/a", "*"]),
@@ -366,6 +387,6 @@ def any_expression(random):
 STYLES = [
     acl, acl_with_superuser, two_fields, rbac, deep_roles, rbac_both_sides, rbac_with_domains,
     explicit_priority, subject_priority, subject_priority_with_domain, key_match, key_match2, key_match3,
-    key_match4, key_match5, glob_match, key_get, regex_match, any_regex, any_regex, any_regex, ip_match,
-    rules_in_policy, any_expression, any_expression, any_expression,
+    key_match4, key_match5, glob_match, any_glob, key_get, regex_match, any_regex, any_regex, any_regex,
+    ip_match, rules_in_policy, any_expression, any_expression, any_expression,
 ]
