@@ -67,15 +67,22 @@ bool ParseV6(std::string_view text, std::array<uint8_t, 16>& bytes) {
   return true;
 }
 
-}  // namespace
+bool IsSame(const Address& one, const Address& other) {
+  if (one.is_v4 == other.is_v4) return one.bytes == other.bytes;
+  const Address& v4 = one.is_v4 ? one : other;
+  Address v6 = one.is_v4 ? other : one;
+  if (v6.bytes[10] == 0 && v6.bytes[11] == 0) v6.bytes[10] = v6.bytes[11] = 0xff;
+  return v6.bytes == v4.bytes;
+}
 
-bool Address::IsV4() const { return std::equal(kV4Prefix.begin(), kV4Prefix.end(), bytes.begin()); }
+}  // namespace
 
 std::optional<Address> ParseAddress(std::string_view text) {
   Address address;
   if (text.find(':') != std::string_view::npos) {
     if (!ParseV6(text, address.bytes)) return std::nullopt;
   } else {
+    address.is_v4 = true;
     std::copy(kV4Prefix.begin(), kV4Prefix.end(), address.bytes.begin());
     if (!ParseV4(text, address.bytes.data() + kV4Prefix.size())) return std::nullopt;
   }
@@ -83,13 +90,15 @@ std::optional<Address> ParseAddress(std::string_view text) {
 }
 
 bool Network::Contains(const Address& other) const {
-  // A network of IPv6 addresses, ::/0 too, has no IPv4 ones.
-  if (address.IsV4() != other.IsV4()) return false;
-  const size_t whole = static_cast<size_t>(bits / 8);
+  if (!bits.has_value()) return IsSame(address, other);
+  if (address.is_v4 && !other.is_v4) return false;
+  // Casbin takes the mask of an IPv4 address for its four last bytes only, so ::ffff: stays.
+  if (!address.is_v4 && other.is_v4 && *bits < kV4PrefixBits) return false;
+  const size_t whole = static_cast<size_t>(*bits / 8);
   if (!std::equal(address.bytes.begin(), address.bytes.begin() + whole, other.bytes.begin())) {
     return false;
   }
-  const int rest = bits % 8;
+  const int rest = *bits % 8;
   return rest == 0 || (address.bytes[whole] ^ other.bytes[whole]) >> (8 - rest) == 0;
 }
 
@@ -98,12 +107,11 @@ std::optional<Network> ParseNetwork(std::string_view text) {
   const std::string_view written = text.substr(0, slash);
   const std::optional<Address> address = ParseAddress(written);
   if (!address.has_value()) return std::nullopt;
-  Network network{*address, 128};
+  Network network{.address = *address, .bits = std::nullopt};
   if (slash == std::string_view::npos) return network;
   const std::optional<int> bits = ParseNumber(text.substr(slash + 1), 10, 3);
-  const bool dotted_only = written.find(':') == std::string_view::npos;
-  if (!bits.has_value() || *bits > (dotted_only ? 32 : 128)) return std::nullopt;
-  network.bits = dotted_only ? kV4PrefixBits + *bits : *bits;
+  if (!bits.has_value() || *bits > (address->is_v4 ? 32 : 128)) return std::nullopt;
+  network.bits = address->is_v4 ? kV4PrefixBits + *bits : *bits;
   return network;
 }
 

@@ -1,7 +1,10 @@
 // IP addresses and networks, as ipMatch compares them. Pure functions.
 //
 // IPv4 addresses are in dotted form without leading zeros (some programs read those as octal), IPv6
-// ones as RFC 4291 writes them, without a zone. ::ffff:1.2.3.4 is the IPv4 address 1.2.3.4.
+// ones as RFC 4291 writes them, without a zone.
+//
+// As in node-casbin, ::1.2.3.4 and ::ffff:1.2.3.4 are the address 1.2.3.4, but are in no network of IPv4
+// ones; and ::ffff:0:0/96, with all networks in it, has IPv4 addresses, which larger ones have not.
 #pragma once
 
 #include <array>
@@ -14,16 +17,15 @@ namespace mokv::auth {
 struct Address {
   // An IPv4 address in the last four bytes, behind ::ffff:.
   std::array<uint8_t, 16> bytes = {};
-
-  bool IsV4() const;
-  bool operator==(const Address&) const = default;
+  bool is_v4 = false;  // That is, written as one.
 };
 
 std::optional<Address> ParseAddress(std::string_view text);
 
 struct Network {
   Address address;
-  int bits = 128;  // How many of the address's bits count, from the first.
+  std::optional<int>
+      bits;  // How many of the address's 128 count, from the first; none: an address.
 
   bool Contains(const Address& other) const;
 };

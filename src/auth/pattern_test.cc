@@ -202,7 +202,6 @@ TEST(Pattern, IpMatchKnowsAddressesAndNetworks) {
   ExpectMatch(kKind, "192.168.2.123", "192.168.2.123");
   ExpectMatch(kKind, "192.168.2.123", "192.168.2.0/24");
   ExpectMatch(kKind, "10.1.2.3", "10.0.0.0/8");
-  ExpectMatch(kKind, "::ffff:10.1.2.3", "10.0.0.0/8");
   ExpectMatch(kKind, "2001:DB8::1", "2001:db8::/32");
   ExpectMatch(kKind, "2001:db8:0:0::1", "2001:db8::1");
   ExpectMatch(kKind, "8.8.8.8", "0.0.0.0/0");
@@ -211,6 +210,23 @@ TEST(Pattern, IpMatchKnowsAddressesAndNetworks) {
   ExpectNoMatch(kKind, "8.8.8.8", "::/0");
   ExpectNoMatch(kKind, "::1", "0.0.0.0/0");
   EXPECT_EQ(Matches(kKind, "alice", "10.0.0.0/8"), Truth::kUnknown);
+  // The one kind within the other.
+  ExpectMatch(kKind, "1.2.3.4", "::1.2.3.4");
+  ExpectMatch(kKind, "::1.2.3.4", "1.2.3.4");
+  ExpectMatch(kKind, "1.2.3.4", "::ffff:1.2.3.4");
+  ExpectMatch(kKind, "::ffff:102:304", "1.2.3.4");
+  ExpectNoMatch(kKind, "1::1.2.3.4", "1.2.3.4");
+  ExpectNoMatch(kKind, "::ff:1.2.3.4", "1.2.3.4");
+  ExpectNoMatch(kKind, "::1.2.3.4", "::ffff:1.2.3.4");
+  ExpectNoMatch(kKind, "::ffff:10.1.2.3", "10.0.0.0/8");
+  ExpectNoMatch(kKind, "::ffff:10.1.2.3", "10.1.2.3/32");
+  ExpectMatch(kKind, "::ffff:10.1.2.3", "::/0");
+  ExpectMatch(kKind, "::ffff:10.1.2.3", "::ffff:0:0/96");
+  ExpectMatch(kKind, "10.1.2.3", "::ffff:0:0/96");
+  ExpectMatch(kKind, "10.1.2.3", "::ffff:10.0.0.0/104");
+  ExpectNoMatch(kKind, "11.1.2.3", "::ffff:10.0.0.0/104");
+  ExpectNoMatch(kKind, "10.1.2.3", "::ffff:0:0/95");
+  ExpectNoMatch(kKind, "10.1.2.3", "::/96");
   EXPECT_EQ(Matches(kKind, "10.0.0.01", "10.0.0.0/8"), Truth::kUnknown);
   for (const std::string_view bad :
        {"", "10.0.0", "10.0.0.256", "10.0.0.0/33", "10.0.0.0/", "1::2::3", "2001:db8::/129",

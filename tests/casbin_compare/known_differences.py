@@ -150,6 +150,11 @@ CASES = [
     # Texts are compared byte by byte, JavaScript compares halves of UTF-16.
     ("the order of texts", model("r.sub < p.sub"), "p, \U0001f600, x, y", ["\uff5e", "x", "y"], True,
      False),
+    # Zeros in front are octal to some programs.
+    ("ipMatch of zeros in front", model("ipMatch(r.sub, p.sub)"), "p, 10.0.0.0/8, x, y",
+     ["10.0.0.01", "x", "y"], False, True),
+    ("ipMatch of less than an address", model("ipMatch(r.sub, p.sub)"), "p, 1::/16, x, y", ["1:", "x", "y"],
+     False, True),
     # Whether a name is in a network cannot be said: the rule does not allow.
     ("ipMatch of a name", model("ipMatch(r.sub, p.sub)"), "p, 10.0.0.0/8, x, y", ["ann", "x", "y"],
      False, None),
