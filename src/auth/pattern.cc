@@ -299,6 +299,10 @@ std::shared_ptr<const Pattern> Pattern::Compile(PatternKind kind, std::string_vi
              std::to_string(kPatternBytesMax) + " are taken: write it as several rules";
     return nullptr;
   }
+  if (!IsUtf8(text)) {
+    reason = "it has bytes that are not UTF-8, as keys and names of subjects are";
+    return nullptr;
+  }
   switch (kind) {
     case PatternKind::kRegexMatch:
       return FromRegex(std::string(text), reason);

@@ -102,13 +102,14 @@ TEST(Pattern, KeyMatch3To5KnowBraces) {
   ExpectNoMatch(PatternKind::kKeyMatch5, "/a/7/8?x", "/a/{id}");
 }
 
-TEST(Pattern, HasSoManyBytesAtMost) {
+TEST(Pattern, IsUtf8OfSoManyBytesAtMost) {
   const std::string longest = "/" + std::string(kPatternBytesMax - 1, 'a');
   for (const PatternKind kind :
        {PatternKind::kKeyMatch2, PatternKind::kKeyMatch3, PatternKind::kKeyMatch4,
         PatternKind::kKeyMatch5, PatternKind::kRegexMatch, PatternKind::kGlobMatch}) {
     ExpectMatch(kind, longest, longest);
     ExpectRefused(kind, longest + "a", "it has 4097 bytes; at most 4096 are taken");
+    ExpectRefused(kind, "/a/\xff", "bytes that are not UTF-8");
   }
 }
 
