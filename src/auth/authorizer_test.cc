@@ -53,6 +53,26 @@ TEST(Authorizer, ShippedPolicyAllowsRootEverythingAndNobodyNothing) {
   EXPECT_FALSE(authorizer->Allows("alice", "orders/1", kConsume));  // Only a comment.
 }
 
+// No client can have such a key, but nothing has to rely on that.
+TEST(Authorizer, WhatIsNotUtf8IsDeniedByExpressions) {
+  const std::string model =
+      "[request_definition]\nr = sub, obj, act\n[policy_definition]\np = sub, obj, act, eft\n"
+      "[policy_effect]\n"
+      "e = some(where (p.eft == allow)) && !some(where (p.eft == deny))\n[matchers]\nm = ";
+  const std::string object = "/a/7/\xff";
+  for (const std::string matcher :
+       {"regexMatch(r.obj, '^/a/7/[^a]*$')", "!(regexMatch(r.obj, '^/a/7/[^a]*$'))",
+        "keyMatch2(r.obj, '/a/:id/[^a]*')", "keyMatch4(r.obj, '/{x}/{y}/[^a]*')",
+        "keyGet2(r.obj, '/a/:id/[^a]*', 'id') == '7'",
+        "keyGet2(r.obj, '/a/:id/[^a]*', 'id') != '7'"}) {
+    SCOPED_TRACE(matcher);
+    const std::string with_rule = model + "p.sub == 'any' || " + matcher;
+    EXPECT_FALSE(Load(with_rule, "p, any, x, y, allow\np, all, x, y, deny")
+                     ->Allows("alice", object, kConsume));
+    EXPECT_FALSE(Load(with_rule, "p, all, x, y, allow")->Allows("alice", object, kConsume));
+  }
+}
+
 TEST(Authorizer, ShippedPolicyAllowsWhatItsExampleSays) {
   std::string policy = SourceFile("certs/policy.csv");
   for (size_t at = policy.find("#   "); at != std::string::npos; at = policy.find("#   ")) {
