@@ -59,12 +59,6 @@ bool Authorizer::Allows(std::string_view subject, std::string_view object,
   });
 }
 
-bool Authorizer::MightAllow(std::string_view subject, std::string_view action) const {
-  const std::vector<ObjectRange> ranges = Ranges(subject, action);
-  return std::any_of(ranges.begin(), ranges.end(),
-                     [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
-}
-
 absl::Status NotPermitted(std::string_view subject, std::string_view object,
                           std::string_view action) {
   return MakeStatus(absl::StatusCode::kPermissionDenied, "{} not permitted to {} to {}", subject,

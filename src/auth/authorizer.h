@@ -4,7 +4,7 @@
 //          with while a reload puts a new one in its place.
 // Threads: immutable, so thread-safe.
 // Cost:    Allows: auth/program.h; no lock, nothing parsed, no allocation. Decide
-//          makes a text. Ranges and MightAllow look at all rules of the subject and the action.
+//          makes a text. Ranges looks at all rules of the subject and the action.
 // Errors:  a model or a policy that is not wholly understood is refused, naming file and line:
 //          half a policy could be more open than the whole one.
 #pragma once
@@ -54,11 +54,9 @@ class Authorizer {
   static std::shared_ptr<const Authorizer> AllowAll();
 
   bool Allows(std::string_view subject, std::string_view object, std::string_view action) const;
-  // Whether there may be an object that Allows would allow.
-  bool MightAllow(std::string_view subject, std::string_view action) const;
   Decision Decide(std::string_view subject, std::string_view object, std::string_view action) const;
   // All objects, in byte order: allowed, not allowed, or to be asked for one by one. Whether a whole range
-  // is allowed: AllowedWithin.
+  // is allowed, and whether anything is: AllowedWithin and MightAllowSome.
   std::vector<ObjectRange> Ranges(std::string_view subject, std::string_view action) const;
 
  private:

@@ -26,7 +26,7 @@ enum class PatternKind {
   kGlobMatch,
 };
 
-// In bytes: to replace the names of a path takes time that grows with the square of this, three
+// In bytes: to replace the names of a path takes time that grows with the square of this, some
 // milliseconds at most.
 inline constexpr size_t kPatternBytesMax = 4 << 10;
 

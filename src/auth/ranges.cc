@@ -170,6 +170,11 @@ size_t RangeAt(std::span<const ObjectRange> ranges, std::string_view object) {
   return static_cast<size_t>(above - ranges.begin()) - 1;
 }
 
+bool MightAllowSome(std::span<const ObjectRange> ranges) {
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
+}
+
 Truth AllowedWithin(std::span<const ObjectRange> ranges, std::string_view begin,
                     std::optional<std::string_view> end) {
   if (end.has_value() && *end <= begin) return Truth::kTrue;

@@ -30,6 +30,9 @@ std::vector<ObjectRange> RangesOf(const Program& program,
 // Which of all ranges has this object. Whoever goes through objects in order keeps it until its end.
 size_t RangeAt(std::span<const ObjectRange> ranges, std::string_view object);
 
+// Whether there may be an object that is allowed.
+bool MightAllowSome(std::span<const ObjectRange> ranges);
+
 // What is allowed of all objects from `begin` up to, but without, `end` (none: to the end of all):
 // kTrue or kFalse if it is so for every one of them, otherwise kUnknown. Of no object at all: kTrue.
 Truth AllowedWithin(std::span<const ObjectRange> ranges, std::string_view begin,

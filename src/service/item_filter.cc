@@ -53,10 +53,7 @@ std::vector<ObjectRange> ItemFilter::RangesOf(const auth::Authorizer& rules) con
   return {{.begin = "", .end = std::nullopt, .allowed = all ? Truth::kTrue : Truth::kFalse}};
 }
 
-bool ItemFilter::MightShowAny() const {
-  return std::any_of(ranges_.begin(), ranges_.end(),
-                     [](const ObjectRange& range) { return range.allowed != Truth::kFalse; });
-}
+bool ItemFilter::MightShowAny() const { return auth::MightAllowSome(ranges_); }
 
 ItemFilter::Answer ItemFilter::Ask(std::string_view key) {
   while (EndsAtOrBefore(ranges_[at_], key)) ++at_;
