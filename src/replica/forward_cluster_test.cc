@@ -115,6 +115,8 @@ TEST_F(ForwardClusterTest, OnlyWhatNodesWantThemselvesIsNobodys) {
   EXPECT_TRUE(
       Change("n2", {.kind = AdminRequest::Kind::kRemoveMember, .name = "n3", .automatic = true})
           .ok());
+  // To leave.
+  EXPECT_TRUE(Change("n2", {.kind = AdminRequest::Kind::kRemoveMember, .name = "n2"}).ok());
   EXPECT_THAT(guard.asked, IsEmpty());
 }
 

@@ -257,8 +257,11 @@ void Replica::OnForward(raft::NodeId from, ConnectionId connection, Forward forw
   } else {
     AdminRequest& request = std::get<AdminRequest>(forward.body);
     ForwardGuard::ChangeTold told;
-    // What a node wants by itself is nobody's.
-    const bool asks_guard = options_.forward_guard != nullptr && !request.automatic;
+    // What nodes want by themselves is nobody's: what gossip suggests, and to leave (leave-on-stop).
+    const bool is_nobodys =
+        request.automatic || (request.kind == AdminRequest::Kind::kRemoveMember &&
+                              request.name == node && request.subject.empty());
+    const bool asks_guard = options_.forward_guard != nullptr && !is_nobodys;
     const absl::Status allowed =
         asks_guard ? options_.forward_guard->CheckChange(node, request, told) : absl::OkStatus();
     AdminDone done = [this, connection, id = forward.id, told = std::move(told)](
