@@ -23,16 +23,12 @@ std::string NameText(const X509_NAME* name) {
   return text.get();
 }
 
-// The certificate of whose key the list is signed with; null when none of them is.
-const X509Ptr* FindSigner(X509_CRL& list, const std::vector<X509Ptr>& authorities) {
-  const auto found =
-      std::find_if(authorities.begin(), authorities.end(), [&](const X509Ptr& authority) {
-        return X509_NAME_cmp(X509_get_subject_name(authority.get()), X509_CRL_get_issuer(&list)) ==
-                   0 &&
-               X509_CRL_verify(&list, X509_get0_pubkey(authority.get())) == 1;
-      });
+bool Signed(X509& authority, X509_CRL& list) {
+  const bool did =
+      X509_NAME_cmp(X509_get_subject_name(&authority), X509_CRL_get_issuer(&list)) == 0 &&
+      X509_CRL_verify(&list, X509_get0_pubkey(&authority)) == 1;
   ERR_clear_error();
-  return found == authorities.end() ? nullptr : &*found;
+  return did;
 }
 
 // A list may be published in parts, each at its own place (RFC 5280, section 5.2.5).
@@ -83,64 +79,72 @@ absl::StatusOr<RevocationLists> RevocationLists::Read(const std::string& path,
   MOKV_ASSIGN_OR_RETURN(std::vector<CrlPtr> found, ReadLists(path));
   RevocationLists lists;
   lists.path_ = path;
+  bool has_one_of_ours = false;
   for (CrlPtr& list : found) {
-    const X509Ptr* signer = FindSigner(*list, authorities);
-    const std::string issuer = NameText(X509_CRL_get_issuer(list.get()));
-    if (signer == nullptr) {
-      lists.passed_over_.push_back(issuer);
-      continue;
-    }
     if (const std::string_view why = WhyPartial(*list); !why.empty()) {
-      return InvalidArgument("{}: the revocation list of {} {}; give the whole list", path, issuer,
-                             why);
+      return InvalidArgument("{}: the revocation list of {} {}; give the whole list", path,
+                             NameText(X509_CRL_get_issuer(list.get())), why);
     }
-    lists.Add(std::move(list), *signer);
+    const auto signer =
+        std::find_if(authorities.begin(), authorities.end(),
+                     [&](const X509Ptr& authority) { return Signed(*authority, *list); });
+    List& added = lists.lists_.emplace_back(List{.list = std::move(list), .signer = nullptr});
+    if (signer == authorities.end()) continue;
+    has_one_of_ours = true;
+    X509_up_ref(signer->get());
+    added.signer.reset(signer->get());
   }
-  if (lists.lists_.empty()) {
+  if (!has_one_of_ours) {
     return InvalidArgument(
-        "{} holds no revocation list that a CA of ours has signed (it has one of {})", path,
-        lists.passed_over_.front());
+        "{} holds no revocation list that a CA of ours has signed (it has one of {}); if that is "
+        "an "
+        "authority below one of them, put its certificate into the CA file, too",
+        path, NameText(X509_CRL_get_issuer(lists.lists_.front().list.get())));
   }
+  std::stable_sort(lists.lists_.begin(), lists.lists_.end(), [](const List& a, const List& b) {
+    return ASN1_TIME_compare(X509_CRL_get0_lastUpdate(a.list.get()),
+                             X509_CRL_get0_lastUpdate(b.list.get())) > 0;
+  });
   return lists;
 }
 
-void RevocationLists::Add(CrlPtr list, const X509Ptr& signer) {
-  for (List& other : lists_) {
-    if (other.signer.get() != signer.get() || !SayTheSamePlace(*other.list, *list)) continue;
-    if (ASN1_TIME_compare(X509_CRL_get0_lastUpdate(other.list.get()),
-                          X509_CRL_get0_lastUpdate(list.get())) < 0) {
-      other.list = std::move(list);
-    }
-    return;
-  }
-  X509_up_ref(signer.get());
-  lists_.push_back({.list = std::move(list), .signer = X509Ptr(signer.get())});
+bool RevocationLists::List::IsSignedBy(X509& authority) const {
+  if (signer == nullptr) return Signed(authority, *list);
+  // Without a look at the whole list.
+  return EVP_PKEY_eq(X509_get0_pubkey(signer.get()), X509_get0_pubkey(&authority)) == 1;
 }
 
 bool RevocationLists::Revokes(X509& certificate, X509& signer) const {
-  const EVP_PKEY* key = X509_get0_pubkey(&signer);
-  return std::any_of(lists_.begin(), lists_.end(), [&](const List& list) {
+  std::vector<const X509_CRL*> asked;
+  for (const List& list : lists_) {
+    if (!list.IsSignedBy(signer)) continue;
+    if (std::any_of(asked.begin(), asked.end(),
+                    [&](const X509_CRL* newer) { return SayTheSamePlace(*newer, *list.list); })) {
+      continue;
+    }
     X509_REVOKED* entry = nullptr;  // The list's own.
-    return EVP_PKEY_eq(X509_get0_pubkey(list.signer.get()), key) == 1 &&
-           X509_CRL_get0_by_cert(list.list.get(), &entry, &certificate) == 1;
-  });
+    if (X509_CRL_get0_by_cert(list.list.get(), &entry, &certificate) == 1) return true;
+    asked.push_back(list.list.get());
+  }
+  return false;
 }
 
 std::vector<std::string> RevocationLists::Warnings() const {
   std::vector<std::string> warnings;
-  for (const std::string& issuer : passed_over_) {
-    warnings.push_back(fmt::format(
-        "{} holds a revocation list of {}, which no CA of ours has signed; it is passed "
-        "over",
-        path_, issuer));
-  }
   for (const List& list : lists_) {
+    const std::string issuer = NameText(X509_CRL_get_issuer(list.list.get()));
+    if (list.signer == nullptr) {
+      warnings.push_back(fmt::format(
+          "no CA of ours has signed the revocation list of {} in {}; it counts only for "
+          "certificates that come with that of their authority",
+          issuer, path_));
+    }
     const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list.list.get());
     if (next == nullptr || X509_cmp_current_time(next) > 0) continue;
     warnings.push_back(
         fmt::format("the revocation list of {} in {} should have been renewed by {}; it counts as "
                     "it is",
-                    NameText(X509_CRL_get_issuer(list.list.get())), path_, TimeText(next)));
+                    issuer, path_, TimeText(next)));
   }
   return warnings;
 }

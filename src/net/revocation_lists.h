@@ -24,30 +24,29 @@ class RevocationLists {
  public:
   // None.
   RevocationLists() = default;
-  // All in the PEM file `path`. Lists that none of `authorities` has signed are passed over, with a
-  // warning: no certificate of theirs would be believed. Errors: the file has none that counts, or
-  // one that says only a part: a list of changes, or one of some certificates or some reasons.
+  // All in the PEM file `path`. One that none of `authorities` has signed is kept, with a warning: it
+  // counts once a certificate comes with its signer, an authority below one of them. Errors: all are
+  // such, or one says only a part: a list of changes, or one of some certificates or some reasons.
   static absl::StatusOr<RevocationLists> Read(const std::string& path,
                                               const std::vector<X509Ptr>& authorities);
 
-  // Whether a list of the certificate's signer has it.
+  // Whether the newest list of the certificate's signer has it; the newest of each place, if the list
+  // is published in parts.
   bool Revokes(X509& certificate, X509& signer) const;
 
-  // What people should see to, now: lists that are late, and those that were passed over.
+  // What people should see to, now: lists that are late, and those of unknown signers.
   std::vector<std::string> Warnings() const;
 
  private:
   struct List {
     CrlPtr list;
-    X509Ptr signer;
+    X509Ptr signer;  // Null: none that is known.
+
+    bool IsSignedBy(X509& authority) const;
   };
 
-  // Adds it, unless there is a newer one of the same authority and the same place.
-  void Add(CrlPtr list, const X509Ptr& signer);
-
   std::string path_;
-  std::vector<List> lists_;
-  std::vector<std::string> passed_over_;  // Whose.
+  std::vector<List> lists_;  // The newest first.
 };
 
 }  // namespace mokv::net

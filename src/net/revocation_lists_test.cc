@@ -103,15 +103,16 @@ TEST_F(RevocationListsTest, RefusesAPartOfAList) {
 }
 
 // Goal: when an authority has gone from the bundle, its list may still stand in the file.
-TEST_F(RevocationListsTest, PassesOverTheListsOfOthers) {
+TEST_F(RevocationListsTest, TakesTheListsOfOthersWithAWarning) {
   files_.MakeRevocationList("list", "ca", {.revoked = {"bad"}});
-  files_.MakeRevocationList("other", "other-ca", {.revoked = {"good"}, .of_changes_only = true});
+  files_.MakeRevocationList("other", "other-ca", {.revoked = {"good"}});
   const auto lists = Read({"other", "list"});
   ASSERT_TRUE(lists.ok()) << lists.status();
   EXPECT_TRUE(Revokes(*lists, "bad"));
   EXPECT_FALSE(Revokes(*lists, "good"));
-  EXPECT_THAT(lists->Warnings(),
-              ElementsAre(HasSubstr("a revocation list of /CN=other-ca, which no CA of ours")));
+  EXPECT_THAT(
+      lists->Warnings(),
+      ElementsAre(HasSubstr("no CA of ours has signed the revocation list of /CN=other-ca")));
 }
 
 // Goal: a file of somebody else's lists alone is a mistake, by which nobody would be revoked.
@@ -120,6 +121,18 @@ TEST_F(RevocationListsTest, RefusesAFileWithoutAListOfOurs) {
   EXPECT_THAT(ErrorOf({"other"}),
               HasSubstr("lists.pem holds no revocation list that a CA of ours has signed (it has "
                         "one of /CN=other-ca)"));
+}
+
+// Goal: an authority below ours need not stand in the file of authorities for its list to count.
+TEST_F(RevocationListsTest, TakesTheListOfAnAuthorityBelow) {
+  files_.MakeCa("below", {.common_name = "below", .signed_by = "ca"});
+  files_.Make("staff", "below", {.common_name = "staff"});
+  files_.MakeRevocationList("list", "ca", {});
+  files_.MakeRevocationList("list-below", "below", {.revoked = {"staff"}});
+  const auto lists = Read({"list", "list-below"});
+  ASSERT_TRUE(lists.ok()) << lists.status();
+  EXPECT_TRUE(Revokes(*lists, "staff", "below"));
+  EXPECT_FALSE(Revokes(*lists, "below", "ca"));
 }
 
 }  // namespace

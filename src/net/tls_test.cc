@@ -94,6 +94,8 @@ TEST_F(TlsTest, CaMustHaveSignedOneOfTheCertificates) {
   const std::string stranger = files_.Path("stranger.pem");
   EXPECT_TRUE(CheckSignedByCa(ca, {node}).ok());
   EXPECT_TRUE(CheckSignedByCa(ca, {stranger, node}).ok());
+  files_.Make("old", "ca", {.common_name = "old", .valid_from = -7200, .valid_until = -3600});
+  EXPECT_TRUE(CheckSignedByCa(ca, {files_.Path("old.pem")}).ok()) << "it did sign";
   const absl::Status neither = CheckSignedByCa(ca, {stranger, files_.Path("other-ca.pem")});
   EXPECT_EQ(neither.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(MessageOf(neither),

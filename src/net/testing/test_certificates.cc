@@ -123,9 +123,10 @@ void TestCertificates::MakeCa(const std::string& name, const Options& options) {
   Signed ca;
   ca.key = EVP_EC_gen("P-256");
   ca.certificate = NewCertificate(ca.key, options);
-  X509_set_issuer_name(ca.certificate, X509_get_subject_name(ca.certificate));
-  AddExtension(ca.certificate, ca.certificate, NID_basic_constraints, "critical,CA:TRUE");
-  X509_sign(ca.certificate, ca.key, EVP_sha256());
+  const Signed& issuer = options.signed_by.empty() ? ca : impl_->made.at(options.signed_by);
+  X509_set_issuer_name(ca.certificate, X509_get_subject_name(issuer.certificate));
+  AddExtension(ca.certificate, issuer.certificate, NID_basic_constraints, "critical,CA:TRUE");
+  X509_sign(ca.certificate, issuer.key, EVP_sha256());
   impl_->Write(Path(name), ca);
   impl_->Keep(name, ca);
 }

@@ -15,6 +15,7 @@ class TestCertificates {
     std::string common_name;  // With any bytes.
     // Behind the first. An empty common name, and none of these: the certificate has none.
     std::vector<std::string> more_common_names;
+    std::string signed_by;  // Of an authority: the one above it. Empty: itself.
     // Subject alternative name as OpenSSL writes it: `DNS:node1,IP:127.0.0.1`. Empty: none.
     std::string names = "DNS:localhost,IP:127.0.0.1";
     // Seconds from now.
