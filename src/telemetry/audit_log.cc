@@ -29,14 +29,20 @@ absl::Status NotRegular(const std::string& path) {
   return InvalidArgument("audit-log-file {} is not a regular file", path);
 }
 
-std::string_view Cut(std::string_view text) { return text.substr(0, AuditLog::kTextBytesMax); }
+// How often it is told that lines are dropped.
+constexpr Duration kDroppedInterval = std::chrono::minutes(1);
 
 void AppendMember(std::string& line, std::string_view name, std::string_view text) {
   if (line.size() > 1) line += ',';
   line += '"';
   line += name;
   line += "\":";
-  line += JsonString(Cut(text));
+  line += JsonString(text);
+}
+
+void Count(std::string_view lines, std::atomic<uint64_t>& counter) {
+  counter.fetch_add(static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n')),
+                    std::memory_order_relaxed);
 }
 
 std::string Now() {
@@ -50,16 +56,18 @@ std::string Now() {
 }  // namespace
 
 std::string AuditLine(const AuditRecord& record, std::string_view time) {
+  const size_t bytes_max = record.allowed ? AuditLog::kTextBytesMax : AuditLog::kDeniedTextBytesMax;
+  const auto cut = [bytes_max](std::string_view text) { return text.substr(0, bytes_max); };
   std::string line = "{";
   AppendMember(line, "time", time);
-  AppendMember(line, "subject", record.subject);
-  if (!record.peer.empty()) AppendMember(line, "peer", record.peer);
-  if (!record.forwarded_by.empty()) AppendMember(line, "forwarded_by", record.forwarded_by);
-  AppendMember(line, "method", record.method);
-  AppendMember(line, "object", record.object);
-  AppendMember(line, "action", record.action);
+  AppendMember(line, "subject", cut(record.subject));
+  if (!record.peer.empty()) AppendMember(line, "peer", cut(record.peer));
+  if (!record.forwarded_by.empty()) AppendMember(line, "forwarded_by", cut(record.forwarded_by));
+  AppendMember(line, "method", cut(record.method));
+  AppendMember(line, "object", cut(record.object));
+  AppendMember(line, "action", cut(record.action));
   AppendMember(line, "decision", record.allowed ? "allow" : "deny");
-  AppendMember(line, "rule", record.rule);
+  AppendMember(line, "rule", cut(record.rule));
   if (record.line.has_value()) line += fmt::format(R"(,"line":{})", *record.line);
   AppendMember(line, "status", StatusCodeName(record.code));
   line += '}';
@@ -88,7 +96,14 @@ absl::Status AuditLog::CheckPath(const std::string& path) {
   return access(directory.c_str(), W_OK | X_OK) == 0 ? absl::OkStatus() : Unusable(errno, path);
 }
 
-void AuditLog::Record(const AuditRecord& record) { queue_.Push(AuditLine(record, Now()) + '\n'); }
+void AuditLog::Record(const AuditRecord& record) {
+  const std::string line = AuditLine(record, Now()) + '\n';
+  if (record.allowed) {
+    queue_.Push(line);
+  } else {
+    queue_.PushBulk(line, Duration::zero());
+  }
+}
 
 bool AuditLog::DrainOnce(Duration wait_max) {
   const bool is_last = queue_.closed();  // Before the look: what comes later is written, too.
@@ -104,7 +119,18 @@ bool AuditLog::DrainOnce(Duration wait_max) {
     failing_ = !status.ok();
   }
   queue_.Written();
+  TellDropped();
   return !is_last;
+}
+
+void AuditLog::TellDropped() {
+  const uint64_t dropped = queue_.dropped();
+  const MonotonicTime now = SystemClock().Now();
+  if (dropped == dropped_told_ || now < next_told_) return;
+  LogWarn("lines of the audit log were dropped: they come faster than the disk takes them",
+          {{"dropped", dropped - dropped_told_}});
+  dropped_told_ = dropped;
+  next_told_ = now + kDroppedInterval;
 }
 
 absl::Status AuditLog::OpenFile() {
@@ -164,10 +190,11 @@ absl::Status AuditLog::Write(std::string_view lines) {
     }
     const uint64_t room = options_.bytes_max - std::min(size_bytes_, options_.bytes_max);
     if (size <= room) size = lines.rfind('\n', std::min<uint64_t>(room, lines.size()) - 1) + 1;
-    if (status.ok()) status = Append(lines.substr(0, size));
-    auto& counter = status.ok() ? written_ : failed_;
-    counter.fetch_add(static_cast<uint64_t>(std::count(lines.begin(), lines.begin() + size, '\n')),
-                      std::memory_order_relaxed);
+    if (status.ok()) {
+      status = Append(lines.substr(0, size));
+    } else {
+      Count(lines.substr(0, size), failed_);
+    }
     lines.remove_prefix(size);
   }
   return status;
@@ -180,13 +207,18 @@ absl::Status AuditLog::Append(std::string_view lines) {
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) {
       const absl::Status status = ErrnoStatus(errno, fmt::format("cannot write {}", options_.path));
-      // No half line is left for the next one to stand behind.
-      if (done > 0 && ftruncate(fd_, static_cast<off_t>(size_bytes_)) != 0) CloseFile();
+      // Whole lines stay; no half one is left for the next to stand behind.
+      const size_t whole = lines.substr(0, done).rfind('\n') + 1;
+      size_bytes_ += whole;
+      if (done > whole && ftruncate(fd_, static_cast<off_t>(size_bytes_)) != 0) CloseFile();
+      Count(lines.substr(0, whole), written_);
+      Count(lines.substr(whole), failed_);
       return status;
     }
     done += static_cast<size_t>(size);
   }
   size_bytes_ += lines.size();
+  Count(lines, written_);
   return absl::OkStatus();
 }
 

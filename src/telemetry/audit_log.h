@@ -7,8 +7,9 @@
 // Threads: Record and the counts are thread-safe; Record never waits for the file. DrainOnce is for
 //          one thread, which node/ owns: `while (log.DrainOnce(1s)) {}`. Reopen and Close are
 //          thread-safe.
-// Bounds:  LineQueue's for what waits; beyond that lines are dropped and counted. A line has every
-//          text cut at kTextBytesMax. The file is rotated when it has grown to its limit: the old
+// Bounds:  LineQueue's for what waits; beyond that lines are dropped and counted. Denials, which
+//          whoever may nothing can make as many of as he likes, get half of that room. A line has
+//          every text cut at kTextBytesMax, a denial's at kDeniedTextBytesMax. The file is rotated when it has grown to its limit: the old
 //          one becomes FILE.1, of which one is kept.
 // Errors:  a line that cannot be written is counted as dropped, and told once in the process's log
 //          until one can be written again. A file that cannot be rotated grows on, which is told
@@ -59,6 +60,7 @@ class AuditLog {
   };
   // Longer than any key, so that what an object was can always be told.
   static constexpr size_t kTextBytesMax = 4096 + 256;
+  static constexpr size_t kDeniedTextBytesMax = 512;
 
   // Opens the file, or makes it, readable by its owner and group. Errors name it.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(Options options);
@@ -92,6 +94,8 @@ class AuditLog {
   absl::Status Write(std::string_view lines);
   // To the end of the file.
   absl::Status Append(std::string_view lines);
+  // If lines have been dropped for want of room since the last call, but not twice in a short time.
+  void TellDropped();
 
   const Options options_;
   LineQueue queue_;
@@ -103,6 +107,8 @@ class AuditLog {
   uint64_t size_bytes_ = 0;
   bool failing_ = false;  // To write.
   bool cannot_rotate_ = false;
+  uint64_t dropped_told_ = 0;
+  MonotonicTime next_told_;
 };
 
 // Without the line's end. `time` is when it came to its end.

@@ -97,6 +97,14 @@ TEST(AuditLine, CutsLongTexts) {
               SizeIs(AuditLog::kTextBytesMax));
 }
 
+TEST(AuditLine, CutsDenialsSooner) {
+  const std::string object(AuditLog::kTextBytesMax, 'k');
+  AuditRecord record = RecordOf(object);
+  record.allowed = false;
+  EXPECT_THAT(nlohmann::json::parse(AuditLine(record, "t")).at("object").get<std::string>(),
+              SizeIs(AuditLog::kDeniedTextBytesMax));
+}
+
 TEST_F(AuditLogTest, AppendsToWhatIsThere) {
   Write(*Open(), "first");
   const auto log = Open();
@@ -207,6 +215,19 @@ TEST_F(AuditLogTest, DropsAndCountsWhatFindsNoRoom) {
   log->DrainOnce(kNoWait);
   EXPECT_EQ(log->written() + dropped, count);
   EXPECT_THAT(ObjectsIn(path()), SizeIs(count - dropped));
+}
+
+// Goal: who may nothing, and asks all the time, does not displace what others do.
+TEST_F(AuditLogTest, DenialsLeaveRoomForTheRest) {
+  const auto log = Open(uint64_t{100} << 20);
+  const std::string object(400, 'k');
+  AuditRecord denial = RecordOf(object);
+  denial.allowed = false;
+  while (log->dropped() == 0) log->Record(denial);
+  log->Record(RecordOf("done"));
+  EXPECT_EQ(log->dropped(), 1U);
+  log->DrainOnce(kNoWait);
+  EXPECT_EQ(ObjectsIn(path()).back(), "done");
 }
 
 TEST_F(AuditLogTest, WritesAllBeforeItEnds) {
