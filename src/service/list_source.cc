@@ -14,7 +14,7 @@ ListSource::ListSource(std::shared_ptr<const store::View> view, Query query, Ite
 
 rpc::MessageSource::Next ListSource::Produce(std::string* message) {
   if (query_.limit != 0 && sent_ == query_.limit) return Next::kEnd;
-  for (int skipped = 0; skipped < kSkippedAtOnceMax; ++skipped) {
+  for (int skipped = 0; skipped < kSkippedAtOnceMax;) {
     const store::Item* item = cursor_.item();
     if (item == nullptr || !item->key().starts_with(query_.prefix)) return Next::kEnd;
     status_ = filter_.Renew(item->key());
@@ -27,6 +27,7 @@ rpc::MessageSource::Next ListSource::Produce(std::string* message) {
       return Next::kMessage;
     }
     if (!answer.next.has_value()) return Next::kEnd;
+    skipped += answer.next->empty() ? kAskedCost : 1;
     if (answer.next->empty()) {
       cursor_.Next();
     } else {

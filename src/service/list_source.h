@@ -33,6 +33,8 @@ class ListSource final : public rpc::MessageSource {
   // Items skipped in one go: a subject that may see little of a large store must not hold up the
   // other calls of its I/O thread.
   static constexpr int kSkippedAtOnceMax = 1024;
+  // Of these, one that the rules had to be asked about counts as so many.
+  static constexpr int kAskedCost = 64;
 
   const std::shared_ptr<const store::View> view_;
   const Query query_;
