@@ -328,16 +328,21 @@ class Cluster:
         return [node for node in self.running if node is not leader]
 
     def wait_until_voters(self, count):
-        with self.running[0].client() as client:
-
-            def all_vote():
-                try:
+        """As the leader has it: one that has just installed a snapshot may have older members."""
+        def all_vote():
+            leading = {node: status for node, status in self.statuses().items()
+                       if status.role == "leader" and status.serving}
+            if not leading:
+                return False
+            leader = max(leading, key=lambda node: leading[node].term)
+            try:
+                with leader.client() as client:
                     servers = client.get_servers(b"", timeout=5).servers
-                except grpc.RpcError:
-                    return False
-                return len(servers) == count and not any(s.is_learner for s in servers)
+            except grpc.RpcError:
+                return False
+            return len(servers) == count and not any(s.is_learner for s in servers)
 
-            wait_for(all_vote, f"{count} voters", CATCH_UP_SECONDS_MAX)
+        wait_for(all_vote, f"{count} voters", CATCH_UP_SECONDS_MAX)
 
     def wait_until_equal(self, nodes=None):
         """Waits until all have applied all that the leader's log has."""
