@@ -155,7 +155,8 @@ class NameTest(unittest.TestCase):
             late.launch().wait_until_alive()
             wait_for(lambda: "does not resolve yet" in late.log(), "the node to say so")
             keys[late].write_text(keyring(b"new"))
-            wait_for(lambda: "keys of serf-keyring-file are used now" in late.log(), "the new key")
+            wait_for(lambda: late.metrics().sum("mokv_reloads_total", what="gossip keys", result="ok"),
+                     "the new key")
             with open(hosts, "a") as file:
                 file.write(f"127.0.0.1 {harness.OTHER_NAME}\n")
             late.wait_until_ready(MOVE_SECONDS_MAX)
