@@ -47,15 +47,18 @@ int main(int argc, char** argv) {
     case mokv::ParsedCommandLine::Action::kShowText:
       std::fputs(parsed->text.c_str(), stdout);
       return EXIT_SUCCESS;
-    case mokv::ParsedCommandLine::Action::kCheckConfig:
+    case mokv::ParsedCommandLine::Action::kCheckConfig: {
       for (const std::string& warning : config.warnings) {
         std::fprintf(stderr, "mokv: warning: %s\n", warning.c_str());
       }
-      if (const absl::Status status = mokv::CheckStart(config); !status.ok()) {
-        return Complain(status, kExitFailure);
+      const auto checked = mokv::CheckStart(config);
+      if (!checked.ok()) return Complain(checked.status(), kExitFailure);
+      for (const std::string& warning : *checked) {
+        std::fprintf(stderr, "mokv: warning: %s\n", warning.c_str());
       }
       std::puts("configuration is valid");
       return EXIT_SUCCESS;
+    }
     case mokv::ParsedCommandLine::Action::kRun:
       break;
   }

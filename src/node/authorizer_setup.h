@@ -6,12 +6,23 @@
 #include <absl/status/statusor.h>
 
 #include <memory>
+#include <string>
 
 #include "auth/authorizer.h"
 #include "node/config.h"
 
 namespace mokv {
 
-absl::StatusOr<std::shared_ptr<const auth::Authorizer>> LoadAuthorizer(const Config& config);
+// What stands in the two files; empty without them.
+struct AccessTexts {
+  std::string model;
+  std::string policy;
+
+  bool operator==(const AccessTexts&) const = default;
+};
+
+absl::StatusOr<AccessTexts> ReadAccessFiles(const Config& config);
+absl::StatusOr<std::shared_ptr<const auth::Authorizer>> CompileAccess(const Config& config,
+                                                                      const AccessTexts& texts);
 
 }  // namespace mokv

@@ -72,6 +72,15 @@ bool IsRunning(const Config& config) {
   return false;
 }
 
+// Whether the audit log's directory is the data-dir, which a start makes.
+bool WillBeMade(const Config& config) {
+  const std::filesystem::path directory =
+      std::filesystem::path(config.audit_log_file).parent_path();
+  std::error_code ignored;
+  return directory == std::filesystem::path(config.data_dir) &&
+         !std::filesystem::exists(directory, ignored);
+}
+
 // Gossip takes its port for UDP and for TCP.
 absl::Status CheckGossipPort(net::IoPool& pool, const Config& config) {
   serf::Agent::Options options;
@@ -87,22 +96,25 @@ absl::Status CheckGossipPort(net::IoPool& pool, const Config& config) {
 
 }  // namespace
 
-absl::Status CheckStart(const Config& config) {
+absl::StatusOr<std::set<std::string>> CheckStart(const Config& config) {
   FileSystem& files = PosixFileSystem();
-  MOKV_RETURN_IF_ERROR(SetUpTls(config).status());
-  MOKV_RETURN_IF_ERROR(LoadAuthorizer(config).status());
+  MOKV_ASSIGN_OR_RETURN(const TlsSetup tls, SetUpTls(config));
+  MOKV_ASSIGN_OR_RETURN(const AccessTexts texts, ReadAccessFiles(config));
+  MOKV_RETURN_IF_ERROR(CompileAccess(config, texts).status());
   MOKV_RETURN_IF_ERROR(LoadGossipKeys(config).status());
-  if (!config.audit_log_file.empty()) {
+  if (!config.audit_log_file.empty() && !WillBeMade(config)) {
     MOKV_RETURN_IF_ERROR(telemetry::AuditLog::CheckPath(config.audit_log_file));
   }
   MOKV_RETURN_IF_ERROR(CheckDataDirectory(files, config));
   // A node runs with this configuration, and has its ports.
-  if (IsRunning(config)) return absl::OkStatus();
+  std::set<std::string> warnings = WarningsOf(tls);
+  if (IsRunning(config)) return warnings;
   net::IoPool pool(1);
   const std::string& host = config.bind_addr.host;
   MOKV_RETURN_IF_ERROR(CheckPort(pool, "rpc-port", host, config.rpc_port));
   MOKV_RETURN_IF_ERROR(CheckPort(pool, "metrics-port", host, config.metrics_port));
-  return CheckGossipPort(pool, config);
+  MOKV_RETURN_IF_ERROR(CheckGossipPort(pool, config));
+  return warnings;
 }
 
 }  // namespace mokv

@@ -4,7 +4,10 @@
 // Errors: those of the start, naming setting and file.
 #pragma once
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <set>
+#include <string>
 
 #include "node/config.h"
 
@@ -12,7 +15,7 @@ namespace mokv {
 
 // Loads certificates, keys, revocation lists, model, policy and gossip keys, looks at the audit
 // log's file, reads whose data-dir it is, and binds each port for a moment, unless a node that runs
-// with this configuration has them.
-absl::Status CheckStart(const Config& config);
+// with this configuration has them. What people should see to although it would start: warnings.
+absl::StatusOr<std::set<std::string>> CheckStart(const Config& config);
 
 }  // namespace mokv

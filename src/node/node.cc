@@ -174,6 +174,7 @@ class Node::Impl {
 absl::Status Node::Impl::Start() {
   MOKV_ASSIGN_OR_RETURN(security_, Security::Create(config_, clock_));
   MOKV_RETURN_IF_ERROR(data_.Open(config_.node_name));
+  MOKV_RETURN_IF_ERROR(security_->OpenAudit());
   MakeReplica();
   MakePeers();
   MakeForeignCluster();
@@ -547,7 +548,12 @@ void Node::Impl::AddClosingSteps(Stopping& stopping) {
   }
   stopping.Add("end clients' threads", kThreadEndMax, [this] {
     if (replica_ != nullptr) replica_->StopAccepting();
-    if (security_ != nullptr) security_->EndReloading();
+    if (security_ != nullptr && !security_->EndReloading(kThreadEndMax)) {
+      security_->EndAudit();
+      EndAtOnce(
+          "the disk or network with its certificates or access rules does not answer. What was "
+          "acknowledged is on disk");
+    }
     http_.reset();  // No more scrapes: they read what ends below.
     io_.Stop();
     if (gossip_ != nullptr) gossip_->Stop();

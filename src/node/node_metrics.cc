@@ -45,9 +45,10 @@ void WriteSecurity(telemetry::MetricsWriter& writer, const Security& security) {
                    counts.done, {{"what", name}, {"result", "ok"}});
     writer.Counter("mokv_reloads_total", "How often changed files were read again, by result.",
                    counts.failed, {{"what", name}, {"result", "failed"}});
-    writer.Gauge("mokv_reload_failing",
-                 "Whether files were changed and cannot be used, so that the old ones stay in force.",
-                 counts.failure.empty() ? 0 : 1, {{"what", name}});
+    writer.Gauge(
+        "mokv_reload_failing",
+        "Whether files were changed and cannot be used, so that the old ones stay in force.",
+        counts.failure.empty() ? 0 : 1, {{"what", name}});
   }
   if (const telemetry::AuditLog* audit = security.audit(); audit != nullptr) {
     writer.Counter("mokv_audit_log_lines_total", "Lines that were written to the audit log.",

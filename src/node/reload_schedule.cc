@@ -20,6 +20,7 @@ FileLooks LookAt(const std::vector<std::string>& paths) {
     FileLook look;
     if (stat(path.c_str(), &found) == 0) {
       look = {.exists = true,
+              .is_regular = S_ISREG(found.st_mode),
               .device = found.st_dev,
               .inode = found.st_ino,
               .size_bytes = static_cast<uint64_t>(found.st_size),

@@ -17,6 +17,7 @@ namespace mokv {
 // How a file looks from outside. Another file of the same content in its place looks different.
 struct FileLook {
   bool exists = false;
+  bool is_regular = false;
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size_bytes = 0;

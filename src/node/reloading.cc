@@ -30,15 +30,31 @@ void Reloading::SetLoad(const std::string& what, Load load) {
 void Reloading::Look(bool asked) {
   for (Watched& watched : watched_) {
     MOKV_CHECK(watched.load != nullptr);
-    FileLooks look = LookAt(watched.files);
-    if (watched.schedule.IsTimeToLoad(look, clock_.Now(), asked)) {
-      Reload(watched, std::move(look));
+    {
+      const MutexLock lock(mutex_);
+      looking_at_ = watched.what;
+      looking_since_ = clock_.Now();
     }
+    LookAtOne(watched, asked);
+    const MutexLock lock(mutex_);
+    looking_at_ = std::nullopt;
   }
 }
 
+void Reloading::LookAtOne(Watched& watched, bool asked) {
+  FileLooks look = LookAt(watched.files);
+  if (watched.schedule.IsTimeToLoad(look, clock_.Now(), asked)) Reload(watched, std::move(look));
+}
+
 void Reloading::Reload(Watched& watched, FileLooks look) {
-  const absl::Status status = watched.load();
+  absl::Status status;
+  for (size_t i = 0; i < look.size() && status.ok(); ++i) {
+    // A pipe, say, would hold up whoever opens it.
+    if (look[i].exists && !look[i].is_regular) {
+      status = InvalidArgument("{} is not a regular file", watched.files[i]);
+    }
+  }
+  if (status.ok()) status = watched.load();
   watched.schedule.OnLoaded(std::move(look), clock_.Now(), status.ok());
   const std::string failure(MessageOf(status));
   std::string failure_before;
@@ -57,7 +73,14 @@ void Reloading::Reload(Watched& watched, FileLooks look) {
 
 std::map<std::string, Reloading::Counts> Reloading::counts() const {
   const MutexLock lock(mutex_);
-  return counts_;
+  std::map<std::string, Counts> counts = counts_;
+  const Duration took = clock_.Now() - looking_since_;
+  if (looking_at_.has_value() && took > kLookMax) {
+    counts.at(*looking_at_).failure =
+        fmt::format("to read its files has taken {} s so far: does their disk or network answer?",
+                    std::chrono::duration_cast<std::chrono::seconds>(took).count());
+  }
+  return counts;
 }
 
 }  // namespace mokv

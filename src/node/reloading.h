@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ class Reloading {
  public:
   // Reads the files and uses what they say, or says why it cannot and changes nothing.
   using Load = absl::AnyInvocable<absl::Status()>;
+  // A look that has been under way for longer hangs, which counts as a failure.
+  static constexpr Duration kLookMax = std::chrono::seconds(10);
   struct Counts {
     uint64_t done = 0;
     uint64_t failed = 0;
@@ -54,12 +57,16 @@ class Reloading {
     Load load;
   };
 
+  void LookAtOne(Watched& watched, bool asked);
   void Reload(Watched& watched, FileLooks look);
 
   const Clock& clock_;
   std::vector<Watched> watched_;
   mutable Mutex mutex_;
   std::map<std::string, Counts> counts_ ABSL_GUARDED_BY(mutex_);
+  // The look that is under way; nullopt: none.
+  std::optional<std::string> looking_at_ ABSL_GUARDED_BY(mutex_);
+  MonotonicTime looking_since_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mokv

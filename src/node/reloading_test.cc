@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "base/status.h"
 #include "base/testing/fake_clock.h"
@@ -22,6 +25,7 @@ class ReloadingTest : public ::testing::Test {
       std::string text;
       std::getline(std::ifstream(directory_.PathOf("file")), text);
       ++loads_;
+      if (during_load_) during_load_();
       if (text == "broken") return InvalidArgument("file: it is broken");
       in_use_ = text;
       return absl::OkStatus();
@@ -46,6 +50,7 @@ class ReloadingTest : public ::testing::Test {
   FakeClock clock_;
   Reloading reloading_{clock_};
   int loads_ = 0;
+  std::function<void()> during_load_;
   std::string in_use_;
 };
 
@@ -100,6 +105,32 @@ TEST_F(ReloadingTest, WithoutFilesNothingIsWatched) {
   reloading_.SetLoad("keys", [] { return InvalidArgument("is not called"); });
   reloading_.Look(/*asked=*/true);
   EXPECT_EQ(reloading_.counts().count("keys"), 0u);
+}
+
+// Goal: a pipe, which would hold up whoever opens it, is not opened.
+TEST_F(ReloadingTest, ReadsRegularFilesOnly) {
+  std::filesystem::remove(directory_.PathOf("file"));
+  ASSERT_EQ(mkfifo(directory_.PathOf("file").c_str(), 0600), 0);
+  LookTwice();
+  EXPECT_EQ(loads_, 0);
+  EXPECT_EQ(counts().failed, 1u);
+  EXPECT_THAT(counts().failure, testing::HasSubstr("file is not a regular file"));
+}
+
+// Goal: files that hang are told, though nobody can look at any any more.
+TEST_F(ReloadingTest, TellsOfALookThatDoesNotEnd) {
+  std::string failure_before;
+  std::string failure;
+  during_load_ = [&] {
+    failure_before = counts().failure;
+    clock_.now = clock_.now + Reloading::kLookMax + std::chrono::seconds(1);
+    failure = counts().failure;
+  };
+  Write("second");
+  LookTwice();
+  EXPECT_EQ(failure_before, "");
+  EXPECT_THAT(failure, testing::HasSubstr("to read its files has taken 11 s"));
+  EXPECT_EQ(counts().failure, "") << "it has ended";
 }
 
 }  // namespace

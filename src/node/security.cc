@@ -1,10 +1,11 @@
 #include "node/security.h"
 
+#include <chrono>
+#include <future>
 #include <utility>
 
 #include "base/logging.h"
 #include "base/status.h"
-#include "node/authorizer_setup.h"
 #include "node/gossip_keys.h"
 
 namespace mokv {
@@ -35,8 +36,15 @@ absl::Status Security::Load() {
   reloading_.Watch(kKeys, {config.serf_keyring_file});
   MOKV_ASSIGN_OR_RETURN(tls_, SetUpTls(config));
   TellWarnings();
-  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config));
+  MOKV_ASSIGN_OR_RETURN(access_texts_, ReadAccessFiles(config));
+  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules,
+                        CompileAccess(config, access_texts_));
   access_ = std::make_unique<auth::Access>(std::move(rules), config.io_threads);
+  return absl::OkStatus();
+}
+
+absl::Status Security::OpenAudit() {
+  const Config& config = config_;
   const bool audits = !config.audit_log_file.empty();
   if (audits) {
     MOKV_ASSIGN_OR_RETURN(audit_, telemetry::AuditLog::Open({.path = config.audit_log_file,
@@ -55,7 +63,7 @@ absl::Status Security::Load() {
 }
 
 Security::~Security() {
-  EndReloading();
+  files_thread_.reset();
   EndAudit();
 }
 
@@ -77,16 +85,25 @@ void Security::BeginReloading(Users users) {
   files_thread_ = std::make_unique<net::Worker>("reload");
 }
 
-void Security::EndReloading() {
-  if (files_thread_ != nullptr) files_thread_->Stop();
+bool Security::EndReloading(Duration wait_max) {
+  if (files_thread_ == nullptr) return true;
+  ending_ = true;  // What waits looks at nothing any more.
+  auto idle = std::make_shared<std::promise<void>>();
+  const std::future<void> is_idle = idle->get_future();
+  files_thread_->Post([idle] { idle->set_value(); });
+  if (is_idle.wait_for(wait_max) != std::future_status::ready) return false;
+  files_thread_->Stop();
+  return true;
 }
 
 void Security::LookAtFiles(bool asked) {
   if (asked && audit_ != nullptr) audit_->Reopen();
-  // Who asks gets a look of its own: the one that is under way may have looked already.
-  if (!asked && look_posted_.exchange(true)) return;
-  files_thread_->Post([this, asked] {
-    if (!asked) look_posted_ = false;
+  // One that waits serves all that come before it begins; one that has begun may have looked already.
+  std::atomic<bool>& is_posted = asked ? asked_look_posted_ : look_posted_;
+  if (is_posted.exchange(true)) return;
+  files_thread_->Post([this, asked, &is_posted] {
+    is_posted = false;
+    if (ending_) return;
     reloading_.Look(asked);
     TellWarnings();
   });
@@ -116,8 +133,13 @@ absl::Status Security::ReloadTls() {
   return absl::OkStatus();
 }
 
+// The same rules once more would be others for calls that go on for some time.
 absl::Status Security::ReloadRules() {
-  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules, LoadAuthorizer(config_));
+  MOKV_ASSIGN_OR_RETURN(AccessTexts texts, ReadAccessFiles(config_));
+  if (texts == access_texts_) return absl::OkStatus();
+  MOKV_ASSIGN_OR_RETURN(std::shared_ptr<const auth::Authorizer> rules,
+                        CompileAccess(config_, texts));
+  access_texts_ = std::move(texts);
   access_->Replace(std::move(rules));
   return absl::OkStatus();
 }

@@ -16,9 +16,11 @@
 #include <string>
 
 #include "auth/access.h"
+#include "base/clock.h"
 #include "net/io_pool.h"
 #include "net/listener.h"
 #include "net/worker.h"
+#include "node/authorizer_setup.h"
 #include "node/config.h"
 #include "node/gossip.h"
 #include "node/reloading.h"
@@ -33,11 +35,14 @@ namespace mokv {
 
 class Security {
  public:
-  // Errors name the setting or the file that is wrong.
+  // Reads certificates and rules. Errors name the setting or the file that is wrong.
   static absl::StatusOr<std::unique_ptr<Security>> Create(const Config& config, const Clock& clock);
   ~Security();
   Security(const Security&) = delete;
   Security& operator=(const Security&) = delete;
+
+  // Once the data-dir is this node's: the log may stand in it. Before what follows.
+  absl::Status OpenAudit();
 
   // As of the start.
   const TlsSetup& tls() const { return tls_; }
@@ -56,8 +61,9 @@ class Security {
     Gossip* gossip;
   };
   void BeginReloading(Users users);
-  // Waits for a reload that is under way. Before the users' threads end.
-  void EndReloading();
+  // Waits for a reload that is under way. False if it does not end: its files hang. Before the
+  // users' threads end.
+  bool EndReloading(Duration wait_max);
   // Sees to it that files are looked at, unless that is under way; with `asked` they are read, and
   // the audit log is opened anew.
   void LookAtFiles(bool asked);
@@ -80,6 +86,7 @@ class Security {
   Reloading reloading_;
   TlsSetup tls_;                  // In use. Of the files' thread, once there is one.
   std::set<std::string> warned_;  // The same.
+  AccessTexts access_texts_;      // Of the rules in force. The same.
   std::unique_ptr<auth::Access> access_;
   std::unique_ptr<telemetry::AuditLog> audit_;
   std::unique_ptr<service::Permission> permission_;
@@ -87,6 +94,8 @@ class Security {
   std::unique_ptr<net::Worker> audit_thread_;
   Users users_ = {};
   std::atomic<bool> look_posted_{false};
+  std::atomic<bool> asked_look_posted_{false};
+  std::atomic<bool> ending_{false};
   // May wait for a disk or a network that holds the files: so nobody else's work is done there.
   std::unique_ptr<net::Worker> files_thread_;
 };
