@@ -1,6 +1,7 @@
 """Changes without a restart: access rules, certificates and revocation lists, as people and Kubernetes
 replace files, while clients are served."""
 
+import os
 import pathlib
 import shutil
 import signal
@@ -166,6 +167,35 @@ class RulesTest(ReloadTestCase):
         node.process.send_signal(signal.SIGHUP)
         for what, count in before.items():
             self.wait_for_reload(node, count, what=what)
+
+    # Goal:   SIGHUP is also how the audit log is rotated: it takes nothing from anybody.
+    # Method: rules that answer item by item, of which other ones would end the List.
+    def test_sighup_ends_no_list(self):
+        model = self.policy.with_name("model.conf")
+        model.write_text(pathlib.Path(self.certs.path("model.conf")).read_text()
+                         .replace("keyMatch(", "regexMatch("))
+        self.policy.write_text("p, root, .*, produce, allow\np, alice, k.*, consume, allow\n")
+        node = self.start(acl_model_file=str(model))
+        root, alice = self.client(node, "root-client"), self.client(node, "alice")
+        for i in range(64):
+            put(root, f"k{i:02}", b"x" * (256 << 10))
+        stream = alice.list(kv_pb2.ListRequest(), timeout=CALL_SECONDS_MAX)
+        self.assertEqual(next(stream).key, "k00")
+        self.change(node, lambda: node.process.send_signal(signal.SIGHUP))
+        self.assertEqual(len(list(stream)), 63)
+
+    # Goal: a pipe in the place of a file holds up neither other files nor the stop; nor do many SIGHUPs.
+    def test_a_pipe_in_place_of_a_file(self):
+        node = self.start()
+        self.policy.unlink()
+        os.mkfifo(self.policy)
+        wait_for(lambda: self.reloads(node, result="failed") > 0, "the failure")
+        self.assertIn("is not a regular file", node.log())
+        before = self.reloads(node, what="certificates")
+        for _ in range(100):
+            node.process.send_signal(signal.SIGHUP)
+        self.wait_for_reload(node, before, what="certificates")
+        self.assertEqual(node.stop(), 0)
 
     # Goal:   a List that is under way ends when its subject loses what is still to come.
     # Method: a client that does not read on holds the stream up, with more than the windows take.

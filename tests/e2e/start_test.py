@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 import harness
+import pki
 
 
 def run(*arguments, environment=None):
@@ -159,6 +160,29 @@ class ConfigurationTest(StartTestCase):
         self.assertGreater(result.returncode, 0)
         self.assertIn("many", result.stderr)
 
+
+    # Goal: what people should see to is told before a restart.
+    def test_check_config_warns(self):
+        node = harness.Node(certs=harness.make_certificates())
+        late = pathlib.Path(node.certs.path("crl.pem"))
+        late.write_text(pki.revocation_list(node.certs, [], begins=-7200, ends=-3600))
+        node.settings["server-tls-crl-file"] = str(late)
+        node.write_config()
+        result = run("--config-file", str(node.config_file), "--check-config")
+        self.assertEqual((result.returncode, result.stdout), (0, "configuration is valid\n"))
+        self.assertIn("mokv: warning: the revocation list of ", result.stderr)
+
+    # Goal: the first start may make the directory that the audit log is to be in.
+    def test_audit_log_in_the_data_directory(self):
+        directory = harness.scratch_directory("data") / "node"
+        node = harness.Node(data_dir=str(directory), audit_log_file=str(directory / "audit.log"))
+        node.write_config()
+        result = run("--config-file", str(node.config_file), "--check-config")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertFalse(directory.exists())
+        with node, node.client() as client:
+            harness.put(client, "k", b"v")
+        self.assertIn('"object":"k"', (directory / "audit.log").read_text())
 
     # Goal: what the check calls valid starts.
     def test_check_config_checks_what_the_start_checks(self):
