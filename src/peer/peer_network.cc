@@ -108,17 +108,13 @@ void PeerNetwork::SetTls(PeerTls tls) {
   if (is_stopped_) return;
   context_.local.allowed_names = tls.allowed_names;
   context_.tls = std::move(tls);
-  distrusted_wait_ = true;
-  distrusted_timer_.Start(context_.options.distrusted_grace, [this] {
-    distrusted_wait_ = false;
-    EndDistrusted(/*grace_is_over=*/true);
-  });
   EndDistrusted(/*grace_is_over=*/false);
   snapshots_.LeaveDistrusted();
 }
 
 void PeerNetwork::EndDistrusted(bool grace_is_over) {
   std::map<replica::ConnectionId, std::string> distrusted;
+  bool any_waits = false;
   for (const auto& [id, established] : established_) {
     const absl::Status trusted = established.connection->CheckTrust(established.is_outgoing);
     if (trusted.ok()) continue;
@@ -126,12 +122,20 @@ void PeerNetwork::EndDistrusted(bool grace_is_over) {
     const bool has_own = own != nullptr && own->connection->CheckTrust(/*is_outgoing=*/true).ok();
     if (established.is_outgoing || has_own || grace_is_over) {
       distrusted.emplace(id, MessageOf(trusted));
+    } else {
+      any_waits = true;
     }
   }
   for (const auto& [id, reason] : distrusted) {
     Counters::Add(context_.counters.distrusted);
     End(id, reason);
   }
+  const bool was_waiting = std::exchange(distrusted_wait_, any_waits);
+  if (!any_waits) return distrusted_timer_.Cancel();
+  // Begun anew by each reload, it would never be over if they come often.
+  if (was_waiting) return;
+  distrusted_timer_.Start(context_.options.distrusted_grace,
+                          [this] { EndDistrusted(/*grace_is_over=*/true); });
 }
 
 // Who is to be connected.

@@ -143,7 +143,8 @@ class PeerNetwork final : public replica::Peers,
   void TellHints(Peer& peer);
   void RemoveLinkSoon(Peer& peer);
   void RemoveLink(raft::NodeId id);
-  // Those that other nodes have made wait for this node's own, unless their grace is over.
+  // Those that other nodes have made wait for this node's own, until their grace is over. It begins
+  // when the first one has to wait.
   void EndDistrusted(bool grace_is_over);
   // Forgets a peer that is neither member nor connected.
   void ForgetIfGone(raft::NodeId id);
@@ -183,7 +184,7 @@ class PeerNetwork final : public replica::Peers,
   uint64_t last_identify_ = 0;
   net::Timer tick_;
   net::Timer distrusted_timer_;
-  bool distrusted_wait_ = false;
+  bool distrusted_wait_ = false;  // Some do; the timer runs.
   Task farewell_done_;
   EncodedBatches batches_;
   proto::Frame frame_;  // Kept for what it has allocated.

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <future>
+#include <vector>
 
 #include "base/status.h"
 #include "net/testing/test_certificates.h"
@@ -39,6 +41,16 @@ class PeerTlsTest : public testing::Test {
     EXPECT_TRUE(server_tls.ok() && client_tls.ok());
     options.tls = {.outgoing = *client_tls, .incoming = *server_tls, .allowed_names = {"node"}};
     return std::make_unique<PeerNode>(options, 0, *server_tls);
+  }
+
+  // To believe the authority `ca`, but for what is on the list, and nodes of this name.
+  PeerTls Believing(const std::string& name, const std::string& list = "") {
+    net::TlsFiles files = files_.Files("node", "ca");
+    if (!list.empty()) files.crl_file = files_.Path(list + ".pem");
+    auto incoming = TlsContext::ForServer(files, {"h2", std::string(kAlpn)});
+    auto outgoing = TlsContext::ForClient(files_.Files("node", "ca"), {std::string(kAlpn)});
+    EXPECT_TRUE(incoming.ok() && outgoing.ok()) << incoming.status();
+    return {.outgoing = *outgoing, .incoming = *incoming, .allowed_names = {name}};
   }
 
   net::TestCertificates files_;
@@ -141,28 +153,64 @@ TEST_F(PeerTlsTest, LeavesWhoIsNotBelievedAnyMore) {
   auto b = Start("b", "node", "node");
   for (PeerNode* node : {a.get(), b.get()}) node->Join("cluster", {a->member(), b->member()});
   ASSERT_TRUE(Until([&] { return a->Reaches(*b) && b->Reaches(*a); }));
-  const auto believe = [&](const std::string& list, const std::string& name) {
-    net::TlsFiles files = files_.Files("node", "ca");
-    if (!list.empty()) files.crl_file = files_.Path(list + ".pem");
-    auto incoming = TlsContext::ForServer(files, {"h2", std::string(kAlpn)});
-    auto outgoing = TlsContext::ForClient(files_.Files("node", "ca"), {std::string(kAlpn)});
-    ASSERT_TRUE(incoming.ok() && outgoing.ok()) << incoming.status();
-    b->Do([&] {
-      b->network().SetTls({.outgoing = *outgoing, .incoming = *incoming, .allowed_names = {name}});
-    });
+  const auto believe = [&](const std::string& name, const std::string& list = "") {
+    b->Do([&] { b->network().SetTls(Believing(name, list)); });
   };
   // The same once more: nobody notices.
-  believe("", "node");
+  believe("node");
   EXPECT_EQ(b->stats().distrusted, 0u);
   EXPECT_TRUE(a->Reaches(*b));
-  believe("", "others");
+  believe("others");
   EXPECT_TRUE(Until([&] { return b->stats().distrusted == 1 && !a->Reaches(*b); }));
   EXPECT_TRUE(Until([&] { return b->stats().refused["certificate"] > 0; }));
-  believe("", "node");
+  believe("node");
   EXPECT_TRUE(Until([&] { return a->Reaches(*b); }));
   files_.MakeRevocationList("list", "ca", {.revoked = {"node"}});
-  believe("list", "node");
+  believe("node", "list");
   EXPECT_TRUE(Until([&] { return b->stats().distrusted == 2 && !a->Reaches(*b); }));
+}
+
+// Goal:   reloads do not put off the end of who is not believed any more.
+// Method: each comes before the grace of the one before is over. The node has no connection of its
+//         own, so the one to it stays for the grace.
+TEST_F(PeerTlsTest, ReloadsDoNotPutOffTheEnd) {
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  a->Join("cluster", {a->member(), b->member()});
+  ASSERT_TRUE(Until([&] { return b->IsReachedBy(*a); }));
+  const PeerTls others = Believing("others");
+  std::vector<uint64_t> distrusted;
+  std::promise<void> done;
+  const std::function<void()> reload = [&] {
+    distrusted.push_back(b->stats().distrusted);
+    if (distrusted.size() == 3) return done.set_value();
+    b->network().SetTls(others);
+    b->StartTimer(distrusted_grace_ / 2, reload);
+  };
+  b->Do(reload);
+  done.get_future().wait();
+  EXPECT_EQ(distrusted, (std::vector<uint64_t>{0, 0, 1}));
+}
+
+// Goal:   a reload after which everybody is still believed does not shorten the grace of a later one.
+// Method: the second comes just before a grace from the first one on would be over.
+TEST_F(PeerTlsTest, AGraceBeginsWithWhoIsNotBelieved) {
+  auto a = Start("a", "node", "node");
+  auto b = Start("b", "node", "node");
+  a->Join("cluster", {a->member(), b->member()});
+  ASSERT_TRUE(Until([&] { return b->IsReachedBy(*a); }));
+  const PeerTls same = Believing("node");
+  const PeerTls others = Believing("others");
+  std::promise<uint64_t> distrusted;
+  b->Do([&] {
+    b->StartTimer(distrusted_grace_, [&] {
+      b->network().SetTls(others);
+      b->StartTimer(distrusted_grace_ / 2, [&] { distrusted.set_value(b->stats().distrusted); });
+    });
+    b->network().SetTls(same);
+  });
+  EXPECT_EQ(distrusted.get_future().get(), 0u);
+  EXPECT_TRUE(Until([&] { return b->stats().distrusted == 1; }));
 }
 
 // Goal:   what was dialed by older certificates does not slip through.

@@ -167,6 +167,10 @@ class PeerNode {
     done.get_future().wait();
   }
 
+  // On the replica thread: runs `task` there after `delay`, behind every timer that is due before.
+  // Replaces the one that was started before.
+  void StartTimer(Duration delay, Task task) { timer_.Start(delay, std::move(task)); }
+
   void Join(const std::string& cluster_id, const std::vector<raft::Member>& members) {
     auto membership = std::make_shared<const raft::Membership>(cluster_id, members);
     Do([&] { network_->SetMembership(membership); });
@@ -220,6 +224,7 @@ class PeerNode {
  private:
   RecordingHandler handler_;
   net::IoPool replica_{1, "replica"};
+  net::Timer timer_{replica_.thread(0)};
   net::IoPool io_{2};
   std::unique_ptr<net::Listener> listener_;
   raft::Member member_;
