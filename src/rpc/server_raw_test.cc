@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
+#include <future>
+#include <memory>
 #include <optional>
+#include <set>
+#include <vector>
 
 #include "net/testing/wait.h"
 #include "rpc/grpc_wire.h"
@@ -240,6 +244,36 @@ TEST_F(ServerRawTest, EndsAFloodOfCallsWhoseResetsNobodyReads) {
   }
   EXPECT_FALSE(open) << "the server took everything";
   EXPECT_TRUE(Until([&] { return server_.stats().connections_open == 0; }));
+}
+
+// What was looked at, by reloads without end.
+struct Looked {
+  std::set<const net::Transport*> connections;
+  size_t looks = 0;
+  std::promise<size_t> distinct;  // Once `looks` has come to kLooks.
+};
+constexpr size_t kLooks = 40;
+
+void Reload(Server& server, const std::shared_ptr<Looked>& looked) {
+  server.CloseDistrusted([&server, looked](const net::Transport& transport) {
+    looked->connections.insert(&transport);
+    if (++looked->looks < kLooks) Reload(server, looked);
+    if (looked->looks == kLooks) looked->distinct.set_value(looked->connections.size());
+    return absl::OkStatus();
+  });
+}
+
+// Goal:   reloads that come faster than all connections can be looked at pass none of them over.
+// Method: with each look at one the next reload is on its way, ahead of the next turn.
+TEST_F(ServerRawTest, LooksAtEveryConnectionHoweverOftenItReloads) {
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (size_t i = 0; i < kLooks; ++i) {
+    clients.push_back(std::make_unique<RawClient>(port()));
+    ASSERT_EQ(clients.back()->Call(1, "/t.T/Echo", "").grpc_status(), "0");
+  }
+  const auto looked = std::make_shared<Looked>();
+  Reload(server_, looked);
+  EXPECT_EQ(looked->distinct.get_future().get(), clients.size());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "rpc/server_thread.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/logging.h"
@@ -95,13 +96,21 @@ void ServerThread::Drain(Duration grace, Task done) {
   });
 }
 
-// What was still to be looked at, by older certificates, is looked at by these.
+// What was still to be looked at, by older certificates, is looked at by these, and before the rest:
+// reloads may come faster than all can be looked at, and still nobody waits for ever.
 void ServerThread::CloseDistrusted(Trusts trusts) {
   trusts_ = std::move(trusts);
-  const bool is_under_way = !to_verify_.empty();
-  to_verify_.clear();
-  for (const auto& [id, connection] : connections_) to_verify_.push_back(id);
-  if (!is_under_way) VerifyNext();
+  const std::vector<uint64_t> waiting = std::exchange(to_verify_, {});
+  std::vector<uint64_t> known = waiting;
+  std::sort(known.begin(), known.end());
+  for (const auto& [id, connection] : connections_) {
+    if (!std::binary_search(known.begin(), known.end(), id)) to_verify_.push_back(id);
+  }
+  for (const uint64_t id : waiting) {
+    if (connections_.contains(id)) to_verify_.push_back(id);
+  }
+  // Otherwise the next turn is on its way.
+  if (waiting.empty()) VerifyNext();
 }
 
 void ServerThread::VerifyNext() {

@@ -70,7 +70,7 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   bool watching_ = false;
 
   Trusts trusts_;
-  std::vector<uint64_t> to_verify_;  // Connections.
+  std::vector<uint64_t> to_verify_;  // Connections; the last one is next.
   uint64_t distrusted_ = 0;          // Of those that were verified since.
 
   bool draining_ = false;
