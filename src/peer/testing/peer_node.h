@@ -170,6 +170,12 @@ class PeerNode {
   // On the replica thread: runs `task` there after `delay`, behind every timer that is due before.
   // Replaces the one that was started before.
   void StartTimer(Duration delay, Task task) { timer_.Start(delay, std::move(task)); }
+  // Waits until the replica thread has run what was to run within `delay` from now.
+  void WaitForTimers(Duration delay) {
+    std::promise<void> done;
+    Do([&] { StartTimer(delay, [&] { done.set_value(); }); });
+    done.get_future().wait();
+  }
 
   void Join(const std::string& cluster_id, const std::vector<raft::Member>& members) {
     auto membership = std::make_shared<const raft::Membership>(cluster_id, members);
