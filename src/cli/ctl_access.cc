@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "cli/ctl_answer.h"
 
 namespace mokv {
@@ -37,6 +38,27 @@ absl::StatusOr<std::shared_ptr<const auth::Authorizer>> Load(const std::string& 
   return auth::Authorizer::Create(model, model_file, policy, policy_file);
 }
 
+// Messages to a node carry text alone.
+absl::Status CheckIsText(std::string_view what, std::string_view value) {
+  if (IsUtf8(value)) return absl::OkStatus();
+  return InvalidArgument(
+      "{} {} is not UTF-8, and a node can be asked about text alone; ask files with --model and "
+      "--policy",
+      what, Quoted(value));
+}
+
+absl::Status CheckIsText(const AccessQuestion& question) {
+  MOKV_RETURN_IF_ERROR(CheckIsText("SUBJECT", question.subject));
+  MOKV_RETURN_IF_ERROR(CheckIsText("OBJECT", question.object));
+  return CheckIsText("ACTION", question.action);
+}
+
+// To scripts kCtlRefused says that the rules deny it. Nothing was decided here.
+int ComplainOfNoDecision(const absl::Status& status) {
+  const int exit_status = CtlComplain(status);
+  return exit_status == kCtlRefused ? kCtlUsage : exit_status;
+}
+
 }  // namespace
 
 int CtlAclCheckFiles(CtlFormat format, const std::string& model_file,
@@ -49,6 +71,7 @@ int CtlAclCheckFiles(CtlFormat format, const std::string& model_file,
 
 int CtlAclCheckNode(const CtlConnection& connection, CtlFormat format,
                     const AccessQuestion& question) {
+  if (const absl::Status text = CheckIsText(question); !text.ok()) return ComplainOfUsage(text);
   const auto client = CtlClient::Create(connection);
   if (!client.ok()) return ComplainOfUsage(client.status());
   api::CheckAccessRequest request;
@@ -57,7 +80,7 @@ int CtlAclCheckNode(const CtlConnection& connection, CtlFormat format,
   request.set_action(question.action);
   const auto answer = ParseAnswer<api::CheckAccessResponse>(
       (*client)->Read("/api.Cluster/CheckAccess", request.SerializeAsString()));
-  if (!answer.ok()) return CtlComplain(answer.status());
+  if (!answer.ok()) return ComplainOfNoDecision(answer.status());
   const auto line = static_cast<int>(answer->line());
   // The object as the node asks: with acl-object: any another one.
   return Show(format, {question.subject, answer->object(), question.action},

@@ -18,7 +18,8 @@ struct AccessQuestion {
 // kCtlUsage if the files do not load. Asks no node.
 int CtlAclCheckFiles(CtlFormat format, const std::string& model_file,
                      const std::string& policy_file, const AccessQuestion& question);
-// By the rules that are in force on a node.
+// By the rules that are in force on a node. Returns kCtlUsage also if the question is not text, or the
+// node does not say: the asker is no admin. kCtlUnreachable: none could be asked.
 int CtlAclCheckNode(const CtlConnection& connection, CtlFormat format,
                     const AccessQuestion& question);
 

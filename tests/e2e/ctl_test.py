@@ -91,6 +91,22 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(status, 2)
         self.assertIn("nobody-client-key.pem does not belong to certificate", error)
 
+    # Goal: to scripts status 1 says that the rules deny it, and nothing else.
+    def test_only_a_denial_looks_like_one(self):
+        question = ("acl", "check", "root", "k", "consume")
+        self.assertEqual(run(self.node, *question)[0], 0)
+        status, out, error = run(self.node, "acl", "check", "nobody", "k", "consume")
+        self.assertEqual((status, out.startswith(b"denied: ")), (1, True), error)
+        status, out, error = run(self.node, *question, cert="nobody-client")
+        self.assertEqual((status, out), (2, b""))
+        self.assertEqual(error, "mokvctl: nobody not permitted to admin to cluster\n")
+        status, out, _ = run(self.node, *question, endpoints=f"127.0.0.1:{harness.free_port()}")
+        self.assertEqual((status, out), (3, b""))
+        for words in ((b"r\xff", "k", "consume"), ("root", b"\xff", "consume")):
+            status, out, error = run(self.node, "acl", "check", *words)
+            self.assertEqual((status, out, error.count("\n")), (2, b"", 1), error)
+            self.assertIn("is not UTF-8", error)
+
     # Goal: a write that was refused with the handshake is certainly not done.
     def test_a_refused_certificate_leaves_no_doubt(self):
         strangers = harness.make_certificates()
