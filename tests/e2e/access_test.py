@@ -17,14 +17,11 @@ from harness import get, kv_pb2, list_items, put, wait_for
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
-# What nodes offer each other in ALPN, src/peer/frame.h.
-PEER_PROTOCOL = "mokv-raft/1"
 
-
-def tls_context(certs, name, protocol="h2"):
+def tls_context(certs, name):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certs.path("ca.pem"))
-    context.set_alpn_protocols([protocol])
+    context.set_alpn_protocols(["h2"])
     context.load_cert_chain(certs.path(f"{name}.pem"), certs.path(f"{name}-key.pem"))
     return context
 
@@ -107,39 +104,50 @@ class CertificatesTest(SharedNodeTestCase):
                     asked += 1
         self.assertGreaterEqual(asked, 11)
 
-    # Goal:   a client of the cluster is no node of it.
-    # Method: both protocols are on one port, and ALPN tells which is meant.
-    def test_client_may_not_speak_for_a_node(self):
-        address = ("127.0.0.1", self.node.rpc_port)
-        for name in ("alice", "root-client"):
-            with socket.create_connection(address, timeout=20) as raw:
-                with tls_context(self.certs, name, PEER_PROTOCOL).wrap_socket(
-                        raw, server_hostname="127.0.0.1") as secure:
-                    self.assertEqual(secure.selected_alpn_protocol(), PEER_PROTOCOL)
-                    # A frame that is none ends it as well; what counts is that nothing is answered.
-                    secure.sendall(bytes(64))
-                    self.assertEqual(secure.recv(1), b"")
-
 
 class PeersTest(unittest.TestCase):
     # Goal:   whoever has a client's certificate opens no connection as a node.
-    # Method: a real member, with that certificate for the connections that it makes. (Those that others
-    #         make to it find the certificate of its host.)
+    # Method: a real member, with that certificate for the connections that it makes, and once more with
+    #         that of a node. (Those that others make to it find the certificate of its host.)
     def test_node_with_a_clients_certificate(self):
         certs = harness.make_certificates()
         pki.issue(certs, "alice", ["alice"])
         with Cluster(2, certs=certs) as nodes:
             leader = nodes.wait_for_leader()
             (member,) = nodes.followers(leader)
-            member.kill()
-            member.settings.update({"peer-tls-cert-file": certs.path("alice.pem"),
-                                    "peer-tls-key-file": certs.path("alice-key.pem"),
-                                    # Otherwise those that are called as itself.
-                                    "peer-allowed-names": ["mokv-peer"]})
-            member.launch().wait_until_alive()
-            wait_for(lambda: leader.metrics().sum("mokv_peer_connections_refused_total",
-                                                  reason="certificate"), "the refusal")
-            self.assertIn("the certificate of alice may not speak for a node", leader.log())
+
+            def restart(certificate):
+                member.kill()
+                # The ends of both connections.
+                wait_for(lambda: self.connections(leader) == 0, "the member to be missed")
+                before = self.refusals(leader)
+                member.settings.update({"peer-tls-cert-file": certs.path(f"{certificate}.pem"),
+                                        "peer-tls-key-file": certs.path(f"{certificate}-key.pem"),
+                                        # Otherwise those that are called as itself.
+                                        "peer-allowed-names": ["mokv-peer"]})
+                member.launch().wait_until_alive()
+                return before
+
+            for certificate, subject in (("alice", "alice"), ("root-client", "root")):
+                with self.subTest(certificate):
+                    before = restart(certificate)
+                    wait_for(lambda: self.refusals(leader) > before, "the refusal")
+                    # Such lines are a second apart at least.
+                    told = f"the certificate of {subject} may not speak for a node"
+                    wait_for(lambda: told in leader.log(), "the log to tell")
+                    wait_for(lambda: self.connections(leader) == 1, "the leader's own connection")
+            before = restart("peer")
+            wait_for(lambda: self.connections(leader) == 2, "the member's own connection")
+            self.assertEqual(self.refusals(leader), before)
+
+    @staticmethod
+    def connections(node):
+        return node.metrics().sum("mokv_peer_connections")
+
+    @staticmethod
+    def refusals(node):
+        """Of certificates; there is no such series before the first one."""
+        return node.metrics().sum("mokv_peer_connections_refused_total", reason="certificate") or 0
 
 
 class ResumptionTest(KvTestCase):
