@@ -53,6 +53,7 @@ constexpr Duration kThreadEndMax = std::chrono::seconds(5);
 constexpr Duration kLookInterval = std::chrono::seconds(1);
 // How often the replica looks for waits whose time is up.
 constexpr Duration kTickInterval = std::chrono::milliseconds(50);
+
 // No more may be promised, and what was promised is on disk: so there is nothing to put in order.
 void EndAtOnce(std::string_view reason) {
   LogError("the node cannot go on; stopping", {{"reason", reason}});

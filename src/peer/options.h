@@ -66,9 +66,10 @@ struct Options {
   std::function<void(const std::string& reason)> on_duplicate;
   // How long the connection to a removed member stays, so that the last messages leave.
   Duration removed_grace = std::chrono::seconds(2);
-  // When other certificates are believed, connections that were made by ones that are not any more end:
-  // this node's own first, and those of others once it has made its own anew, or so much later. Who
-  // loses both at once takes a leader for dead.
+  // When a node is told to believe other certificates, connections whose certificates it no longer
+  // believes end. Those that it made itself end at once. Those that others made to it end as soon as it
+  // has made its own again, or after this time at the latest: a follower that loses both at once takes
+  // its leader for dead.
   Duration distrusted_grace = std::chrono::seconds(1);
 
   // Unsent bytes of a connection beyond which nothing is added: one value of the largest size. The

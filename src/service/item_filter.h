@@ -29,8 +29,8 @@ class ItemFilter {
 
   struct Answer {
     bool allowed = false;
-    // Not allowed: the first key that may be, if the next ones are not either. Empty: this key
-    // alone is not allowed. None: no later key is.
+    // Where to go on if this key is not allowed. A key: none between this one and that one is. Empty: only
+    // this key is known not to be allowed; try the one behind it. None: no key behind it is allowed.
     std::optional<std::string_view> next;
   };
   // Keys must come in ascending order. The view is valid until the next call.
