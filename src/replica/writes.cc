@@ -84,8 +84,8 @@ void Writes::Count(Counters& counters) const {
 // Their limits were checked where they came from; this node's own are checked here.
 void Writes::AddForwarded(Peers& peers, const ForwardOrigin& origin, MonotonicTime give_up_at,
                           ForwardedWrites forwarded, const absl::Status& refusal) {
-  const auto owed = std::make_shared<OwedAnswer>(peers, origin.connection, origin.id,
-                                                 forwarded.writes.size());
+  const auto owed =
+      std::make_shared<OwedAnswer>(peers, origin.connection, origin.id, forwarded.writes.size());
   forwarded_here_ += forwarded.writes.size();
   for (size_t i = 0; i < forwarded.writes.size(); ++i) {
     ForwardedWrites::Write& taken = forwarded.writes[i];

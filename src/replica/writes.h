@@ -58,11 +58,7 @@ class Writes {
 
   // `guard` may be null.
   Writes(const Clock& clock, const machine::Machine& machine, Limits limits, ForwardGuard* guard)
-      : clock_(clock),
-        machine_(machine),
-        limits_(limits),
-        guard_(guard),
-        cluster_clock_(machine) {}
+      : clock_(clock), machine_(machine), limits_(limits), guard_(guard), cluster_clock_(machine) {}
   Writes(const Writes&) = delete;
   Writes& operator=(const Writes&) = delete;
 
