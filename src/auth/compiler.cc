@@ -89,6 +89,7 @@ void SetUnknown(Value::Kind type, Condition& to) {
 bool Compiler::Compile(const Rule* rule, Condition& result, ExpressionError& error) {
   rule_ = rule;
   in_eval_ = false;
+  joins_ = 0;
   const bool fine = Add(model_.matcher, true, result);
   if (!fine) error = std::move(error_);
   return fine;
@@ -222,6 +223,22 @@ bool Compiler::AddChildren(const Expression& from, Condition& to) {
   return true;
 }
 
+// Of two texts.
+bool Compiler::CheckJoin(const Expression& from, const Condition& to) {
+  const Condition& left = to.children[0];
+  const Condition& right = to.children[1];
+  if (!left.IsConstant() || !right.IsConstant()) {
+    return ++joins_ <= kJoinsMax ||
+           Fail(from, fmt::format("more than {} '+' that join texts of a request; join fewer, or "
+                                  "compare the texts one by one",
+                                  kJoinsMax));
+  }
+  const size_t size = left.text.size() + right.text.size();
+  return size <= kJoinedBytesMax ||
+         Fail(from, fmt::format("'+' makes a text of {} bytes; at most {} are taken", size,
+                                kJoinedBytesMax));
+}
+
 bool Compiler::AddOperator(const Expression& from, Condition& to) {
   to = Condition{.kind = KindOf(from.kind), .type = Value::Kind::kBoolean};
   if (to.kind == Kind::kNot) {
@@ -245,6 +262,7 @@ bool Compiler::AddOperator(const Expression& from, Condition& to) {
       return Fail(from, fmt::format("'+' adds numbers or joins texts; here it has {} and {}",
                                     NameOf(first), NameOf(to.children[1].type)));
     }
+    if (!CheckJoin(from, to)) return false;
   }
   Fold(to);
   return true;

@@ -25,6 +25,10 @@ class Compiler {
   // their number is a product; one costs some 150 bytes: a GiB in the end. The shipped matcher has ten.
   static constexpr size_t kPartsMax = 8 << 20;
 
+  // So often may the condition of a rule join texts of which one is a request's: each time is a copy of up
+  // to kJoinedBytesMax bytes for a decision.
+  static constexpr size_t kJoinsMax = 64;
+
   // All of them outlive the compiler, and the roles its conditions.
   Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names,
            size_t parts_max = kPartsMax)
@@ -44,6 +48,7 @@ class Compiler {
   bool AddField(const Expression& from, Condition& to);
   bool AddChain(const Expression& from, bool truth_only, Condition& to);
   bool AddOperator(const Expression& from, Condition& to);
+  bool CheckJoin(const Expression& from, const Condition& to);
   bool AddChildren(const Expression& from, Condition& to);
   bool AddCall(const Expression& from, bool truth_only, Condition& to);
   bool AddRole(const Expression& from, Condition& to);
@@ -67,6 +72,7 @@ class Compiler {
   // Of the call of Compile.
   const Rule* rule_ = nullptr;
   bool in_eval_ = false;
+  size_t joins_ = 0;
   ExpressionError error_;
 };
 

@@ -128,6 +128,7 @@ double Calculate(Condition::Kind kind, double a, double b) {
 }
 
 Value Join(const Value& left, const Value& right, Question& question) {
+  if (left.text.size() + right.text.size() > kJoinedBytesMax) return {};
   auto joined = std::make_unique<std::string>(left.text);
   *joined += right.text;
   question.joined.push_back(std::move(joined));
@@ -259,7 +260,7 @@ Truth MatchesPattern(const Condition& condition, Question& question) {
   constexpr size_t kApart = 64;
   const size_t at = reinterpret_cast<uintptr_t>(pattern) / kApart % question.matches.size();
   Question::Match& match = question.matches[at];
-  // A text stays where it is for the time of a question.
+  // A text stays where it is until Question::DropJoined.
   if (match.pattern != pattern || match.text != value.text.data() ||
       match.size != value.text.size()) {
     match = {pattern, value.text.data(), value.text.size(), pattern->Matches(value.text)};

@@ -5,6 +5,8 @@
 // two texts byte by byte, a text and a number as numbers.
 //
 // Threads: immutable. Evaluation allocates nothing, unless the condition joins texts of a request.
+// Bounds:  a text of a request, joined, that is longer than kJoinedBytesMax is not known; a condition
+//          joins so at most kJoinsMax times (auth/compiler.h), and what it joined goes with it.
 #pragma once
 
 #include <array>
@@ -23,6 +25,10 @@
 #include "auth/truth.h"
 
 namespace mokv::auth {
+
+// A key of the greatest length three times, and more. Longer texts would cost a decision time and memory
+// that the one who asks chooses.
+inline constexpr size_t kJoinedBytesMax = 16 << 10;
 
 struct Value {
   enum class Kind : uint8_t { kUnknown, kBoolean, kNumber, kText };
@@ -46,7 +52,7 @@ struct Question {
   std::span<const std::string_view> fields;
   const Names* names = nullptr;
   size_t unknown_field = kNoField;                   // Of this field's value nothing is known.
-  std::vector<std::unique_ptr<std::string>> joined;  // Texts made while evaluating.
+  std::vector<std::unique_ptr<std::string>> joined;  // Texts made for a rule.
 
   // What patterns said of texts: many rules have the same pattern, or are all about the same address.
   struct Match {
@@ -59,6 +65,15 @@ struct Question {
   const char* address_text = nullptr;
   size_t address_size = 0;
   std::optional<Address> address;
+
+  // Called between two rules: otherwise the texts of all rules would lie in memory at once.
+  void DropJoined() {
+    if (joined.empty()) return;
+    joined.clear();
+    // Another text may come to lie where one of those was.
+    matches = {};
+    address_text = nullptr;
+  }
 };
 
 struct Condition {

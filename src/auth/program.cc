@@ -355,6 +355,7 @@ void Program::AskBucket(const Bucket& bucket, Question& question, Firsts& firsts
     }
     const bool counts = truth == Truth::kTrue || (truth == Truth::kUnknown && conjunction.denies);
     if (counts) firsts.Add(conjunction.rank, conjunction.denies);
+    question.DropJoined();
   }
 }
 

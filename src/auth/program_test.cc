@@ -162,6 +162,46 @@ TEST(Program, DeniesWhenInDoubt) {
                      {"10.1.1.1", "a", ""}));
 }
 
+// A request's texts may be long, and rules many: what they join must not add up.
+TEST(Program, BoundsTheTextsThatItJoins) {
+  const std::string model =
+      ModelText("r.obj + r.obj + r.obj + r.obj == p.obj + p.obj + p.obj + p.obj && r.sub == p.sub",
+                "!some(where (p.eft == deny))");
+  const std::string rules = "p, a, x, y, deny\np, b, x, y, deny\n";
+  const std::string fits(kJoinedBytesMax / 4, 'x');
+  EXPECT_TRUE(Allows(model, rules, {"a", fits, "y"}));
+  EXPECT_FALSE(Allows(model, rules, {"a", "x", "y"}));
+  // Of longer ones nothing is known: such a rule denies, and does not allow.
+  EXPECT_FALSE(Allows(model, rules, {"a", fits + "x", "y"}));
+  EXPECT_TRUE(Allows(model, rules, {"c", fits + "x", "y"}));
+  EXPECT_FALSE(Allows(ModelText("r.obj + r.obj + r.obj + r.obj != p.obj"), "p, a, x, y, allow",
+                      {"a", fits + "x", "y"}));
+
+  const auto joins = [](size_t count) {
+    std::string result = "r.sub";
+    for (size_t i = 0; i < count; ++i) result += " + r.sub";
+    return result + " == p.sub";
+  };
+  EXPECT_TRUE(Load(ModelText(joins(Compiler::kJoinsMax)), "").ok());
+  ExpectRefused(joins(Compiler::kJoinsMax + 1), "", "m.conf:11: [matchers] m: at byte",
+                "more than 64 '+' that join texts of a request");
+  ExpectRefused("r.sub == p.sub + p.sub",
+                fmt::format("p, {}, x, y, allow", std::string(9'000, 'a')),
+                "p.csv:1:", "'+' makes a text of 18000 bytes; at most 16384 are taken");
+}
+
+// Two texts that are joined for two rules may lie at the same place, one after the other.
+TEST(Program, MatchesEachTextThatItJoins) {
+  const std::string model = ModelText("regexMatch(r.sub + p.obj, '^[ab]+$') && r.act == p.act");
+  std::string rules;
+  for (int i = 0; i < 20; ++i) {
+    rules += fmt::format("p, x, {}, y, allow\n", std::string(40, 'c'));
+  }
+  EXPECT_FALSE(Allows(model, rules, {"a", "o", "y"}));
+  EXPECT_TRUE(Allows(model, fmt::format("{}p, x, {}, y, allow\n", rules, std::string(40, 'b')),
+                     {"a", "o", "y"}));
+}
+
 TEST(Program, RefusesWhatIsWrongInTheModel) {
   const auto refused = [](const std::string& matcher, std::string_view part) {
     ExpectRefused(matcher, "p, a, b, c, allow", "m.conf:11: [matchers] m: at byte", part);

@@ -129,6 +129,7 @@ std::vector<ObjectRange> RangesOf(const Program& program,
   for (const Program::Conjunction* conjunction : program.Candidates(request)) {
     std::optional<Reach> reach = ReachOf(*conjunction, object_field, question);
     if (reach.has_value()) reaches.push_back(std::move(*reach));
+    question.DropJoined();
   }
   std::vector<const Reach*> by_end;
   std::set<std::string_view> bounds = {""};

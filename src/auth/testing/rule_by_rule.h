@@ -51,6 +51,7 @@ class RuleByRule {
       if (truth == Truth::kTrue || (truth == Truth::kUnknown && denies)) {
         firsts.Add(static_cast<uint32_t>(i), denies);
       }
+      question.DropJoined();
     }
     return firsts;
   }
