@@ -92,6 +92,7 @@ class Parser {
       const bool is_chain = found->kind == Kind::kOr || found->kind == Kind::kAnd;
       if (!is_chain || result.kind != found->kind) {
         Expression joined{.kind = found->kind, .position = token_.position};
+        joined.depth = result.depth + 1;
         joined.children.push_back(std::move(result));
         result = std::move(joined);
       }
@@ -99,10 +100,11 @@ class Parser {
       if (found->kind == Kind::kIn) {
         if (!ParseList(result.children)) return false;
         if (result.children.size() == 1) return Fail("an empty list behind 'in'");
-      } else if (!ParseBinary(found->strength + 1, result.children.emplace_back())) {
+        if (!Measure(result)) return false;
+      } else if (!ParseBinary(found->strength + 1, result.children.emplace_back()) ||
+                 !MeasureLast(result)) {
         return false;
       }
-      if (!Measure(result)) return false;
     }
   }
 
@@ -111,6 +113,12 @@ class Parser {
     for (const Expression& child : expression.children) {
       expression.depth = std::max(expression.depth, child.depth + 1);
     }
+    return expression.depth <= kExpressionDepthMax || FailTooDeep();
+  }
+
+  // When the others are measured: a chain may be long.
+  bool MeasureLast(Expression& expression) {
+    expression.depth = std::max(expression.depth, expression.children.back().depth + 1);
     return expression.depth <= kExpressionDepthMax || FailTooDeep();
   }
 

@@ -111,5 +111,20 @@ TEST(Expression, HasBounds) {
   EXPECT_THAT(Parsed(flat), HasSubstr("(== r.a '999'))"));
 }
 
+// Goal:   a chain takes time that grows with its length: a policy may have one for each rule.
+// Method: so many of the longest that the square of it would take minutes.
+TEST(Expression, ReadsLongChainsInOnePass) {
+  std::string chain = "1";
+  while (chain.size() + 3 <= kExpressionBytesMax) chain += "||1";
+  Expression expression;
+  ExpressionError error;
+  for (int i = 0; i < 200; ++i) {
+    expression = Expression();
+    ASSERT_TRUE(ParseExpression(chain, expression, error)) << error.reason;
+  }
+  EXPECT_EQ(expression.children.size(), chain.size() / 3 + 1);
+  EXPECT_EQ(expression.depth, 2);
+}
+
 }  // namespace
 }  // namespace mokv::auth
