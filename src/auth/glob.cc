@@ -139,7 +139,22 @@ bool Glob::Compile(std::string_view pattern, std::string& reason) {
     const bool repeated = part.any_parts && !parts_.empty() && parts_.back().any_parts;
     if (!repeated) parts_.push_back(std::move(part));
   }
-  return true;
+  return CheckDots(reason);
+}
+
+// There, node-casbin looks for parts from the end, and finds none that begin with a dot.
+bool Glob::CheckDots(std::string& reason) const {
+  const auto is_any = [](const Part& part) { return part.any_parts; };
+  if (std::count_if(parts_.begin(), parts_.end(), is_any) < 2) return true;
+  const auto behind = std::find_if(parts_.rbegin(), parts_.rend(), is_any).base();
+  const bool dot = std::any_of(behind, parts_.end(), [](const Part& part) {
+    return !part.elements.empty() && part.elements.front().kind == Element::Kind::kByte &&
+           part.elements.front().byte == '.';
+  });
+  return !dot ||
+         Fail(reason,
+              "a part that begins with a dot behind the second '**', or a later one, is not "
+              "supported: write a rule for each number of parts");
 }
 
 // Going back to the last star is enough: if it cannot be made to fit, an earlier one that takes more

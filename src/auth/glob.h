@@ -41,6 +41,7 @@ class Glob {
   };
 
   static bool CompilePart(std::string_view text, Part& part, std::string& reason);
+  bool CheckDots(std::string& reason) const;
   // `at` is after the bracket, and after the set when it is well-formed.
   static bool CompileSet(std::string_view text, size_t& at, Element& set, std::string& reason);
   static bool MatchesPart(const Part& part, std::string_view text);

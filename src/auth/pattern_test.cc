@@ -279,6 +279,13 @@ TEST(Pattern, GlobMatchComparesPartByPart) {
         "a/?\\*", "[\xf0\x9f\x98\x80]", "[a-\xf0\x9f\x98\x80]", "[\xff]"}) {
     ExpectRefused(kKind, bad, "");
   }
+  ExpectMatch(kKind, "a/b/.c", "**/.c");
+  ExpectMatch(kKind, ".a/b/c", "**/.a/**/c");
+  ExpectMatch(kKind, "a/.b", "**/**/.b");
+  for (const std::string_view bad :
+       {"**/b/**/.a", "a/**/b/**/.c", "**/b/**/[.]a", "**/b/**/\\.a", "**/b/**/x/.a/y"}) {
+    ExpectRefused(kKind, bad, "begins with a dot behind the second '**'");
+  }
 }
 
 TEST(Pattern, GlobMatchTakesNoLongTime) {

@@ -127,6 +127,11 @@ CASES = [
      REFUSED, False),
     ("a backslash behind a star and a set", model("globMatch(r.obj, p.obj)"), "p, ann, *\\.[yz], y",
      ["ann", "x.y", "y"], REFUSED, True),
+    # Behind two stars of which each stands for parts, no part is found that begins with a dot.
+    ("a dot behind two times two stars", model("globMatch(r.obj, p.obj)"), "p, ann, **/b/**/.a, y",
+     ["ann", "b/.a", "y"], REFUSED, False),
+    ("a dot in brackets behind two times two stars", model("globMatch(r.obj, p.obj)"),
+     "p, ann, **/b/**/[.]a, y", ["ann", "x/b/.a", "y"], REFUSED, False),
     # A character beyond U+FFFF is two for JavaScript, in expressions and in globs.
     ("one of two halves repeated", REGEX, f"p, ^{SMILE}+$, x, y", [SMILE * 2, "x", "y"], REFUSED, False),
     ("one of two halves in a class", REGEX, f"p, [{SMILE}], x, y", [GRIN, "x", "y"], REFUSED, True),
