@@ -117,6 +117,8 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
       element.kind = Element::Kind::kOne;
     } else if (c == '\\') {
       if (at == text.size()) return Fail(reason, "a backslash at the end of a part");
+      // node-casbin takes such a bar for the one of an expression.
+      if (text[at] == '|') return Fail(reason, "a backslash before '|'; write '[|]' or '|'");
       element.byte = text[at++];
     } else {
       element.byte = c;

@@ -279,6 +279,9 @@ TEST(Pattern, GlobMatchComparesPartByPart) {
         "a/?\\*", "[\xf0\x9f\x98\x80]", "[a-\xf0\x9f\x98\x80]", "[\xff]"}) {
     ExpectRefused(kKind, bad, "");
   }
+  ExpectMatch(kKind, "c|b", "[a-z][|]b");
+  ExpectMatch(kKind, "c|b", "[a-z]|b");
+  ExpectRefused(kKind, "[a-z]\\|b", "a backslash before '|'");
   ExpectMatch(kKind, "a/b/.c", "**/.c");
   ExpectMatch(kKind, ".a/b/c", "**/.a/**/c");
   ExpectMatch(kKind, "a/.b", "**/**/.b");

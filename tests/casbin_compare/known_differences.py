@@ -127,6 +127,9 @@ CASES = [
      REFUSED, False),
     ("a backslash behind a star and a set", model("globMatch(r.obj, p.obj)"), "p, ann, *\\.[yz], y",
      ["ann", "x.y", "y"], REFUSED, True),
+    # The backslash goes, and the bar stays, as that of an expression.
+    ("a backslash before a bar", model("globMatch(r.obj, p.obj)"), "p, ann, [a-z]\\|b, y", ["ann", "c", "y"],
+     REFUSED, True),
     # Behind two stars of which each stands for parts, no part is found that begins with a dot.
     ("a dot behind two times two stars", model("globMatch(r.obj, p.obj)"), "p, ann, **/b/**/.a, y",
      ["ann", "b/.a", "y"], REFUSED, False),
