@@ -11,8 +11,9 @@ namespace mokv::auth {
 namespace {
 
 // Behind a quote that is not closed on its line there is no comment: expressions are refused for it later.
-std::string_view WithoutComment(std::string_view line) {
-  char quote = 0;
+// `quote` is that quote, or 0.
+std::string_view WithoutComment(std::string_view line, char& quote) {
+  quote = 0;
   for (size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
     if (quote != 0) {
@@ -37,10 +38,18 @@ struct Joined {
   std::vector<Ini::Entry::Part> parts;
 };
 
-Joined Join(std::string_view first, Lines& lines) {
+absl::StatusOr<Joined> Join(std::string_view first, char quote, std::string_view name,
+                            Lines& lines) {
   Joined joined;
   std::string_view line = first;
   while (true) {
+    if (quote != 0 && line.ends_with('\\')) {
+      return InvalidArgument(
+          "{}:{}: a text in quotes that goes on in the next line; it would not be clear what "
+          "stands "
+          "between the two: write it in one line",
+          name, lines.number());
+    }
     joined.parts.push_back({joined.text.size(), lines.number()});
     if (!line.ends_with('\\')) {
       joined.text += line;
@@ -52,7 +61,7 @@ Joined Join(std::string_view first, Lines& lines) {
     do {
       const auto next = lines.Next();
       if (!next.has_value()) return joined;
-      line = WithoutComment(*next);
+      line = WithoutComment(*next, quote);
     } while (line.empty());
   }
 }
@@ -121,12 +130,14 @@ absl::StatusOr<Ini> ParseIni(std::string_view text, std::string_view name) {
   Ini ini;
   Lines lines(text);
   while (const auto whole = lines.Next()) {
-    const std::string_view line = WithoutComment(*whole);
+    char quote = 0;
+    const std::string_view line = WithoutComment(*whole, quote);
     if (line.empty()) continue;
     if (line.starts_with('[')) {
       MOKV_RETURN_IF_ERROR(AddSection(line, name, lines.number(), ini));
     } else {
-      MOKV_RETURN_IF_ERROR(AddEntry(Join(line, lines), name, ini));
+      MOKV_ASSIGN_OR_RETURN(const Joined joined, Join(line, quote, name, lines));
+      MOKV_RETURN_IF_ERROR(AddEntry(joined, name, ini));
     }
   }
   return ini;

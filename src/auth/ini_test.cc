@@ -86,6 +86,9 @@ TEST(Ini, RefusesWhatHasNotItsForm) {
   ExpectRefused("[a]\nx = 1\n\nx = 2", "m.conf:4: [a] x is there twice, first on line 2");
   ExpectRefused("[a]\n[b]\n[a]", "m.conf:3: section [a] is there twice, first on line 1");
   ExpectRefused("[a]\n\nx = \"caf\xe9\"", "m.conf:3: bytes that are no UTF-8");
+  ExpectRefused("[a]\nx = r == \"a\\\n b\"",
+                "m.conf:2: a text in quotes that goes on in the next line");
+  ExpectRefused("[a]\nx = r && \\\n r == 'a \\\nb'", "m.conf:3: a text in quotes that goes on");
   ExpectRefused("[a]\r\n# x = 1\rx = 2", "m.conf:2: a carriage return without a line feed");
 }
 

@@ -89,6 +89,9 @@ CASES = [
      model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),
 
+    ("a text that goes on in the next line", model("r.obj == \"a\\\nb\" && r.sub == p.sub"), "p, ann, x, y",
+     ["ann", "ab", "y"], REFUSED, True),
+
     # It takes off what one cannot see, and not everybody calls white space.
     ("a blank that does not break", model("r.sub == p.sub"), "p, \u00a0ann, x, y", ["ann", "x", "y"], REFUSED,
      True),
