@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::string_view kEffectField = "eft";
 constexpr std::string_view kPriorityField = "priority";
+// For node-casbin these are doubles: up to here, each whole number is another one.
+constexpr int64_t kPriorityMax = (int64_t{1} << 53) - 1;
 
 std::string KindsOf(const Model& model) {
   std::string kinds = "p";
@@ -80,9 +82,11 @@ absl::Status SortByPriority(size_t field, Policy& policy) {
     int64_t number = 0;
     const char* const end = text.data() + text.size();
     const auto [after, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc() || after != end) {
-      return InvalidArgument("{}:{}: the field priority is {}; expected a whole number",
-                             policy.name, rule.line, Quoted(text));
+    if (error != std::errc() || after != end || number > kPriorityMax || number < -kPriorityMax) {
+      return InvalidArgument(
+          "{}:{}: the field priority is {}; expected a whole number, of {} at most, with or "
+          "without a minus",
+          policy.name, rule.line, Quoted(text), kPriorityMax);
     }
     numbered.emplace_back(number, std::move(rule));
   }

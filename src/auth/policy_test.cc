@@ -69,6 +69,17 @@ TEST(Policy, SortsByPriority) {
       ElementsAre(4, 2, 1, 3));
   ExpectRefused("p, 1, a, allow\np, high, b, deny", "p.csv:2: the field priority is \"high\"",
                 model);
+  EXPECT_THAT(
+      LinesOf(Parsed("p, 9007199254740991, a, allow\np, -9007199254740991, b, deny", model)),
+      ElementsAre(2, 1));
+  for (const std::string_view number :
+       {"9007199254740992", "-9007199254740992", "-9223372036854775808", "9223372036854775808"}) {
+    ExpectRefused(fmt::format("p, 1, a, deny\np, {}, a, allow", number),
+                  fmt::format("p.csv:2: the field priority is \"{}\"; expected a whole number, of "
+                              "9007199254740991 at most",
+                              number),
+                  model);
+  }
   ExpectRefused("p, 1.5, a, allow", "p.csv:1: the field priority is \"1.5\"", model);
 }
 

@@ -89,6 +89,10 @@ CASES = [
      model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, high, ann, x, y, allow", ["ann", "x", "y"], REFUSED, True),
 
+    # Doubles, of which the two are the same one; then the first line comes first.
+    ("priorities that are too large", model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
+     "p, 9007199254740993, ann, x, y, allow\np, 9007199254740992, ann, x, y, deny", ["ann", "x", "y"],
+     REFUSED, True),
     ("a text that goes on in the next line", model("r.obj == \"a\\\nb\" && r.sub == p.sub"), "p, ann, x, y",
      ["ann", "ab", "y"], REFUSED, True),
 
