@@ -189,7 +189,13 @@ class Parser {
                 fmt::format("'{}.' is not supported: fields are r.NAME and p.NAME", side)};
       return false;
     }
+    const size_t dot = token_.position;
     if (!Advance()) return false;
+    // Casbin looks for the text "r." in matchers, and finds no field otherwise.
+    if (dot != result.position + side.size() || token_.position != dot + 1) {
+      error_ = {dot, fmt::format("white space beside the dot of a field; write '{}.NAME'", side)};
+      return false;
+    }
     if (token_.kind != Token::Kind::kName) {
       return Fail(fmt::format("expected a field's name behind '{}.', found {}", side, Shown()));
     }

@@ -50,7 +50,6 @@ std::string Parsed(std::string_view text) {
 TEST(Expression, ReadsOperands) {
   EXPECT_EQ(Parsed(" r.sub "), "r.sub");
   EXPECT_EQ(Parsed("p.sub_rule2"), "p.sub_rule2");
-  EXPECT_EQ(Parsed("r . sub"), "r.sub");
   EXPECT_EQ(Parsed("'it\\'s' == \"a\\\\n\\n\""), "(== 'it's' 'a\\n\n')");
   EXPECT_EQ(Parsed("1.5e3"), "1500");
   EXPECT_EQ(Parsed("true"), "true");
@@ -86,7 +85,10 @@ TEST(Expression, SaysWhatIsWrongAndWhere) {
   EXPECT_THAT(Parsed("r2.sub == p2.sub"), HasSubstr("0: 'r2.' is not supported"));
   EXPECT_EQ(Parsed("r.sub.Age > 18"),
             "5: r.sub has no attributes: requests and rules are made of texts");
-  EXPECT_EQ(Parsed("r. == 1"), "3: expected a field's name behind 'r.', found \"==\"");
+  EXPECT_EQ(Parsed("r.== 1"), "2: expected a field's name behind 'r.', found \"==\"");
+  EXPECT_EQ(Parsed("!r .sub"), "3: white space beside the dot of a field; write 'r.NAME'");
+  EXPECT_EQ(Parsed("1 == p.\tsub"), "6: white space beside the dot of a field; write 'p.NAME'");
+  EXPECT_EQ(Parsed("r . sub"), "2: white space beside the dot of a field; write 'r.NAME'");
   EXPECT_EQ(Parsed("in (1)"), "0: nothing stands before 'in'");
   EXPECT_THAT(Parsed("1 in ()"), HasSubstr("an empty list behind 'in'"));
   EXPECT_EQ(Parsed("r.sub in ['a', 'b']"),

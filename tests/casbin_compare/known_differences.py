@@ -93,6 +93,9 @@ CASES = [
     ("priorities that are too large", model("r.sub == p.sub", styles.PRIORITY, "priority, sub, obj, act, eft"),
      "p, 9007199254740993, ann, x, y, allow\np, 9007199254740992, ann, x, y, deny", ["ann", "x", "y"],
      REFUSED, True),
+    # Each request throws.
+    ("a blank before a field's dot", model("r .sub == p.sub"), "p, ann, x, y", ["ann", "x", "y"], REFUSED, None),
+    ("a blank behind a field's dot", model("r. sub == p.sub"), "p, ann, x, y", ["ann", "x", "y"], REFUSED, None),
     ("a text that goes on in the next line", model("r.obj == \"a\\\nb\" && r.sub == p.sub"), "p, ann, x, y",
      ["ann", "ab", "y"], REFUSED, True),
 
