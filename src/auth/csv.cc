@@ -18,7 +18,7 @@ bool IsPlain(std::string_view piece, std::string& reason) {
   if (!HasControls(piece) && TrimSpace(piece).size() == piece.size()) return true;
   reason = fmt::format(
       "the field {} has a control character in it, or begins or ends with white space that is "
-      "neither blank nor tab; take it out, or write the field in double quotes",
+      "neither blank nor tab; take it out",
       Quoted(piece));
   return false;
 }
@@ -74,7 +74,12 @@ bool TakeField(std::string_view& rest, std::string& field, std::string& reason) 
     reason = "text after the end of a quoted field";
     return false;
   }
-  return true;
+  if (TrimSpace(field).size() == field.size()) return true;
+  reason = fmt::format(
+      "the field {} begins or ends with white space, within its quotes; Casbin would take it off: "
+      "take it out",
+      Quoted(field));
+  return false;
 }
 
 bool SplitFields(std::string_view line, std::vector<std::string>& fields, std::string& reason) {

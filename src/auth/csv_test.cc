@@ -34,8 +34,8 @@ TEST(Csv, ReadsFieldsCommentsAndEmptyLines) {
 }
 
 TEST(Csv, ReadsQuotedFields) {
-  EXPECT_THAT(Parsed("p, \"a, b\" , \" spaced \", \"say \"\"hi\"\"\"\n\"p\",x,\"#\",\"(\""),
-              ElementsAre(CsvLine{1, {"p", "a, b", " spaced ", "say \"hi\""}},
+  EXPECT_THAT(Parsed("p, \"a, b\" , \"in between\", \"say \"\"hi\"\"\"\n\"p\",x,\"#\",\"(\""),
+              ElementsAre(CsvLine{1, {"p", "a, b", "in between", "say \"hi\""}},
                           CsvLine{2, {"p", "x", "#", "("}}));
 }
 
@@ -74,10 +74,22 @@ TEST(Csv, RefusesWhatDiffersFromWhatItShows) {
     } else {
       EXPECT_THAT(Parsed(within), ElementsAre(CsvLine{1, {"p", "b" + std::string(space) + "c"}}));
     }
-    const std::string quoted = std::string(space) + "b" + std::string(space);
+    const std::string quoted = "b" + std::string(space) + "b";
     EXPECT_THAT(Parsed("p, \"" + quoted + "\""), ElementsAre(CsvLine{1, {"p", quoted}}));
   }
   EXPECT_THAT(Parsed("p, b\tc"), ElementsAre(CsvLine{1, {"p", "b\tc"}}));
+}
+
+// Casbin takes it off there, too: a rule that denies would be one for somebody else.
+TEST(Csv, RefusesWhiteSpaceAtTheEndsOfQuotedFields) {
+  for (const std::string_view space :
+       {" ", "\t", "\xc2\xa0", "\xef\xbb\xbf", "\xe2\x80\x83", "\v", "\xe2\x80\xa8"}) {
+    for (const std::string& field :
+         {std::string(space) + "ann", "ann" + std::string(space), std::string(space)}) {
+      ExpectRefused("p, a\np, \"" + field + "\", x", "p.csv:2: the field \"");
+    }
+  }
+  EXPECT_THAT(Parsed("p, \"\", \"\"\" \"\"\""), ElementsAre(CsvLine{1, {"p", "", "\" \""}}));
 }
 
 TEST(Csv, RefusesWhatIsNotUtf8) {

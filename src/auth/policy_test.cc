@@ -58,8 +58,8 @@ TEST(Policy, ReadsRulesAndRoles) {
 
 TEST(Policy, WritesAQuotedFieldAsItCouldStandInTheFile) {
   EXPECT_EQ(RuleText({1, false, {"say \"hi\"", "b"}}), "p, \"say \"\"hi\"\"\", b");
-  EXPECT_EQ(RuleText({1, false, {"(", "f(x,y)", "f(x, y)", " a", "a\vb"}}),
-            "p, \"(\", f(x,y), \"f(x, y)\", \" a\", \"a\vb\"");
+  EXPECT_EQ(RuleText({1, false, {"(", "f(x,y)", "f(x, y)", "a\vb"}}),
+            "p, \"(\", f(x,y), \"f(x, y)\", \"a\vb\"");
 }
 
 TEST(Policy, SortsByPriority) {

@@ -42,9 +42,7 @@ CASES = [
      "p, ann, x, y", ["ann", "x", "y"], True, None),
     # Names in single quotes are taken for fields.
     ("a field's name in a text", model("r.sub == 'of r.sub'"), "", ["of r.sub", "x", "y"], True, False),
-    # Fields are trimmed, and two quotes become one, also within quotes, where they were one already.
-    ("space within quotes", model("r.sub == p.sub"), "p, \" ann \", x, y", [" ann ", "x", "y"], True,
-     False),
+    # Two quotes become one, also within quotes, where they were one already.
     ("quotes within quotes", model("r.sub == p.sub"), "p, \"a\"\"\"\"b\", x, y", ["a\"\"b", "x", "y"],
      True, False),
     # Brackets count also within quotes.
@@ -103,6 +101,12 @@ CASES = [
     ("a blank that does not break", model("r.sub == p.sub"), "p, \u00a0ann, x, y", ["ann", "x", "y"], REFUSED,
      True),
     ("a control character", model("r.sub == p.sub"), "p, ann\x0b, x, y", ["ann", "x", "y"], REFUSED, True),
+    # Also within quotes.
+    ("space within quotes", model("r.sub == p.sub"), "p, \" ann \", x, y", [" ann ", "x", "y"], REFUSED,
+     False),
+    ("space within quotes, of a rule that denies",
+     model("r.sub == p.sub", "!some(where (p.eft == deny))", "sub, obj, act, eft"),
+     "p, \" ann\", x, y, deny", ["ann", "x", "y"], REFUSED, False),
     # A line ends with a line feed there, but within one, its reader of fields stops at a carriage return.
     ("a carriage return within a line", model("r.sub == p.sub"), "p, ann, x, y\rp, ben, x, y",
      ["ann", "x", "y"], REFUSED, True),
