@@ -10,6 +10,11 @@
 namespace mokv::auth {
 namespace {
 
+// Sections, and entries of all sections. Each is compared with those before it; a model has five
+// sections, and an entry for each role definition, up to g999.
+constexpr size_t kSectionsMax = 2'000;
+constexpr size_t kEntriesMax = 2'000;
+
 // Behind a quote that is not closed on its line there is no comment: expressions are refused for it later.
 // `quote` is that quote, or 0.
 std::string_view WithoutComment(std::string_view line, char& quote) {
@@ -77,6 +82,9 @@ absl::Status AddSection(std::string_view line, std::string_view name, int number
                              section, known.line);
     }
   }
+  if (ini.sections.size() == kSectionsMax) {
+    return InvalidArgument("{}:{}: more than {} sections", name, number, kSectionsMax);
+  }
   ini.sections.push_back({std::move(section), number});
   return absl::OkStatus();
 }
@@ -106,6 +114,10 @@ absl::Status AddEntry(const Joined& joined, std::string_view name, Ini& ini) {
       return InvalidArgument("{}:{}: [{}] {} is there twice, first on line {}", name, number,
                              entry.section, entry.key, known.line);
     }
+  }
+  if (ini.entries.size() == kEntriesMax) {
+    return InvalidArgument("{}:{}: more than {} lines of the form key = value", name, number,
+                           kEntriesMax);
   }
   const size_t start = line.find_first_not_of(kWhiteSpace, equals + 1);
   for (const Ini::Entry::Part& part : joined.parts) {

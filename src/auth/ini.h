@@ -3,6 +3,7 @@
 // Comments begin with `#` or `;` outside quotes and end with their line. A line that ends with a
 // backslash goes on in the next one that is neither empty nor a comment. White space around names and values does not belong to them.
 // Pure function.
+// Bounds: 2,000 sections, and as many entries.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,5 +1,6 @@
 #include "auth/ini.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -90,6 +91,20 @@ TEST(Ini, RefusesWhatHasNotItsForm) {
                 "m.conf:2: a text in quotes that goes on in the next line");
   ExpectRefused("[a]\nx = r && \\\n r == 'a \\\nb'", "m.conf:3: a text in quotes that goes on");
   ExpectRefused("[a]\r\n# x = 1\rx = 2", "m.conf:2: a carriage return without a line feed");
+}
+
+// Each is compared with those before it.
+TEST(Ini, BoundsSectionsAndEntries) {
+  std::string sections;
+  std::string entries = "[a]\n";
+  for (int i = 0; i < 2'000; ++i) {
+    sections += fmt::format("[s{}]\n", i);
+    entries += fmt::format("k{} = 1\n", i);
+  }
+  EXPECT_EQ(Parsed(sections).sections.size(), 2'000U);
+  EXPECT_EQ(Parsed(entries).entries.size(), 2'000U);
+  ExpectRefused(sections + "[t]", "m.conf:2001: more than 2000 sections");
+  ExpectRefused(entries + "l = 1", "m.conf:2002: more than 2000 lines of the form key = value");
 }
 
 }  // namespace
