@@ -86,10 +86,11 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
                 "a backslash in a part that begins with '*' or '?'; write '[*]' for the "
                 "character itself");
   }
-  const auto add = [&part](Element element) {
-    part.literal = part.literal && element.kind == Element::Kind::kByte;
-    part.text += element.byte;
-    part.elements.push_back(std::move(element));
+  const auto add_bytes = [&part](std::string_view bytes) {
+    if (part.elements.empty() || part.elements.back().kind != Element::Kind::kBytes) {
+      part.elements.emplace_back();
+    }
+    part.elements.back().bytes += bytes;
   };
   for (size_t at = 0; at < text.size();) {
     Element element;
@@ -107,7 +108,7 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
       if (!element.negated && element.ranges.size() == 1 && low == high) {
         // The character itself, which may be the dot that a part begins with.
         const std::string_view rest = text.substr(begin + 1);
-        for (const char byte : rest.substr(0, Utf8SequenceLength(rest))) add({.byte = byte});
+        add_bytes(rest.substr(0, Utf8SequenceLength(rest)));
         continue;
       }
     } else if (c == '*') {
@@ -119,13 +120,24 @@ bool Glob::CompilePart(std::string_view text, Part& part, std::string& reason) {
       if (at == text.size()) return Fail(reason, "a backslash at the end of a part");
       // node-casbin takes such a bar for the one of an expression.
       if (text[at] == '|') return Fail(reason, "a backslash before '|'; write '[|]' or '|'");
-      element.byte = text[at++];
+      add_bytes(text.substr(at++, 1));
+      continue;
     } else {
-      element.byte = c;
+      add_bytes({&c, 1});
+      continue;
     }
-    add(std::move(element));
+    part.elements.push_back(std::move(element));
   }
   return true;
+}
+
+bool Glob::Part::IsLiteral() const {
+  return elements.empty() ||
+         (elements.size() == 1 && elements.front().kind == Element::Kind::kBytes);
+}
+
+std::string_view Glob::Part::Bytes() const {
+  return elements.empty() ? std::string_view() : elements.front().bytes;
 }
 
 bool Glob::Compile(std::string_view pattern, std::string& reason) {
@@ -141,7 +153,9 @@ bool Glob::Compile(std::string_view pattern, std::string& reason) {
     const bool repeated = part.any_parts && !parts_.empty() && parts_.back().any_parts;
     if (!repeated) parts_.push_back(std::move(part));
   }
-  return CheckDots(reason);
+  if (!CheckDots(reason)) return false;
+  FindRuns();
+  return true;
 }
 
 // There, node-casbin looks for parts from the end, and finds none that begin with a dot.
@@ -150,8 +164,7 @@ bool Glob::CheckDots(std::string& reason) const {
   if (std::count_if(parts_.begin(), parts_.end(), is_any) < 2) return true;
   const auto behind = std::find_if(parts_.rbegin(), parts_.rend(), is_any).base();
   const bool dot = std::any_of(behind, parts_.end(), [](const Part& part) {
-    return !part.elements.empty() && part.elements.front().kind == Element::Kind::kByte &&
-           part.elements.front().byte == '.';
+    return !part.elements.empty() && part.elements.front().bytes.starts_with('.');
   });
   return !dot ||
          Fail(reason,
@@ -159,14 +172,65 @@ bool Glob::CheckDots(std::string& reason) const {
               "supported: write a rule for each number of parts");
 }
 
+// Whether an element that is no star stands at `at`, which moves behind it.
+bool Glob::Fits(const Element& element, std::string_view text, size_t& at) {
+  if (element.kind == Element::Kind::kBytes) {
+    if (!text.substr(at).starts_with(element.bytes)) return false;
+    at += element.bytes.size();
+    return true;
+  }
+  if (at == text.size()) return false;
+  const uint32_t found = TakeCodePoint(text, at);
+  const bool listed =
+      std::any_of(element.ranges.begin(), element.ranges.end(),
+                  [&](const auto& range) { return range.first <= found && found <= range.second; });
+  return element.kind == Element::Kind::kOne || listed != element.negated;
+}
+
+void Glob::FindRuns() {
+  for (const Part& part : parts_) {
+    for (const Element& element : part.elements) {
+      if (element.kind == Element::Kind::kBytes) runs_.push_back(element.bytes);
+    }
+  }
+  const auto is_run = [](const std::vector<Element>& elements, size_t at) {
+    return at < elements.size() && elements[at].kind == Element::Kind::kBytes;
+  };
+  run_at_begin_ = is_run(parts_.front().elements, 0);
+  run_at_end_ = is_run(parts_.back().elements, parts_.back().elements.size() - 1);
+}
+
+bool Glob::HasRuns(std::string_view text) const {
+  // A slash at the end does not count.
+  if (run_at_end_) text = text.substr(0, text.find_last_not_of('/') + 1);
+  if (run_at_begin_ && !text.starts_with(runs_.front())) return false;
+  if (run_at_end_ && !text.ends_with(runs_.back())) return false;
+  size_t at = run_at_begin_ ? runs_.front().size() : 0;
+  const size_t last = runs_.size() - (run_at_end_ ? 1 : 0);
+  for (size_t i = run_at_begin_ ? 1 : 0; i < last; ++i) {
+    at = text.find(runs_[i], at);
+    if (at == std::string_view::npos) return false;
+    at += runs_[i].size();
+  }
+  return true;
+}
+
 // Going back to the last star is enough: if it cannot be made to fit, an earlier one that takes more
 // only leaves less.
 bool Glob::MatchesPart(const Part& part, std::string_view text) {
-  if (part.literal) return text == part.text;
+  if (part.IsLiteral()) return text == part.Bytes();
   if (text == "." || text == "..") return false;
   const std::vector<Element>& elements = part.elements;
-  const bool begins_open = elements.front().kind != Element::Kind::kByte;
+  const bool begins_open = elements.front().kind != Element::Kind::kBytes;
   if (begins_open && (text.empty() || text.front() == '.')) return false;
+  if (!text.ends_with(elements.back().bytes)) return false;
+  // Where behind a star `element` may be, from `at` on.
+  const auto find = [&](size_t element, size_t at) {
+    if (elements[element].kind != Element::Kind::kBytes) return at;
+    const std::string& bytes = elements[element].bytes;
+    if (element + 1 < elements.size()) return text.find(bytes, at);
+    return at + bytes.size() <= text.size() ? text.size() - bytes.size() : std::string_view::npos;
+  };
   size_t element = 0;
   size_t at = 0;
   size_t star = std::string_view::npos;
@@ -174,38 +238,28 @@ bool Glob::MatchesPart(const Part& part, std::string_view text) {
   while (true) {
     if (element < elements.size() && elements[element].kind == Element::Kind::kAny) {
       star = element++;
-      star_at = at;
-      continue;
+      if (element == elements.size()) return true;
+      star_at = find(element, at);
+      if (star_at == std::string_view::npos) return false;
+      at = star_at;
     }
     if (element == elements.size() && at == text.size()) return true;
-    bool fits = false;
-    size_t next = at;
-    if (element < elements.size() && at < text.size()) {
-      const Element& wanted = elements[element];
-      if (wanted.kind == Element::Kind::kByte) {
-        fits = text[next++] == wanted.byte;
-      } else {
-        const uint32_t found = TakeCodePoint(text, next);
-        const bool listed = std::any_of(
-            wanted.ranges.begin(), wanted.ranges.end(),
-            [&](const auto& range) { return range.first <= found && found <= range.second; });
-        fits = wanted.kind == Element::Kind::kOne || listed != wanted.negated;
-      }
-    }
-    if (fits) {
+    if (element < elements.size() && Fits(elements[element], text, at)) {
       ++element;
-      at = next;
     } else if (star == std::string_view::npos || star_at >= text.size()) {
       return false;
     } else {
       element = star + 1;
       TakeCodePoint(text, star_at);
+      star_at = find(element, star_at);
+      if (star_at == std::string_view::npos) return false;
       at = star_at;
     }
   }
 }
 
 bool Glob::Matches(std::string_view text) const {
+  if (!HasRuns(text)) return false;
   size_t part = 0;
   size_t at = 0;
   size_t skipping = std::string_view::npos;  // The last `**`, and where its parts end so far.

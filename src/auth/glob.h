@@ -27,26 +27,36 @@ class Glob {
 
  private:
   struct Element {
-    enum class Kind : uint8_t { kByte, kOne, kAny, kSet };
-    Kind kind = Kind::kByte;
-    char byte = 0;
+    enum class Kind : uint8_t { kBytes, kOne, kAny, kSet };
+    Kind kind = Kind::kBytes;
+    std::string bytes;  // As many as stand side by side.
     bool negated = false;
     std::vector<std::pair<uint32_t, uint32_t>> ranges;  // Of code points.
   };
   struct Part {
     bool any_parts = false;  // `**`.
-    bool literal = true;     // Only bytes: these.
-    std::string text;
-    std::vector<Element> elements;  // Otherwise.
+    std::vector<Element> elements;
+
+    bool IsLiteral() const;
+    std::string_view Bytes() const;  // If it is.
   };
 
   static bool CompilePart(std::string_view text, Part& part, std::string& reason);
   bool CheckDots(std::string& reason) const;
   // `at` is after the bracket, and after the set when it is well-formed.
   static bool CompileSet(std::string_view text, size_t& at, Element& set, std::string& reason);
+  static bool Fits(const Element& element, std::string_view text, size_t& at);
   static bool MatchesPart(const Part& part, std::string_view text);
 
+  void FindRuns();
+  // Whether the text has the bytes of the pattern, in their order. Costs less than to match.
+  bool HasRuns(std::string_view text) const;
+
   std::vector<Part> parts_;
+  // The bytes that the pattern wants; the first may have to be the text's begin, the last its end.
+  std::vector<std::string> runs_;
+  bool run_at_begin_ = false;
+  bool run_at_end_ = false;
 };
 
 }  // namespace mokv::auth
