@@ -19,6 +19,10 @@ namespace {
 // RE2 keeps what it has learned about texts; those are chosen by clients, and there may be thousands
 // of expressions.
 constexpr int64_t kRegexMemoryMax = 256 << 10;
+// Steps of the program that RE2 makes of an expression. Where a text makes it give up what it has learned,
+// each of its characters costs as many; a key has up to 4,096 of them. `^/orders/[0-9]+/items$` comes to 12,
+// `^[^/]{1,64}$` to 577.
+constexpr int kRegexStepsMax = 1'000;
 // So many names may a pattern of keyMatch4 have.
 constexpr size_t kNamesMax = 16;
 
@@ -40,6 +44,12 @@ class Regex {
     regex_ = std::make_unique<const re2::RE2>(syntax->re2, options);
     if (!regex_->ok()) {
       reason = "too much for RE2 (" + regex_->error() + "); repeat less, or write more rules";
+      return false;
+    }
+    if (const int steps = regex_->ProgramSize(); steps > kRegexStepsMax) {
+      reason = "it comes to " + std::to_string(steps) + " steps of RE2; at most " +
+               std::to_string(kRegexStepsMax) +
+               " are taken: repeat less, as with '+' for '{1,300}', or write more rules";
       return false;
     }
     needle_ = std::move(syntax->needle);

@@ -107,7 +107,10 @@ TEST(Pattern, IsUtf8OfSoManyBytesAtMost) {
   for (const PatternKind kind :
        {PatternKind::kKeyMatch2, PatternKind::kKeyMatch3, PatternKind::kKeyMatch4,
         PatternKind::kKeyMatch5, PatternKind::kRegexMatch, PatternKind::kGlobMatch}) {
-    ExpectMatch(kind, longest, longest);
+    // Without its ends, an expression would be one for RE2.
+    const bool regex = kind == PatternKind::kRegexMatch;
+    const std::string text = regex ? longest.substr(2) : longest;
+    ExpectMatch(kind, text, regex ? "^" + text + "$" : text);
     ExpectRefused(kind, longest + "a", "it has 4097 bytes; at most 4096 are taken");
     ExpectRefused(kind, "/a/\xff", "bytes that are not UTF-8");
   }
@@ -132,6 +135,17 @@ TEST(Pattern, RegexMatchLooksAnywhereInTheText) {
   ExpectNoMatch(kKind, "caf\xe9", "^tea.$");
   ExpectRefused(kKind, "(?=a)", "at byte 1: '(?' of another kind");
   ExpectRefused(kKind, "((a{100}){100}){100}", "too much for RE2 (");
+}
+
+// Beyond that, one key of a client may cost tens of milliseconds.
+TEST(Pattern, RegexMatchTakesSoManyStepsAtMost) {
+  constexpr PatternKind kKind = PatternKind::kRegexMatch;
+  ExpectMatch(kKind, std::string(64, 'a'), "^[^/]{1,64}$");
+  ExpectMatch(kKind, std::string(900, 'a') + "b", std::string(900, 'a') + "(b|c)");
+  ExpectRefused(kKind, "[^/]{1,300}-[^/]{1,300}z", " steps of RE2; at most 1000 are taken");
+  ExpectRefused(kKind, "(x|y)*x[xy]{1000}z", " steps of RE2; at most 1000 are taken");
+  ExpectRefused(PatternKind::kKeyMatch2, "/[ab]{1000}x/:id",
+                " steps of RE2; at most 1000 are taken");
 }
 
 // A deny rule that does not match does not deny.
