@@ -23,7 +23,9 @@ constexpr int64_t kRegexMemoryMax = 256 << 10;
 // each of its characters costs as many; a key has up to 4,096 of them. `^/orders/[0-9]+/items$` comes to 12,
 // `^[^/]{1,64}$` to 577.
 constexpr int kRegexStepsMax = 1'000;
-// So many names may a pattern of keyMatch4 have.
+// To replace a name looks at the whole path.
+constexpr std::ptrdiff_t kNameMarksMax = 128;
+// So many names may a pattern of keyMatch4 have when one repeats.
 constexpr size_t kNamesMax = 16;
 
 constexpr std::string_view kOnePart = "[^/]+";
@@ -258,8 +260,13 @@ std::optional<std::string> RegexAndNames(PatternKind kind, std::string_view path
                                          std::vector<std::string>& names, std::string& reason) {
   std::string text = WithRest(path);
   const bool colons = kind == PatternKind::kKeyMatch2;
+  const char open = colons ? ':' : '{';
+  if (std::count(path.begin(), path.end(), open) > kNameMarksMax) {
+    reason = std::string("more than ") + std::to_string(kNameMarksMax) + " times '" + open + "'";
+    return std::nullopt;
+  }
   const std::string_view by = kind == PatternKind::kKeyMatch4 ? kOnePartOfKeyMatch4 : kOnePart;
-  if (!ReplaceNames(text, colons ? ':' : '{', colons ? '\0' : '}', by, names, reason)) {
+  if (!ReplaceNames(text, open, colons ? '\0' : '}', by, names, reason)) {
     return std::nullopt;
   }
   if (colons && text == "*") text = kRest;

@@ -26,8 +26,8 @@ enum class PatternKind {
   kGlobMatch,
 };
 
-// In bytes: to replace the names of a path takes time that grows with the square of this, some
-// milliseconds at most.
+// In bytes. A path has at most 128 marks of names, too: to replace a name takes time that grows with
+// the path.
 inline constexpr size_t kPatternBytesMax = 4 << 10;
 
 class Pattern {

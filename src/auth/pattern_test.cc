@@ -102,6 +102,25 @@ TEST(Pattern, KeyMatch3To5KnowBraces) {
   ExpectNoMatch(PatternKind::kKeyMatch5, "/a/7/8?x", "/a/{id}");
 }
 
+// Goal:   to load a path takes no time that grows with the square of its length.
+// Method: so many of the longest that the square would take minutes.
+TEST(Pattern, PathsHaveSoManyNamesAtMost) {
+  const auto repeat = [](const std::string& text, size_t count) {
+    std::string result;
+    for (size_t i = 0; i < count; ++i) result += text;
+    return result;
+  };
+  ExpectMatch(PatternKind::kKeyMatch2, repeat("/x", 128), repeat("/:a", 128));
+  ExpectMatch(PatternKind::kKeyMatch3, repeat("/x", 128), repeat("/{a}", 128));
+  ExpectRefused(PatternKind::kKeyMatch2, repeat("/:a", 129), "more than 128 times ':'");
+  for (const PatternKind kind :
+       {PatternKind::kKeyMatch3, PatternKind::kKeyMatch4, PatternKind::kKeyMatch5}) {
+    ExpectRefused(kind, repeat("/{a}", 129), "more than 128 times '{'");
+    const std::string path = "/{a}" + repeat("{", 4'000);
+    for (int i = 0; i < 5'000; ++i) ExpectRefused(kind, path, "more than 128 times '{'");
+  }
+}
+
 TEST(Pattern, IsUtf8OfSoManyBytesAtMost) {
   const std::string longest = "/" + std::string(kPatternBytesMax - 1, 'a');
   for (const PatternKind kind :
