@@ -330,7 +330,16 @@ bool Compiler::AddPatternCall(const Expression& from, PatternKind kind, Conditio
   const std::string written = to.children[1].text;
   std::shared_ptr<const Pattern>& pattern = patterns_[{kind, written}];
   std::string reason;
-  if (pattern == nullptr) pattern = Pattern::Compile(kind, written, reason);
+  if (pattern == nullptr) {
+    pattern = Pattern::Compile(kind, written, reason);
+    if (pattern != nullptr && pattern->is_expression() && ++expressions_ > kExpressionsMax) {
+      reason = fmt::format(
+          "with it there are more than {} different expressions; have rules share them, or use "
+          "keyMatch, or paths without special characters",
+          kExpressionsMax);
+      pattern = nullptr;
+    }
+  }
   if (pattern == nullptr) {
     return Fail(from.children[1],
                 fmt::format("pattern {} of {}: {}", Quoted(written), from.text, reason));

@@ -29,6 +29,11 @@ class Compiler {
   // to kJoinedBytesMax bytes for a decision.
   static constexpr size_t kJoinsMax = 64;
 
+  // Expressions of a model and its policy for RE2, each text once: what they take of memory in the end is
+  // this times kRegexMemoryMax, a GiB. Paths, prefixes and globs are none, unless there is more in
+  // them than names and a rest.
+  static constexpr size_t kExpressionsMax = 4'096;
+
   // All of them outlive the compiler, and the roles its conditions.
   Compiler(const Model& model, const std::map<std::string, Roles>& roles, Names& names,
            size_t parts_max = kPartsMax)
@@ -65,6 +70,8 @@ class Compiler {
   Names& names_;
   // Rules that have a pattern in common have one pattern.
   std::map<std::pair<PatternKind, std::string>, std::shared_ptr<const Pattern>> patterns_;
+
+  size_t expressions_ = 0;
 
   const size_t parts_max_;
   size_t parts_ = 0;

@@ -16,9 +16,6 @@
 namespace mokv::auth {
 namespace {
 
-// RE2 keeps what it has learned about texts; those are chosen by clients, and there may be thousands
-// of expressions.
-constexpr int64_t kRegexMemoryMax = 256 << 10;
 // Steps of the program that RE2 makes of an expression. Where a text makes it give up what it has learned,
 // each of its characters costs as many; a key has up to 4,096 of them. `^/orders/[0-9]+/items$` comes to 12,
 // `^[^/]{1,64}$` to 577.
@@ -79,6 +76,7 @@ class RegexPattern final : public Pattern {
  public:
   bool Compile(std::string_view text, std::string& reason) { return regex_.Compile(text, reason); }
   Truth Matches(std::string_view text) const override { return regex_.Matches(text); }
+  bool is_expression() const override { return true; }
 
  private:
   Regex regex_;
@@ -170,6 +168,7 @@ class RepeatedNames final : public Pattern {
     }
     return Truth::kTrue;
   }
+  bool is_expression() const override { return true; }
 
  private:
   Regex regex_;
@@ -182,6 +181,7 @@ class WithoutQuery final : public Pattern {
   Truth Matches(std::string_view text) const override {
     return path_->Matches(text.substr(0, text.find('?')));
   }
+  bool is_expression() const override { return path_->is_expression(); }
 
  private:
   const std::shared_ptr<const Pattern> path_;

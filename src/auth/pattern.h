@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ enum class PatternKind {
 // the path.
 inline constexpr size_t kPatternBytesMax = 4 << 10;
 
+// RE2 keeps what it has learned about texts; those are chosen by clients.
+inline constexpr int64_t kRegexMemoryMax = 256 << 10;
+
 class Pattern {
  public:
   virtual ~Pattern() = default;
@@ -39,6 +43,9 @@ class Pattern {
 
   // Of kIpMatch; otherwise null. So that a text is read as an address once for many of them.
   virtual const Network* network() const { return nullptr; }
+
+  // Whether RE2 matches it. Then what it learns of texts takes up to kRegexMemoryMax bytes.
+  virtual bool is_expression() const { return false; }
 
   // Null, with a reason, when `text` is not a pattern of this kind.
   static std::shared_ptr<const Pattern> Compile(PatternKind kind, std::string_view text,

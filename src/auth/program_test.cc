@@ -261,6 +261,22 @@ TEST(Compiler, BoundsTheMatchersOfAllRules) {
       "operands; shorten it, or have fewer rules");
 }
 
+// Each keeps memory for what it learns of texts.
+TEST(Program, BoundsTheExpressionsOfAllRules) {
+  std::string rules;
+  for (size_t i = 0; i < Compiler::kExpressionsMax; ++i) {
+    // Twice the same expression, and a path that is none.
+    rules += fmt::format("p, ^a+{0}$, /b/{{x}}/{0}, c, allow\np, ^a+{0}$, /d/*, c, allow\n", i);
+  }
+  const std::string matcher = "regexMatch(r.sub, p.sub) && keyMatch5(r.obj, p.obj)";
+  EXPECT_TRUE(Load(ModelText(matcher), rules).ok());
+  const auto line = 2 * Compiler::kExpressionsMax + 1;
+  ExpectRefused(matcher, rules + "p, x+, /d/*, c, allow", fmt::format("p.csv:{}: pattern", line),
+                "more than 4096 different expressions");
+  ExpectRefused(matcher, rules + "p, ^a+1$, /d/{x}z+, c, allow",
+                fmt::format("p.csv:{}: pattern", line), "more than 4096 different expressions");
+}
+
 TEST(Program, RefusesWhatIsWrongInARule) {
   ExpectRefused("regexMatch(r.sub, p.sub)", "p, a, b, c, allow\np, (?=x), b, c, allow",
                 "p.csv:2: pattern \"(?=x)\" of regexMatch", "looking ahead or behind");
