@@ -378,8 +378,10 @@ Value Evaluate(const Condition& condition, Question& question) {
       if (value.kind == Value::Kind::kUnknown) return value;
       const Truth matches = condition.pattern->Matches(value.text);
       if (matches == Truth::kUnknown) return {};
-      const bool found = matches == Truth::kTrue;
-      return Value::Of(found ? PathPart(value.text, condition.index) : std::string_view());
+      if (matches == Truth::kFalse) return Value::Of(std::string_view());
+      const std::string_view part = PathPart(value.text, condition.index);
+      // To Casbin a part that is not there is neither the empty text nor another one.
+      return part.empty() ? Value() : Value::Of(part);
     }
     default:
       return EvaluateTwo(condition, question);

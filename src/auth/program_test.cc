@@ -149,6 +149,18 @@ TEST(Program, RefusesRulesThatTheMatcherDoesNotRead) {
   EXPECT_THAT(std::string(MessageOf(status)), StartsWith("p.csv:1: "));
 }
 
+// The stars stand for so little that the path has fewer parts than the pattern.
+TEST(Program, DoesNotKnowAPartThatIsNotThere) {
+  for (const std::string_view matcher :
+       {"keyGet2(r.obj, p.obj, 'id') == ''", "keyGet2(r.obj, p.obj, 'id') != ''"}) {
+    const std::string denies = ModelText(matcher, "!some(where (p.eft == deny))");
+    EXPECT_FALSE(Allows(ModelText(matcher), "p, a, /*/*/*/:id, x, allow", {"b", "//a/id/id", "a"}));
+    EXPECT_FALSE(Allows(denies, "p, a, /*/*/*/:id, x, deny", {"b", "//a/id/id", "a"}));
+  }
+  EXPECT_TRUE(Allows(ModelText("keyGet2(r.obj, p.obj, 'id') == '7'"), "p, a, /*/*/*/:id, x, allow",
+                     {"b", "/a/b/c/7", "a"}));
+}
+
 // What ipMatch says of a name is not known, so such a rule must neither allow nor fail to deny.
 TEST(Program, DeniesWhenInDoubt) {
   for (const std::string_view matcher :

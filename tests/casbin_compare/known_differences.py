@@ -37,6 +37,9 @@ CASES = [
     # A rule's fields are taken for empty ones when there is no rule.
     ("an empty name and no rules", model("r.sub == p.sub"), "", ["", "x", "read"], False, True),
     ("something else than no rule", model("r.sub != p.sub"), "", ["ann", "x", "read"], False, True),
+    # A part of a path that is not there is no text, and equal to none.
+    ("no part of that name", model("keyGet2(r.obj, p.obj, 'id') != ''"), "p, ann, /*/*/*/:id, y",
+     ["ann", "//a/id/id", "y"], False, True),
     # A comment ends the line also within quotes.
     ("a mark of comments in a text", model("r.sub == \"a#b\" || r.sub == p.sub"),
      "p, ann, x, y", ["ann", "x", "y"], True, None),
