@@ -75,7 +75,11 @@ absl::Status AddSection(std::string_view line, std::string_view name, int number
   if (!line.ends_with(']')) {
     return InvalidArgument("{}:{}: a section without its closing bracket", name, number);
   }
-  std::string section(Trim(line.substr(1, line.size() - 2)));
+  std::string section(line.substr(1, line.size() - 2));
+  if (Trim(section).size() != section.size()) {
+    return InvalidArgument("{}:{}: white space within the brackets of a section; take it out", name,
+                           number);
+  }
   for (const Ini::Section& known : ini.sections) {
     if (known.name == section) {
       return InvalidArgument("{}:{}: section [{}] is there twice, first on line {}", name, number,

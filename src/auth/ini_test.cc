@@ -26,7 +26,7 @@ void ExpectRefused(std::string_view text, std::string_view message) {
 }
 
 TEST(Ini, ReadsSectionsKeysAndValues) {
-  const Ini ini = Parsed("[ a ]\nx = 1\n y=2 == 3 \n[b]\n[c]\nx = 4");
+  const Ini ini = Parsed(" [a] \nx = 1\n y=2 == 3 \n[b]\n[c]\nx = 4");
   ASSERT_EQ(ini.sections.size(), 3U);
   EXPECT_EQ(ini.sections[0].name, "a");
   EXPECT_EQ(ini.sections[1].name, "b");
@@ -81,6 +81,8 @@ TEST(Ini, PassesOverCommentsWithinAValue) {
 TEST(Ini, RefusesWhatHasNotItsForm) {
   ExpectRefused("x = 1", "m.conf:1: a line before the first section");
   ExpectRefused("[a\nx = 1", "m.conf:1: a section without its closing bracket");
+  ExpectRefused("[a]\n[b ]", "m.conf:2: white space within the brackets of a section");
+  ExpectRefused("[\ta]", "m.conf:1: white space within the brackets of a section");
   ExpectRefused("[a]\nx", "m.conf:2: expected [section] or key = value");
   ExpectRefused("[a]\n= 1", "m.conf:2: a line without a key");
   ExpectRefused("[a]\nx =", "m.conf:2: [a] \"x\" has no value");

@@ -61,7 +61,7 @@ TEST(Model, ReadsItsParts) {
 
 TEST(Model, ReadsSectionsInAnyOrderWithCommentsAndWhiteSpace) {
   const Model model = Parsed(
-      "\xef\xbb\xbf# comment\r\n; comment\r\n\r\n  [ matchers ]  # here\r\n"
+      "\xef\xbb\xbf# comment\r\n; comment\r\n\r\n  [matchers]   # here\r\n"
       "m=r.sub==p.sub&&\\\r\n  keyMatch( r.obj,p.obj )&&r.act==p.act# and here\r\n"
       "[policy_effect]\ne = some( where(p.eft==allow) )\n"
       "\t[policy_definition]\n\tp = sub,obj,act\n[request_definition]\nr  =  sub , obj , act");
