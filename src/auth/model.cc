@@ -108,8 +108,11 @@ absl::StatusOr<const Ini::Entry*> Take(const Ini& ini, std::string_view section,
 absl::StatusOr<std::vector<std::string>> TakeFields(const Ini::Entry& entry,
                                                     std::string_view name) {
   std::vector<std::string> fields;
+  int line = entry.line;
   for (const std::string_view field : Split(entry.value)) {
-    const std::string place = Place(name, entry, entry.line);
+    // One that is empty is behind the comma of the one before.
+    if (!field.empty()) line = entry.LineAt(static_cast<size_t>(field.data() - entry.value.data()));
+    const std::string place = Place(name, entry, line);
     if (!IsName(field)) {
       return InvalidArgument("{}: {} is no name of a field", place, Quoted(field));
     }

@@ -101,6 +101,10 @@ TEST(Model, RefusesDefinitionsThatAreNone) {
   ExpectRefused(With("p = sub, obj", "p = sub, ob j"),
                 "m.conf:4: [policy_definition] p: \"ob j\" is no name");
   ExpectRefused(With("r = sub, obj", "r = sub, 1obj"), "m.conf:2:", "is no name");
+  ExpectRefused(With("r = sub, obj", "r = sub, \\\n# why\n1obj"), "m.conf:4:", "is no name");
+  ExpectRefused(With("r = sub, obj", "r = \\\nsub, \\\n sub"),
+                "m.conf:4:", "field sub is there twice");
+  ExpectRefused(With("r = sub, obj", "r = sub, \\\n , obj"), "m.conf:2:", "\"\" is no name");
   ExpectRefused(With("r = sub, obj", "r = sub, sub"), "m.conf:2:", "field sub is there twice");
   for (const std::string_view value : {"_", "_, _, _, _", "_, x", "__"}) {
     ExpectRefused(
