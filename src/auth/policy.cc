@@ -120,11 +120,8 @@ absl::StatusOr<absl::flat_hash_map<Member, int>> Levels(const Policy& policy) {
     const int level = levels[known.front()] + 1;
     for (const RoleRule* rule : members_of[known.front()]) {
       const Member member{rule->domain, rule->member};
-      if (levels.try_emplace(member, level).first->second != level) {
-        return InvalidArgument(
-            "{}:{}: {} has roles on different levels; subjectPriority needs a tree of roles",
-            policy.name, rule->line, Quoted(rule->member));
-      }
+      int& highest = levels.try_emplace(member, level).first->second;
+      highest = std::max(highest, level);
       if (--roles_left[member] == 0) known.push_back(member);
     }
   }
@@ -132,6 +129,15 @@ absl::StatusOr<absl::flat_hash_map<Member, int>> Levels(const Policy& policy) {
     if (rule.kind != "g" || roles_left[{rule.domain, rule.member}] == 0) continue;
     return InvalidArgument(
         "{}:{}: {} is above itself, or below a role that is; subjectPriority needs a tree of roles",
+        policy.name, rule.line, Quoted(rule.member));
+  }
+  // Not before all levels are known: what is found first must not depend on the order in a table.
+  for (const RoleRule& rule : policy.roles) {
+    if (rule.kind != "g") continue;
+    const int level = levels.at({rule.domain, rule.member});
+    if (level == levels.at({rule.domain, rule.role}) + 1) continue;
+    return InvalidArgument(
+        "{}:{}: {} has roles on different levels; subjectPriority needs a tree of roles",
         policy.name, rule.line, Quoted(rule.member));
   }
   return levels;

@@ -93,7 +93,11 @@ TEST(Policy, SortsMembersBeforeTheirRoles) {
   // Two ways up that are as long are fine.
   EXPECT_THAT(LinesOf(Parsed("p, a, x, deny\np, m, x, deny\ng, m, a\ng, m, b", model)),
               ElementsAre(2, 1));
-  ExpectRefused("g, m, a\ng, a, top\ng, m, top", "p.csv:", model);
+  // The line of the shorter way, the first if there are several.
+  ExpectRefused("g, m, a\ng, a, top\ng, m, top", "p.csv:3: \"m\" has roles on different levels",
+                model);
+  ExpectRefused("g, m, top\ng, n, top\ng, a, top\ng, m, a\ng, n, a",
+                "p.csv:1: \"m\" has roles on different levels", model);
   ExpectRefused("g, top, a\ng, a, b\ng, b, a", "p.csv:1: \"top\" is above itself, or below", model);
   ExpectRefused("g, a, a", "p.csv:1: \"a\" is above itself", model);
 }
