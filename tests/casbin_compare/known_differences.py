@@ -63,6 +63,25 @@ CASES = [
      "p, admin, x, y, deny\np, ann, x, y, allow\ng, ann, admin", ["ann", "x", "y"], REFUSED, False),
     # Round brackets of a line are counted, also those in quotes.
     ("one round bracket in a line", REGEX, "p, \"[a(]\", x, y", ["(", "x", "y"], True, REFUSED),
+    # Brackets of two quoted fields make one field of the two, and of what stands between them.
+    ("brackets of two fields", model("r.sub == p.sub && p.obj == '(a'"), "p, ann, \"(a\", \"b)\"", ["ann", "x", "y"],
+     True, False),
+    # Effects are known by their text.
+    ("an effect with less white space", model("r.sub == p.sub", "some(where(p.eft == allow))"), "p, ann, x, y",
+     ["ann", "x", "y"], True, None),
+    # It looks for operators in texts, too.
+    ("a single operator in a text", model("r.sub == p.sub && r.obj == 'a&b'"), "p, ann, x, y", ["ann", "a&b", "y"],
+     True, REFUSED),
+    ("the other single operator in a text", model("r.sub == p.sub && r.obj == 'a|b'"), "p, ann, x, y",
+     ["ann", "a|b", "y"], True, REFUSED),
+    # A rule is put into the matcher by replacing, for which a dollar means something.
+    ("two dollars in a rule", model("r.sub == p.sub && eval(p.obj)"), "p, ann, r.obj == '$$', y", ["ann", "$$", "y"],
+     True, False),
+    ("a dollar before a quote in a rule", model("r.sub == p.sub && eval(p.obj)"), "p, ann, r.obj == '$', y",
+     ["ann", "$", "y"], True, None),
+    # Two colons do not stand for one group there.
+    ("ipMatch of seven groups behind two colons", model("ipMatch(r.sub, p.sub)"), "p, ::1:2:3:4:5:6:7, x, y",
+     ["0:1:2:3:4:5:6:7", "x", "y"], True, False),
     # A matcher that comes to the number 3 denies: it is the number of that effect.
     ("a number as a matcher", model("p.sub == 'x' || 3"), "p, ann, x, y", ["ann", "x", "y"], REFUSED, False),
 
@@ -180,6 +199,9 @@ CASES = [
      ["10.0.0.01", "x", "y"], False, True),
     ("ipMatch of less than an address", model("ipMatch(r.sub, p.sub)"), "p, 1::/16, x, y", ["1:", "x", "y"],
      False, True),
+    # Texts that are joined are not known beyond a length, so the rule does not allow.
+    ("a long text that is joined", model("r.obj + r.obj == p.obj || r.obj + r.obj != p.obj"), "p, ann, x, y",
+     ["ann", "a" * 8193, "y"], False, True),
     # Whether a name is in a network cannot be said: the rule does not allow.
     ("ipMatch of a name", model("ipMatch(r.sub, p.sub)"), "p, 10.0.0.0/8, x, y", ["ann", "x", "y"],
      False, None),
