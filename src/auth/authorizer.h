@@ -3,8 +3,10 @@
 // Owner:   whoever makes it; shared, so that calls that are under way finish with the one they began
 //          with while a reload puts a new one in its place.
 // Threads: immutable, so thread-safe.
-// Cost:    Allows: auth/program.h; no lock, nothing parsed, no allocation. Decide
-//          makes a text. Ranges looks at all rules of the subject and the action.
+// Cost:    Allows: auth/program.h; nothing parsed. No lock and no allocation either, unless a rule that is
+//          asked has an expression for RE2 (which keeps what it learns of texts, behind a lock), or joins
+//          texts of the request. Decide makes a text. Ranges looks at all rules of the subject and the
+//          action.
 // Errors:  a model or a policy that is not wholly understood is refused, naming file and line:
 //          half a policy could be more open than the whole one.
 #pragma once
