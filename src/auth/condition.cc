@@ -294,6 +294,13 @@ double ToNumber(std::string_view text) {
   return negative ? -number : number;
 }
 
+void Question::DropAllJoined() {
+  joined.clear();
+  // Another text may come to lie where one of those was.
+  matches = {};
+  address_text = nullptr;
+}
+
 Value Condition::Constant() const {
   switch (constant) {
     case Value::Kind::kBoolean:

@@ -68,12 +68,10 @@ struct Question {
 
   // Called between two rules: otherwise the texts of all rules would lie in memory at once.
   void DropJoined() {
-    if (joined.empty()) return;
-    joined.clear();
-    // Another text may come to lie where one of those was.
-    matches = {};
-    address_text = nullptr;
+    if (!joined.empty()) [[unlikely]]
+      DropAllJoined();
   }
+  void DropAllJoined();
 };
 
 struct Condition {

@@ -19,7 +19,7 @@ namespace {
 // Steps of the program that RE2 makes of an expression. Where a text makes it give up what it has learned,
 // each of its characters costs as many; a key has up to 4,096 of them. `^/orders/[0-9]+/items$` comes to 12,
 // `^[^/]{1,64}$` to 577.
-constexpr int kRegexStepsMax = 1'000;
+constexpr int kRegexStepsMax = 800;
 // To replace a name looks at the whole path.
 constexpr std::ptrdiff_t kNameMarksMax = 128;
 // So many names may a pattern of keyMatch4 have when one repeats.
