@@ -87,8 +87,9 @@ std::vector<Condition> FindConditions(const ConditionInputs& inputs) {
   // Conditions are told to everybody; why, and in which file and line, only in the log.
   for (const std::string& what : inputs.not_reloaded) {
     add(kFiles, fmt::format("{} not reloaded", what),
-        fmt::format("the {} were changed, but cannot be used, or their files cannot be read; the "
-                    "old ones stay in force. The node's log says why",
+        fmt::format("the {} were changed, but cannot be used; the old ones stay in force. The "
+                    "node's log says why; if it does not, the disk or network that has their "
+                    "files does not answer",
                     what));
   }
   return found;

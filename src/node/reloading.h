@@ -10,10 +10,8 @@
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 
-#include <atomic>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
