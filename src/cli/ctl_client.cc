@@ -24,7 +24,7 @@ constexpr Duration kLookInterval = std::chrono::milliseconds(50);
 
 bool IsCertainlyNotDone(const rpc::CallEnd& end) {
   return end.reached == rpc::Reached::kNo ||
-         std::any_of(end.trailers.begin(), end.trailers.end(), [](const rpc::Trailer& trailer) {
+         std::any_of(end.trailers.begin(), end.trailers.end(), [](const rpc::MetadataEntry& trailer) {
            return trailer.name == kFateTrailer && trailer.value == kNotDone;
          });
 }

@@ -27,9 +27,9 @@ std::string_view Call::metadata(std::string_view name) const {
 
 void Call::Leave(std::unique_ptr<const CallNote> note) { call_.note = std::move(note); }
 
-void Call::Fail(absl::Status status, Trailers trailers) {
+void Call::Fail(absl::Status status, Metadata trailers) {
   MOKV_CHECK(!status.ok());
-  CheckTrailers(trailers);
+  CheckMetadata(trailers);
   call_.Decide(ServerCall::State::kAnswered);
   call_.status = std::move(status);
   call_.trailers = std::move(trailers);

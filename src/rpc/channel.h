@@ -1,5 +1,4 @@
-// Channel: a gRPC client's connection to one server: unary calls and server streams, with
-// deadlines.
+// Channel: a gRPC client's connection to one server, for calls of all four kinds, with deadlines.
 //
 // Connects with the first call, and again with the next call after the connection was lost. Nothing
 // is retried: a call whose connection broke ends with UNAVAILABLE. CallEnd says whether the server
@@ -34,6 +33,10 @@ class Channel {
   void Call(std::string method, std::string request, Duration timeout, UnaryDone done);
   void CallStream(std::string method, std::string request, Duration timeout, OnMessage on_message,
                   StreamDone done);
+  // A call of any kind, with all that can be said and heard of it. `exchange` makes the requests, and
+  // takes the answers. (A server that answers a unary call with several messages is the exchange's to
+  // notice.)
+  CallHandle Open(std::string method, CallOptions options, std::unique_ptr<ClientExchange> exchange);
 
  private:
   class Impl;

@@ -103,10 +103,10 @@ TEST_F(ChannelTest, TellsTheTrailersOfTheAnswer) {
       EndAfter(HeadersFrame(1, headers) + DataFrame(1, Message("x"), /*end=*/false) +
                HeadersFrame(1, {{"grpc-status", "0"}, {"fate", "done"}}, true));
   EXPECT_TRUE(behind.status.ok()) << behind.status;
-  EXPECT_EQ(behind.trailers, (Trailers{{"fate", "done"}}));
+  EXPECT_EQ(behind.trailers, (Metadata{{"fate", "done"}}));
   Headers alone = headers;
   alone.emplace_back("grpc-status", "10");
-  EXPECT_EQ(EndAfter(HeadersFrame(1, alone, true)).trailers, (Trailers{{"fate", "no"}}));
+  EXPECT_EQ(EndAfter(HeadersFrame(1, alone, true)).trailers, (Metadata{{"fate", "no"}}));
 }
 
 // Goal: whoever may send a call again learns whether the server may have begun it.

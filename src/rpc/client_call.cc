@@ -38,7 +38,7 @@ void ClientCall::TakeHeader(std::string_view name, std::string_view value, bool 
     grpc_message = PercentDecode(value);
   } else if (is_last && !IsTransportHeader(name)) {
     trailer_bytes += name.size() + value.size() + kHeaderOverheadBytes;
-    if (trailer_bytes <= kTrailerBytesMax) {
+    if (trailer_bytes <= kMetadataBytesMax) {
       trailers.push_back({std::string(name), std::string(value)});
     }
   }

@@ -20,7 +20,8 @@
 #include "net/address.h"
 #include "net/io_pool.h"
 #include "net/tls.h"
-#include "rpc/trailers.h"
+#include "rpc/message_sink.h"
+#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 
@@ -46,7 +47,7 @@ struct CallEnd {
   absl::Status status;
   // What the server said beside the status, but for headers that gRPC uses itself; empty when the
   // status is not the server's.
-  Trailers trailers;
+  Metadata trailers;
   Reached reached = Reached::kNo;
 };
 
@@ -54,6 +55,34 @@ struct CallEnd {
 using UnaryDone = absl::AnyInvocable<void(const CallEnd& end, std::string_view response)>;
 using OnMessage = absl::AnyInvocable<void(std::string_view message)>;
 using StreamDone = absl::AnyInvocable<void(const CallEnd& end)>;
+
+struct CallOptions {
+  Duration timeout{0};  // 0: none.
+  Metadata metadata;
+  // Requests of MessageCompression::kAuto travel compressed.
+  bool compress = false;
+  // Waits for a connection as long as the timeout allows, however often connecting fails. Otherwise the
+  // call ends with UNAVAILABLE at the first attempt that fails.
+  bool wait_for_ready = false;
+};
+
+// Both sides of a client's call. Destroyed after OnEnd, on the I/O thread.
+class ClientExchange : public MessageExchange {
+ public:
+  // What the server has said before its first message, or before the end.
+  virtual void OnLeading(const Metadata& leading) { (void)leading; }
+  // The last call: nothing else is called after it.
+  virtual void OnEnd(const CallEnd& end) = 0;
+};
+
+// A call that has been opened. Thread-safe, and harmless when the call or the channel is over.
+class CallHandle {
+ public:
+  // The call ends with CANCELLED, and the server is told.
+  void Cancel() const;
+  // A source that said kWait may have more, or a sink that had no room may have some.
+  void Wake() const;
+};
 
 struct ClientCall {
   std::string method;
@@ -70,7 +99,7 @@ struct ClientCall {
   std::string http_status;
   std::optional<absl::StatusCode> grpc_status;
   std::string grpc_message;
-  Trailers trailers;
+  Metadata trailers;
   size_t trailer_bytes = 0;
   bool has_message = false;  // Unary: `message` is complete.
   std::string message;

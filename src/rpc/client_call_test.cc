@@ -35,7 +35,7 @@ TEST_F(ClientCallTest, TellsTheAnswersTrailers) {
   call_.TakeHeader("grpc-status-details-bin", "AA", true);
   call_.End(NGHTTP2_NO_ERROR);
   EXPECT_EQ(end_.status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(end_.trailers, (Trailers{{"fate", "not-done"}}));
+  EXPECT_EQ(end_.trailers, (Metadata{{"fate", "not-done"}}));
   EXPECT_EQ(end_.reached, Reached::kMaybe);
 }
 
@@ -49,7 +49,7 @@ TEST_F(ClientCallTest, HeadersBeforeTheMessagesAreNoTrailers) {
   call_.End(NGHTTP2_NO_ERROR);
   EXPECT_TRUE(end_.status.ok());
   EXPECT_EQ(response_, "hello");
-  EXPECT_EQ(end_.trailers, (Trailers{{"fate", "late"}}));
+  EXPECT_EQ(end_.trailers, (Metadata{{"fate", "late"}}));
 }
 
 // Goal: what a proxy says of itself does not pass for a word of the server.
@@ -58,7 +58,7 @@ TEST_F(ClientCallTest, AnAnswerWithoutGrpcStatusHasNoTrailers) {
   call_.TakeHeader("fate", "not-done", true);
   call_.End(NGHTTP2_NO_ERROR);
   EXPECT_EQ(end_.status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(end_.trailers, Trailers());
+  EXPECT_EQ(end_.trailers, Metadata());
   EXPECT_EQ(end_.reached, Reached::kMaybe);
 }
 
@@ -68,7 +68,7 @@ TEST_F(ClientCallTest, OurOwnFailureOverrulesTheServersWords) {
   call_.failure = absl::DeadlineExceededError("deadline exceeded");
   call_.End(NGHTTP2_CANCEL);
   EXPECT_EQ(end_.status, call_.failure);
-  EXPECT_EQ(end_.trailers, Trailers());
+  EXPECT_EQ(end_.trailers, Metadata());
 }
 
 TEST_F(ClientCallTest, KeepsABoundedAmountOfTrailers) {
@@ -77,8 +77,8 @@ TEST_F(ClientCallTest, KeepsABoundedAmountOfTrailers) {
   for (int i = 0; i < 1'000; ++i) call_.TakeHeader("more", std::string(100, 'x'), true);
   call_.End(NGHTTP2_NO_ERROR);
   ASSERT_GT(end_.trailers.size(), 2u);
-  EXPECT_LT(end_.trailers.size(), kTrailerBytesMax / 100);
-  EXPECT_EQ(end_.trailers[0], (Trailer{"first", "kept"}));
+  EXPECT_LT(end_.trailers.size(), kMetadataBytesMax / 100);
+  EXPECT_EQ(end_.trailers[0], (MetadataEntry{"first", "kept"}));
 }
 
 TEST_F(ClientCallTest, SaysWhetherTheServerMayHaveIt) {

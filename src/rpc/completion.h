@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "rpc/message_source.h"
-#include "rpc/trailers.h"
+#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 
@@ -33,7 +33,7 @@ struct Completion {
   CallId call;
   bool wake = false;    // Nothing but "ask the source again".
   absl::Status status;  // Not OK: the call fails, with `trailers`, and nothing below counts.
-  Trailers trailers;
+  Metadata trailers;
   std::string message;                    // Of a unary call.
   std::unique_ptr<MessageSource> source;  // Of a server stream.
 };

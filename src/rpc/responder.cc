@@ -20,9 +20,9 @@ void Responder::Finish(std::string message) {
   Post(std::move(completion));
 }
 
-void Responder::Fail(absl::Status status, Trailers trailers) {
+void Responder::Fail(absl::Status status, Metadata trailers) {
   MOKV_CHECK(!status.ok());
-  CheckTrailers(trailers);
+  CheckMetadata(trailers);
   Completion completion;
   completion.status = std::move(status);
   completion.trailers = std::move(trailers);

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "rpc/completion.h"
-#include "rpc/trailers.h"
+#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 
@@ -29,7 +29,7 @@ class Responder {
 
   void Finish(std::string message);
   // `status` must not be OK. The trailers go with it.
-  void Fail(absl::Status status, Trailers trailers = {});
+  void Fail(absl::Status status, Metadata trailers = {});
 
  private:
   friend class StreamResponder;
@@ -55,7 +55,7 @@ class StreamResponder {
  public:
   explicit StreamResponder(Responder responder) : responder_(std::move(responder)) {}
   void Start(std::unique_ptr<MessageSource> source);
-  void Fail(absl::Status status, Trailers trailers = {}) {
+  void Fail(absl::Status status, Metadata trailers = {}) {
     responder_.Fail(std::move(status), std::move(trailers));
   }
 

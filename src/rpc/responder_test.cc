@@ -57,7 +57,7 @@ TEST_F(ResponderTest, AnswersOnceWithAFailure) {
     responder.Fail(absl::NotFoundError("no key"), {{"fate", "not-done"}});
   }
   EXPECT_EQ(Only().status, absl::NotFoundError("no key"));
-  EXPECT_EQ(Only().trailers, (Trailers{{"fate", "not-done"}}));
+  EXPECT_EQ(Only().trailers, (Metadata{{"fate", "not-done"}}));
 }
 
 // Whoever moves a responder into a callback has the duty to answer no more.
@@ -88,7 +88,7 @@ TEST_F(ResponderTest, TrailersThatCouldNotBeSentAreOurBug) {
   EXPECT_DEATH(New().Fail(status, {{"grpc-status", "0"}}), "IsName");
   EXPECT_DEATH(New().Fail(status, {{"fate-bin", "x"}}), "IsName");
   EXPECT_DEATH(New().Fail(status, {{"fate", "a\r\nb: c"}}), "IsValue");
-  EXPECT_DEATH(New().Fail(status, Trailers(kTrailersMax + 1, {"fate", "x"})), "kTrailersMax");
+  EXPECT_DEATH(New().Fail(status, Metadata(kMetadataEntriesMax + 1, {"fate", "x"})), "kMetadataEntriesMax");
 }
 
 TEST_F(ResponderTest, StreamStartsOrFailsOnce) {

@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
-#include "rpc/trailers.h"
+#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 namespace {
@@ -49,7 +49,7 @@ class FailureHeaders {
     Add(kContentType);
     Add(StaticHeader("grpc-status", CodeText(call.status.code())));
     Add(CopiedHeader("grpc-message", message_));
-    for (const Trailer& trailer : call.trailers) {
+    for (const MetadataEntry& trailer : call.trailers) {
       Add(CopiedHeader(trailer.name, trailer.value));
       headers_[count_ - 1].flags = NGHTTP2_NV_FLAG_NONE;  // Not even the name outlives the call.
     }
@@ -73,7 +73,7 @@ class FailureHeaders {
   }
 
   const std::string message_;
-  std::array<nghttp2_nv, kLeading + 2 + kTrailersMax> headers_;
+  std::array<nghttp2_nv, kLeading + 2 + kMetadataEntriesMax> headers_;
   size_t count_ = 0;
 };
 

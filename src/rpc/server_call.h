@@ -17,7 +17,7 @@
 #include "rpc/completion.h"
 #include "rpc/request_head.h"
 #include "rpc/server_telemetry.h"
-#include "rpc/trailers.h"
+#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 
@@ -79,7 +79,7 @@ class ServerCall {
   // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
   std::string_view http_status;
   absl::Status status;
-  Trailers trailers;  // Of a failure.
+  Metadata trailers;  // Of a failure.
   DeadlineAnswer at_deadline;
   uint64_t deadline_id = 0;  // Among the thread's Deadlines; 0: none.
   uint64_t request_bytes = 0;

@@ -174,7 +174,7 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
     call->status = MakeStatus(absl::StatusCode::kDeadlineExceeded, "{}", answer.message);
     if (!answer.trailer_name.empty()) {
       call->trailers = {{std::string(answer.trailer_name), std::string(answer.trailer_value)}};
-      CheckTrailers(call->trailers);
+      CheckMetadata(call->trailers);
     }
     Submit(*call);
   } else if (call->source != nullptr) {

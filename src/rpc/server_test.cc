@@ -167,13 +167,13 @@ TEST_F(ServerTest, CarriesStatusAndMessageUnharmed) {
 TEST_F(ServerTest, CarriesTheTrailersOfAFailure) {
   const CallResult at_once = Begin("FailsWith", "").get();
   EXPECT_EQ(at_once.status, absl::AbortedError("no"));
-  EXPECT_EQ(at_once.trailers, (Trailers{{"fate", "not-done"}, {"retry.in_ms", "20"}}));
+  EXPECT_EQ(at_once.trailers, (Metadata{{"fate", "not-done"}, {"retry.in_ms", "20"}}));
   EXPECT_EQ(at_once.reached, Reached::kMaybe);
-  EXPECT_EQ(Begin("FailsLater", "").get().trailers, (Trailers{{"fate", "unknown"}}));
-  EXPECT_EQ(BeginStream("StreamFails", "").get().trailers, (Trailers{{"fate", "not-done"}}));
+  EXPECT_EQ(Begin("FailsLater", "").get().trailers, (Metadata{{"fate", "unknown"}}));
+  EXPECT_EQ(BeginStream("StreamFails", "").get().trailers, (Metadata{{"fate", "not-done"}}));
   // A call that is used again has none of the last one's.
-  EXPECT_EQ(Begin("Fails", "").get().trailers, Trailers());
-  EXPECT_EQ(Begin("Echo", "").get().trailers, Trailers());
+  EXPECT_EQ(Begin("Fails", "").get().trailers, Metadata());
+  EXPECT_EQ(Begin("Echo", "").get().trailers, Metadata());
 }
 
 TEST_F(ServerTest, RefusesUnknownMethods) {

@@ -21,7 +21,7 @@ namespace mokv::service {
 // A failed call, as rpc is to tell it.
 struct Failure {
   absl::Status status;
-  rpc::Trailers trailers;
+  rpc::Metadata trailers;
 };
 
 // Refused before anything was begun; `status` says why.

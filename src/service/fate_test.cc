@@ -10,8 +10,8 @@ namespace {
 
 using replica::WriteResult;
 
-const rpc::Trailers kNotDone = {{"mokv-fate", "not-done"}};
-const rpc::Trailers kUnknown = {{"mokv-fate", "unknown"}};
+const rpc::Metadata kNotDone = {{"mokv-fate", "not-done"}};
+const rpc::Metadata kUnknown = {{"mokv-fate", "unknown"}};
 
 const absl::Status kNoLeader = absl::UnavailableError("no leader");
 const absl::Status kFull = absl::ResourceExhaustedError("out of memory");
@@ -23,7 +23,7 @@ TEST(Fate, IsTheSameToProgramsAndToPeople) {
     std::string name;
     Failure failure;
     absl::Status status;
-    rpc::Trailers trailers;
+    rpc::Metadata trailers;
   };
   const std::vector<Case> cases = {
       {"refused before anything was begun", NotBegun(kFull), kFull, kNotDone},
@@ -53,7 +53,7 @@ TEST(Fate, IsTheSameToProgramsAndToPeople) {
 TEST(Fate, OfAChangeUnderWayAtItsDeadlineIsUnknown) {
   const rpc::DeadlineAnswer answer = UnknownAtDeadline();
   EXPECT_EQ(answer.message, "deadline exceeded; outcome unknown");
-  EXPECT_EQ(rpc::Trailers({{std::string(answer.trailer_name), std::string(answer.trailer_value)}}),
+  EXPECT_EQ(rpc::Metadata({{std::string(answer.trailer_name), std::string(answer.trailer_value)}}),
             kUnknown);
 }
 

@@ -17,7 +17,7 @@ struct CallResult {
   absl::Status status;
   std::string message;                // Of a unary call.
   std::vector<std::string> messages;  // Of a stream.
-  Trailers trailers;
+  Metadata trailers;
   Reached reached = Reached::kNo;
 };
 

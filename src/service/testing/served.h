@@ -154,7 +154,7 @@ class PatientClient {
 
 // What the trailer of a failed call says of its fate; "none" without one.
 inline std::string FateOf(const rpc::CallResult& result) {
-  for (const rpc::Trailer& trailer : result.trailers) {
+  for (const rpc::MetadataEntry& trailer : result.trailers) {
     if (trailer.name == "mokv-fate") return trailer.value;
   }
   return "none";
