@@ -1,0 +1,81 @@
+#include "rpc/message_cutter.h"
+
+#include "base/status.h"
+#include "rpc/grpc_wire.h"
+
+namespace mokv::rpc {
+namespace {
+
+// A buffer that had to grow beyond this for one message is given back.
+constexpr size_t kKeptBytesMax = size_t{16} << 10;
+
+}  // namespace
+
+MessageCutter::Result MessageCutter::Take(std::string_view bytes, const Rules& rules,
+                                          MessageSink& sink) {
+  Result result;
+  // Messages that come whole are not copied.
+  const bool had_held = !held_.empty();
+  if (had_held) held_ += bytes;
+  std::string_view rest = had_held ? std::string_view(held_) : bytes;
+  blocked_ = false;
+  while (TakeOne(rest, rules, sink, result)) {
+  }
+  if (!blocked_ && result.status.ok()) {
+    // The message that is next in line may be larger than the window: the rest of it is to come.
+    result.released_bytes += rest.size() - released_bytes_;
+    released_bytes_ = rest.size();
+  }
+  if (had_held) {
+    held_.erase(0, held_.size() - rest.size());
+  } else {
+    held_.assign(rest);
+  }
+  if (held_.empty() && held_.capacity() > kKeptBytesMax) held_ = std::string();
+  return result;
+}
+
+bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageSink& sink,
+                            Result& result) {
+  if (rest.size() < kMessagePrefixBytes) return false;
+  const MessagePrefix prefix = ParseMessagePrefix(rest);
+  if (prefix.size_bytes > rules.message_bytes_max) {
+    result.status = ResourceExhausted("message of {} bytes is over the limit of {}",
+                                      prefix.size_bytes, rules.message_bytes_max);
+    return false;
+  }
+  if (!sink.HasRoom()) {
+    blocked_ = true;
+    return false;
+  }
+  const size_t whole_bytes = kMessagePrefixBytes + prefix.size_bytes;
+  if (rest.size() < whole_bytes) return false;
+  ReceivedMessage message{rest.substr(kMessagePrefixBytes, prefix.size_bytes), prefix.compressed};
+  if (prefix.compressed) {
+    if (rules.encoding == Encoding::kIdentity) {
+      result.status = absl::InternalError("a message is compressed, and grpc-encoding is not set");
+      return false;
+    }
+    plain_.clear();
+    result.status = Gunzip(message.bytes, rules.message_bytes_max, &plain_);
+    if (!result.status.ok()) return false;
+    message.bytes = plain_;
+  }
+  result.message_bytes += message.bytes.size();
+  sink.Take(message);
+  if (plain_.capacity() > kKeptBytesMax) plain_ = std::string();
+  result.released_bytes += whole_bytes - released_bytes_;
+  released_bytes_ = 0;
+  rest.remove_prefix(whole_bytes);
+  return true;
+}
+
+size_t MessageCutter::Drop() {
+  const size_t unreleased = held_.size() - released_bytes_;
+  held_ = std::string();
+  released_bytes_ = 0;
+  blocked_ = false;
+  return unreleased;
+}
+
+}  // namespace mokv::rpc
