@@ -15,9 +15,9 @@ MessageCutter::Result MessageCutter::Take(std::string_view bytes, const Rules& r
                                           MessageSink& sink) {
   Result result;
   // Messages that come whole are not copied.
-  const bool had_held = !held_.empty();
+  const bool had_held = !empty();
   if (had_held) held_ += bytes;
-  std::string_view rest = had_held ? std::string_view(held_) : bytes;
+  std::string_view rest = had_held ? std::string_view(held_).substr(held_begin_) : bytes;
   blocked_ = false;
   while (TakeOne(rest, rules, sink, result)) {
   }
@@ -27,9 +27,16 @@ MessageCutter::Result MessageCutter::Take(std::string_view bytes, const Rules& r
     released_bytes_ = rest.size();
   }
   if (had_held) {
-    held_.erase(0, held_.size() - rest.size());
+    held_begin_ = held_.size() - rest.size();
+    // What is left moves to the front only now and then: else messages that are taken one by one
+    // would each move all that are behind them.
+    if (held_begin_ >= held_.size() / 2) {
+      held_.erase(0, held_begin_);
+      held_begin_ = 0;
+    }
   } else {
     held_.assign(rest);
+    held_begin_ = 0;
   }
   if (held_.empty() && held_.capacity() > kKeptBytesMax) held_ = std::string();
   return result;
@@ -71,8 +78,9 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
 }
 
 size_t MessageCutter::Drop() {
-  const size_t unreleased = held_.size() - released_bytes_;
+  const size_t unreleased = held_.size() - held_begin_ - released_bytes_;
   held_ = std::string();
+  held_begin_ = 0;
   released_bytes_ = 0;
   blocked_ = false;
   return unreleased;

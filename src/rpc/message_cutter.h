@@ -37,7 +37,7 @@ class MessageCutter {
   size_t Drop();
 
   // Whether every byte has gone into a message that was taken.
-  bool empty() const { return held_.empty(); }
+  bool empty() const { return held_begin_ == held_.size(); }
   // Whether whole messages wait for room, or may.
   bool blocked() const { return blocked_; }
 
@@ -45,8 +45,10 @@ class MessageCutter {
   // Of `rest`, which it shortens. False: no whole message for now.
   bool TakeOne(std::string_view& rest, const Rules& rules, MessageSink& sink, Result& result);
 
-  std::string held_;
-  size_t released_bytes_ = 0;  // Of the incomplete message that `held_` begins with.
+
+  std::string held_;  // From `held_begin_` on.
+  size_t held_begin_ = 0;
+  size_t released_bytes_ = 0;  // Of the incomplete message that begins there.
   bool blocked_ = false;
   std::string plain_;
 };
