@@ -52,9 +52,22 @@ SHELLS = {"serf": "shell"}
 # other, and no circle can come. What the floors are for stands in the folder's README.md.
 FLOORS = {
     "rpc": [
-        ("rules", {"flood_guard", "grpc_wire", "http2_header", "keepalive", "opened_streams"}),
-        ("words", {"message_source", "method", "server_options", "server_telemetry", "trailers"}),
-        ("answers", {"client_call", "completion"}),
+        (
+            "rules",
+            {
+                "compression",
+                "flood_guard",
+                "grpc_wire",
+                "http2_header",
+                "keepalive",
+                "opened_streams",
+                "receive_window",
+            },
+        ),
+        ("metadata", {"metadata"}),
+        ("sources", {"message_source"}),
+        ("words", {"message_sink", "method", "server_options", "server_telemetry"}),
+        ("answers", {"client_call", "completion", "message_cutter"}),
         (
             "parts",
             {"client_connection", "deadlines", "flood_watch", "responder", "server_shared"},

@@ -36,7 +36,8 @@ class Channel {
   // A call of any kind, with all that can be said and heard of it. `exchange` makes the requests, and
   // takes the answers. (A server that answers a unary call with several messages is the exchange's to
   // notice.)
-  CallHandle Open(std::string method, CallOptions options, std::unique_ptr<ClientExchange> exchange);
+  CallHandle Open(std::string method, CallOptions options,
+                  std::unique_ptr<ClientExchange> exchange);
 
  private:
   class Impl;

@@ -26,7 +26,7 @@ class MessageCutter {
     uint64_t message_bytes_max = 0;           // As they come, and uncompressed.
   };
   struct Result {
-    absl::Status status;       // Not OK: the stream is broken, or a message too large.
+    absl::Status status;        // Not OK: the stream is broken, or a message too large.
     size_t released_bytes = 0;  // By which the other side's window may grow again.
     size_t message_bytes = 0;   // Of the messages that were taken, uncompressed.
   };
@@ -44,7 +44,6 @@ class MessageCutter {
  private:
   // Of `rest`, which it shortens. False: no whole message for now.
   bool TakeOne(std::string_view& rest, const Rules& rules, MessageSink& sink, Result& result);
-
 
   std::string held_;  // From `held_begin_` on.
   size_t held_begin_ = 0;

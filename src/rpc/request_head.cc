@@ -32,6 +32,12 @@ void RequestHead::Take(std::string_view name, std::string_view value, const Serv
   } else if (name == "grpc-timeout") {
     timeout = ParseTimeout(value);
     bad_timeout = !timeout.has_value();
+  } else if (name == "grpc-encoding") {
+    const std::optional<Encoding> known = ParseEncoding(value);
+    encoding = known.value_or(Encoding::kIdentity);
+    if (!known.has_value()) unknown_encoding = value;
+  } else if (name == "grpc-accept-encoding") {
+    accepts_gzip = AcceptsGzip(value);
   } else if (!IsTransportHeader(name)) {
     metadata.emplace_back(name, value);
   }
@@ -45,6 +51,9 @@ void RequestHead::Reset() {
   is_grpc = false;
   bad_timeout = false;
   timeout.reset();
+  encoding = Encoding::kIdentity;
+  unknown_encoding.clear();
+  accepts_gzip = false;
   metadata.clear();
   bytes = 0;
 }
@@ -64,6 +73,11 @@ std::optional<HeadRefusal> CheckHead(const RequestHead& head, const ServerOption
   if (head.method == nullptr) {
     return HeadRefusal{
         .status = MakeStatus(absl::StatusCode::kUnimplemented, "unknown method {}", head.path)};
+  }
+  if (!head.unknown_encoding.empty()) {
+    return HeadRefusal{.status = MakeStatus(absl::StatusCode::kUnimplemented,
+                                            "grpc-encoding {} is unknown; {} are taken",
+                                            head.unknown_encoding, kAcceptedEncodings)};
   }
   return std::nullopt;
 }

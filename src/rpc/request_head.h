@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "rpc/compression.h"
 #include "rpc/server_options.h"
 
 namespace mokv::rpc {
@@ -28,7 +29,10 @@ struct RequestHead {
   bool is_grpc = false;
   bool bad_timeout = false;
   std::optional<Duration> timeout;
-  // Headers that neither gRPC nor HTTP/2 uses itself.
+  Encoding encoding = Encoding::kIdentity;  // Of compressed messages.
+  std::string unknown_encoding;             // Empty: none.
+  bool accepts_gzip = false;
+  // Headers that neither gRPC nor HTTP/2 uses itself, as they came.
   std::vector<std::pair<std::string, std::string>> metadata;
   size_t bytes = 0;  // As RFC 9113, 6.5.2 counts.
 

@@ -37,17 +37,19 @@ Server::Server(net::IoPool& pool, Options options, CallObserver* observer)
 Server::~Server() = default;
 
 void Server::AddUnary(std::string path, UnaryHandler handler) {
-  Method method;
-  method.path = std::move(path);
-  method.handler = std::move(handler);
-  impl_->Add(std::move(method));
+  impl_->Add({.path = std::move(path), .handler = std::move(handler)});
 }
 
 void Server::AddServerStream(std::string path, ServerStreamHandler handler) {
-  Method method;
-  method.path = std::move(path);
-  method.handler = std::move(handler);
-  impl_->Add(std::move(method));
+  impl_->Add({.path = std::move(path), .handler = std::move(handler)});
+}
+
+void Server::AddClientStream(std::string path, ClientStreamHandler handler) {
+  impl_->Add({.path = std::move(path), .handler = std::move(handler)});
+}
+
+void Server::AddBidi(std::string path, BidiHandler handler) {
+  impl_->Add({.path = std::move(path), .handler = std::move(handler)});
 }
 
 net::Protocol Server::protocol() {

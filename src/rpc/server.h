@@ -5,7 +5,8 @@
 //
 // Threads: methods are added before the listener starts. Drain is called by the thread that owns
 //          the pool; stats are thread-safe.
-// Bounds:  Options names them. A call's request is buffered whole; its response streams.
+// Bounds:  Options names them. The one message of a request is buffered whole; streams flow, in both
+//          directions.
 #pragma once
 
 #include <absl/status/status.h>
@@ -36,6 +37,8 @@ class Server {
   // `path` is /package.Service/Method.
   void AddUnary(std::string path, UnaryHandler handler);
   void AddServerStream(std::string path, ServerStreamHandler handler);
+  void AddClientStream(std::string path, ClientStreamHandler handler);
+  void AddBidi(std::string path, BidiHandler handler);
 
   // To be added to the listener.
   net::Protocol protocol();

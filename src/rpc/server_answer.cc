@@ -1,17 +1,19 @@
 #include "rpc/server_answer.h"
 
+#include <absl/container/inlined_vector.h>
 #include <fmt/format.h>
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <deque>
 #include <iterator>
 #include <string>
 #include <string_view>
 
 #include "base/check.h"
 #include "base/status.h"
+#include "rpc/compression.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
 #include "rpc/metadata.h"
@@ -31,6 +33,8 @@ const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
 const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");
 const nghttp2_nv kPlainText = StaticHeader("content-type", "text/plain");
 const nghttp2_nv kAllow = StaticHeader("allow", "POST");
+const nghttp2_nv kGzipEncoding = StaticHeader("grpc-encoding", "gzip");
+const nghttp2_nv kAcceptEncoding = StaticHeader("grpc-accept-encoding", kAcceptedEncodings);
 const nghttp2_nv kGrpcStatusOk = StaticHeader("grpc-status", "0");
 
 std::string_view CodeText(absl::StatusCode code) {
@@ -40,49 +44,49 @@ std::string_view CodeText(absl::StatusCode code) {
   return index < std::size(kTexts) ? kTexts[index] : "2";
 }
 
-// What is said of a failure, in headers or trailers. They point into the call and into this.
-class FailureHeaders {
+// A block of headers, on its way to nghttp2. It points into the call and into itself.
+class HeaderBlock {
  public:
-  explicit FailureHeaders(const ServerCall& call)
-      : message_(PercentEncode(MessageOf(call.status).substr(0, kStatusMessageBytesMax))) {
-    Add(kStatusOk);
-    Add(kContentType);
-    Add(StaticHeader("grpc-status", CodeText(call.status.code())));
-    Add(CopiedHeader("grpc-message", message_));
-    for (const MetadataEntry& trailer : call.trailers) {
-      Add(CopiedHeader(trailer.name, trailer.value));
-      headers_[count_ - 1].flags = NGHTTP2_NV_FLAG_NONE;  // Not even the name outlives the call.
+  HeaderBlock() = default;
+  HeaderBlock(const HeaderBlock&) = delete;
+  HeaderBlock& operator=(const HeaderBlock&) = delete;
+
+  void Add(const nghttp2_nv& header) { headers_.push_back(header); }
+  void Add(const Metadata& metadata) {
+    for (const MetadataEntry& entry : metadata) {
+      values_.push_back(WireValue(entry));
+      headers_.push_back(CopiedHeader(entry.name, values_.back()));
+      headers_.back().flags = NGHTTP2_NV_FLAG_NONE;  // Not even the name outlives the call.
     }
   }
-  FailureHeaders(const FailureHeaders&) = delete;
-  FailureHeaders& operator=(const FailureHeaders&) = delete;
+  void AddStatus(const ServerCall& call) {
+    if (call.status.ok()) {
+      Add(kGrpcStatusOk);
+    } else {
+      Add(StaticHeader("grpc-status", CodeText(call.status.code())));
+      values_.push_back(PercentEncode(MessageOf(call.status).substr(0, kStatusMessageBytesMax)));
+      Add(CopiedHeader("grpc-message", values_.back()));
+    }
+    if (!call.head.unknown_encoding.empty()) Add(kAcceptEncoding);
+    Add(call.trailers);
+  }
 
-  void SubmitAlone(nghttp2_session* session, int32_t stream) const {
-    nghttp2_submit_response(session, stream, headers_.data(), count_, nullptr);
-  }
-  void SubmitBehindMessages(nghttp2_session* session, int32_t stream) const {
-    nghttp2_submit_trailer(session, stream, headers_.data() + kLeading, count_ - kLeading);
-  }
+  const nghttp2_nv* data() const { return headers_.data(); }
+  size_t size() const { return headers_.size(); }
 
  private:
-  static constexpr size_t kLeading = 2;  // Those that the answer had before its messages.
-
-  void Add(const nghttp2_nv& header) {
-    MOKV_CHECK_LT(count_, headers_.size());
-    headers_[count_++] = header;
-  }
-
-  const std::string message_;
-  std::array<nghttp2_nv, kLeading + 2 + kMetadataEntriesMax> headers_;
-  size_t count_ = 0;
+  absl::InlinedVector<nghttp2_nv, 8> headers_;
+  std::deque<std::string> values_;  // They stay where they are.
 };
 
 void SubmitTrailers(nghttp2_session* session, const ServerCall& call) {
-  if (call.status.ok()) {
+  if (call.status.ok() && call.trailers.empty()) {
     nghttp2_submit_trailer(session, call.stream, &kGrpcStatusOk, 1);
-  } else {
-    FailureHeaders(call).SubmitBehindMessages(session, call.stream);
+    return;
   }
+  HeaderBlock trailers;
+  trailers.AddStatus(call);
+  nghttp2_submit_trailer(session, call.stream, trailers.data(), trailers.size());
 }
 
 // nghttp2 has room for `size` bytes of the response.
@@ -133,11 +137,29 @@ void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
 
 void SubmitAnswer(nghttp2_session* session, ServerCall& call) {
   if (!call.http_status.empty()) return SubmitHttpError(session, call);
-  if (!call.status.ok()) return FailureHeaders(call).SubmitAlone(session, call.stream);
-  if (call.source == nullptr) call.FrameResponse();
-  const nghttp2_nv headers[] = {kStatusOk, kContentType};
+  if (call.status.ok() && call.source == nullptr) call.FrameResponse();
   const nghttp2_data_provider provider = ResponseOf(call);
-  nghttp2_submit_response(session, call.stream, headers, std::size(headers), &provider);
+  const bool may_compress =
+      call.response_is_compressed || (call.source != nullptr && call.head.accepts_gzip);
+  if (call.status.ok() && call.leading.empty() && !may_compress) {
+    const nghttp2_nv headers[] = {kStatusOk, kContentType};
+    nghttp2_submit_response(session, call.stream, headers, std::size(headers), &provider);
+    return;
+  }
+  HeaderBlock headers;
+  headers.Add(kStatusOk);
+  headers.Add(kContentType);
+  if (!call.status.ok()) {
+    call.response.clear();
+    if (call.leading.empty()) {
+      headers.AddStatus(call);
+      nghttp2_submit_response(session, call.stream, headers.data(), headers.size(), nullptr);
+      return;
+    }
+  }
+  if (may_compress) headers.Add(kGzipEncoding);
+  headers.Add(call.leading);
+  nghttp2_submit_response(session, call.stream, headers.data(), headers.size(), &provider);
 }
 
 }  // namespace mokv::rpc

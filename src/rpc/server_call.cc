@@ -1,9 +1,11 @@
 #include "rpc/server_call.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "base/status.h"
+#include "rpc/compression.h"
 #include "rpc/grpc_wire.h"
-#include "rpc/method.h"
 
 namespace mokv::rpc {
 namespace {
@@ -29,7 +31,10 @@ void ServerCall::Decide(State decision) {
 }
 
 bool ServerCall::StalledSince(MonotonicTime time) const {
-  const bool we_wait = state == State::kReceiving || (state == State::kAnswering && !source_waits);
+  // The client of a stream may be silent for as long as it likes, but not within a message.
+  const bool owes_message = sink != nullptr && !cutter.empty() && !cutter.blocked();
+  const bool we_wait =
+      state == State::kReceiving || owes_message || (state == State::kAnswering && !source_waits);
   return we_wait && progress <= time;
 }
 
@@ -56,14 +61,22 @@ void ServerCall::Reset() {
   deadline = MonotonicTime::Max();
   ClearBuffer(request);
   request_ended = false;
+  request_was_compressed = false;
+  DropSink();
+  cutter.Drop();
+  sink_ended = false;
   ClearBuffer(response);
   response_sent = 0;
   source.reset();
   source_waits = false;
+  compression = MessageCompression::kAuto;
+  response_is_compressed = false;
   http_status = {};
   taken_bytes = 0;
   status = absl::OkStatus();
+  leading.clear();
   trailers.clear();
+  abandoned = nullptr;
   at_deadline = {};
   deadline_id = 0;
   request_bytes = 0;
@@ -73,15 +86,56 @@ void ServerCall::Reset() {
   next = nullptr;
 }
 
+void ServerCall::Abandon() {
+  if (abandoned != nullptr) std::exchange(abandoned, nullptr)();
+}
+
+void ServerCall::DropSink() {
+  sink = nullptr;
+  own_sink.reset();
+}
+
+void ServerCall::DropSource() {
+  if (own_sink == nullptr) sink = nullptr;
+  source.reset();
+}
+
+absl::Status ServerCall::FrameMessage(size_t prefix_at, MessageCompression how) {
+  const std::string_view message =
+      std::string_view(response).substr(prefix_at + kMessagePrefixBytes);
+  const size_t size_bytes = message.size();
+  if (size_bytes > origin.response_message_bytes_max) {
+    return ResourceExhausted("the answer's message of {} bytes is over the limit of {}", size_bytes,
+                             origin.response_message_bytes_max);
+  }
+  response_bytes += size_bytes;
+  const bool client_compresses = head.encoding == Encoding::kGzip;
+  const bool compress =
+      head.accepts_gzip && (how == MessageCompression::kAlways ||
+                            (how == MessageCompression::kAuto && client_compresses &&
+                             size_bytes >= kCompressedBytesMin));
+  if (!compress) {
+    WriteMessagePrefix(static_cast<uint32_t>(size_bytes), response.data() + prefix_at);
+    return absl::OkStatus();
+  }
+  std::string compressed;
+  Gzip(message, &compressed);
+  response.replace(prefix_at + kMessagePrefixBytes, size_bytes, compressed);
+  WriteMessagePrefix(static_cast<uint32_t>(compressed.size()), response.data() + prefix_at);
+  response[prefix_at] = 1;
+  response_is_compressed = true;
+  return absl::OkStatus();
+}
+
 void ServerCall::FrameResponse() {
   MOKV_CHECK_GE(response.size(), kMessagePrefixBytes);
-  response_bytes = response.size() - kMessagePrefixBytes;
-  WriteMessagePrefix(static_cast<uint32_t>(response_bytes), response.data());
+  status = FrameMessage(0, compression);
 }
 
 void ServerCall::FillFromSource() {
   response.clear();
   response_sent = 0;
+  if (sink != nullptr && cutter.blocked()) origin.sinks_to_ask.push_back(stream);
   while (source != nullptr && !source_waits && response.size() < kStreamBatchBytes) {
     const size_t start = response.size();
     response.resize(start + kMessagePrefixBytes);
@@ -92,13 +146,17 @@ void ServerCall::FillFromSource() {
         source_waits = true;
       } else {
         status = source->status();
-        source.reset();
+        for (MetadataEntry& entry : source->trailers()) trailers.push_back(std::move(entry));
+        CheckMetadata(trailers);
+        DropSource();
       }
       return;
     }
-    const size_t message_bytes = response.size() - start - kMessagePrefixBytes;
-    WriteMessagePrefix(static_cast<uint32_t>(message_bytes), response.data() + start);
-    response_bytes += message_bytes;
+    status = FrameMessage(start, source->compression());
+    if (!status.ok()) {
+      response.resize(start);
+      DropSource();
+    }
   }
 }
 

@@ -12,12 +12,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "rpc/completion.h"
+#include "rpc/message_cutter.h"
+#include "rpc/message_sink.h"
+#include "rpc/metadata.h"
+#include "rpc/method.h"
 #include "rpc/request_head.h"
 #include "rpc/server_telemetry.h"
-#include "rpc/metadata.h"
 
 namespace mokv::rpc {
 
@@ -30,6 +35,10 @@ struct CallOrigin {
   size_t io_thread;  // Its index.
   const std::string& subject;
   const std::string& peer_address;
+  // Streams whose sinks had no room, and whose sources have been asked since.
+  std::vector<int32_t>& sinks_to_ask;
+  // Of ServerOptions.
+  uint64_t response_message_bytes_max;
 };
 
 class ServerCall {
@@ -54,10 +63,18 @@ class ServerCall {
   CallRecord Record(MonotonicTime now) const;
   // Makes a finished call as good as new; keeps buffers unless they have grown large.
   void Reset();
-  // Writes the prefix of a unary response, whose message stands behind the room for it.
+  // Writes the prefix of a unary response, whose message stands behind the room for it. A message
+  // that is too large becomes a failure.
   void FrameResponse();
   // Replaces a response that has left by the source's next messages, until it waits or ends.
   void FillFromSource();
+  // Tells the handler, if it wants to know, that nobody waits for the answer any more.
+  void Abandon();
+  // Messages of the client go nowhere from now on.
+  void DropSink();
+  // Also its sink, if both are one exchange.
+  void DropSource();
+  bool takes_stream() const { return head.method != nullptr && head.method->takes_stream(); }
 
   const CallOrigin& origin;
   int32_t stream = 0;
@@ -70,16 +87,28 @@ class ServerCall {
   // Prefix and message, as they come.
   std::string request;
   bool request_ended = false;
+  bool request_was_compressed = false;
+
+  // Of a stream of requests, while its handler wants them.
+  MessageSink* sink = nullptr;
+  std::unique_ptr<MessageSink> own_sink;  // Null if it is the source's.
+  MessageCutter cutter;
+  bool sink_ended = false;
 
   // Framed messages that HTTP/2 has not taken yet begin at `response_sent`.
   std::string response;
   size_t response_sent = 0;
   std::unique_ptr<MessageSource> source;  // Of a server stream that may have more.
   bool source_waits = false;
+  // Of a unary response; a source says it of each message.
+  MessageCompression compression = MessageCompression::kAuto;
+  bool response_is_compressed = false;
   // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
   std::string_view http_status;
   absl::Status status;
-  Metadata trailers;  // Of a failure.
+  Metadata leading;
+  Metadata trailers;
+  Task abandoned;
   DeadlineAnswer at_deadline;
   uint64_t deadline_id = 0;  // Among the thread's Deadlines; 0: none.
   uint64_t request_bytes = 0;
@@ -93,6 +122,10 @@ class ServerCall {
   // List of the connection's open calls, which ServerCalls keeps.
   ServerCall* previous = nullptr;
   ServerCall* next = nullptr;
+
+ private:
+  // Makes a whole message of what stands in `response` behind the room for its prefix.
+  absl::Status FrameMessage(size_t prefix_at, MessageCompression how);
 };
 
 }  // namespace mokv::rpc

@@ -78,8 +78,17 @@ struct ServerConnection::Callbacks {
   static int OnData(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
                     size_t size, void* user) {
     ServerConnection& self = Self(user);
-    if (ServerCall* call = CallOf(session, stream); call != nullptr) {
-      const std::string_view bytes{reinterpret_cast<const char*>(data), size};
+    ServerCall* call = CallOf(session, stream);
+    const std::string_view bytes{reinterpret_cast<const char*>(data), size};
+    if (call != nullptr && call->takes_stream()) {
+      call->progress = self.turn_time_;
+      self.GrowConnectionWindow(self.receive_window_.OnReceived(size));
+      self.HandOver(*call, bytes);
+      return 0;
+    }
+    // Whole requests have limits of their own, and windows that grow at once.
+    nghttp2_session_consume(session, stream, size);
+    if (call != nullptr) {
       self.Proceed(*call, self.receiver_.OnData(*call, bytes, self.turn_time_));
     }
     return 0;
@@ -103,6 +112,7 @@ struct ServerConnection::Callbacks {
       self.Proceed(*call, self.receiver_.OnHead(*call));
     }
     if (ends) self.Proceed(*call, self.receiver_.OnEnd(*call, self.turn_time_));
+    if (ends && call->takes_stream()) self.HandOver(*call, {});
     return 0;
   }
 
@@ -154,6 +164,8 @@ struct ServerConnection::Callbacks {
 nghttp2_session* ServerConnection::NewSession() {
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
+  // Windows grow when we say so: when a slow reader has taken what came.
+  nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
   nghttp2_session* session = nullptr;
   MOKV_CHECK_EQ(nghttp2_session_server_new2(&session, Callbacks::Get(), this, option), 0);

@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
 #include "base/logging.h"
@@ -38,10 +39,13 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
               .connection = id,
               .io_thread = transport_->thread().index(),
               .subject = transport_->peer_name(),
-              .peer_address = transport_->peer_address()},
+              .peer_address = transport_->peer_address(),
+              .sinks_to_ask = sinks_to_ask_,
+              .response_message_bytes_max = shared_.options.response_message_bytes_max},
       keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout, shared_.Now()),
       flood_watch_(shared_.options.header_bytes_max, shared_.Now()),
       receiver_(shared_.options),
+      receive_window_(shared_.options.held_bytes_max),
       calls_(origin_, shared_.stats),
       session_(NewSession()) {}
 
@@ -103,7 +107,9 @@ void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
   if (call.deadline_id != 0) deadlines_.Remove(call.deadline, call.deadline_id);
   if (call.state != ServerCall::State::kAnswering || http2_error != NGHTTP2_NO_ERROR) {
     if (call.status.ok()) call.status = absl::CancelledError("the client ended the call");
+    call.Abandon();
   }
+  GrowConnectionWindow(receive_window_.OnReleased(call.cutter.Drop()));
   if (CallObserver* observer = shared_.observer; observer != nullptr) {
     observer->OnCallFinished(call.Record(shared_.Now()));
   }
@@ -132,6 +138,10 @@ void ServerConnection::AddDeadline(ServerCall& call) {
 
 void ServerConnection::Submit(ServerCall& call) {
   call.state = ServerCall::State::kAnswering;
+  if (call.own_sink != nullptr) {
+    call.DropSink();
+    HandOver(call, {});
+  }
   if (call.source != nullptr) {
     call.progress = shared_.Now();
     AddDeadline(call);  // A stream that began at once has a deadline as well.
@@ -140,22 +150,82 @@ void ServerConnection::Submit(ServerCall& call) {
   MarkDirty();
 }
 
+void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
+  if (call.sink == nullptr) {  // It has its answer, or is about to.
+    Release(call, call.cutter.Drop() + bytes.size());
+    return;
+  }
+  const MessageCutter::Rules rules{call.head.encoding, shared_.options.message_bytes_max};
+  MessageCutter::Result taken = call.cutter.Take(bytes, rules, *call.sink);
+  call.request_bytes += taken.message_bytes;
+  Release(call, taken.released_bytes);
+  if (!taken.status.ok()) return FailStream(call, std::move(taken.status));
+  if (call.request_ended && !call.sink_ended && !call.cutter.blocked()) {
+    if (!call.cutter.empty()) {
+      return FailStream(call, absl::InternalError("the request's last message is cut off"));
+    }
+    call.sink_ended = true;
+    call.sink->End();
+  }
+  ResumeSource(call);
+}
+
+void ServerConnection::FailStream(ServerCall& call, absl::Status status) {
+  call.status = std::move(status);
+  if (call.state == ServerCall::State::kDeferred) {
+    call.Abandon();
+    Submit(call);
+    return;
+  }
+  call.DropSource();
+  Release(call, call.cutter.Drop());
+  nghttp2_session_resume_data(session_, call.stream);
+  MarkDirty();
+}
+
+void ServerConnection::ResumeSource(ServerCall& call) {
+  if (call.source == nullptr || !call.source_waits) return;
+  call.source_waits = false;
+  call.progress = shared_.Now();
+  nghttp2_session_resume_data(session_, call.stream);
+  MarkDirty();
+}
+
+void ServerConnection::AskSinks() {
+  for (const int32_t stream : std::exchange(sinks_to_ask_, {})) {
+    ServerCall* call = Find(stream);
+    if (call != nullptr && call->sink != nullptr && call->cutter.blocked()) HandOver(*call, {});
+  }
+}
+
+void ServerConnection::Release(ServerCall& call, size_t bytes) {
+  if (bytes == 0) return;
+  nghttp2_session_consume_stream(session_, call.stream, bytes);
+  MarkDirty();
+  GrowConnectionWindow(receive_window_.OnReleased(bytes));
+}
+
+void ServerConnection::GrowConnectionWindow(size_t bytes) {
+  if (bytes == 0) return;
+  nghttp2_session_consume_connection(session_, bytes);
+  MarkDirty();
+}
+
 void ServerConnection::Complete(Completion completion) {
   ServerCall* call = Find(completion.call.stream);
   if (call == nullptr) return;
   if (completion.wake) {
-    if (call->source != nullptr && call->source_waits) {
-      call->source_waits = false;
-      call->progress = shared_.Now();
-      nghttp2_session_resume_data(session_, call->stream);
-      MarkDirty();
+    if (call->sink != nullptr && call->cutter.blocked()) {
+      HandOver(*call, {});
+    } else {
+      ResumeSource(*call);
     }
     return;
   }
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.
   call->progress = shared_.Now();                           // Until now the client waited for us.
   call->status = std::move(completion.status);
-  call->trailers = std::move(completion.trailers);
+  for (MetadataEntry& entry : completion.trailers) call->trailers.push_back(std::move(entry));
   if (completion.source != nullptr) {
     call->source = std::move(completion.source);
   } else {
@@ -173,9 +243,11 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
     const DeadlineAnswer& answer = call->at_deadline;
     call->status = MakeStatus(absl::StatusCode::kDeadlineExceeded, "{}", answer.message);
     if (!answer.trailer_name.empty()) {
-      call->trailers = {{std::string(answer.trailer_name), std::string(answer.trailer_value)}};
+      call->trailers.push_back(
+          {std::string(answer.trailer_name), std::string(answer.trailer_value)});
       CheckMetadata(call->trailers);
     }
+    call->Abandon();
     Submit(*call);
   } else if (call->source != nullptr) {
     // A stream in progress ends where it is; its client has given up by itself.
@@ -265,6 +337,7 @@ void ServerConnection::Flush() {
     transport_->Send(output_);
   }
   flushing_ = false;
+  if (!sinks_to_ask_.empty()) AskSinks();
   if (transport_->blocked()) {
     // OnWritable goes on.
     if (written > 0) blocked_since_ = shared_.Now();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/transport.h"
 #include "rpc/completion.h"
@@ -15,6 +16,7 @@
 #include "rpc/flood_watch.h"
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
+#include "rpc/receive_window.h"
 #include "rpc/server_call.h"
 #include "rpc/server_calls.h"
 #include "rpc/server_receiver.h"
@@ -87,6 +89,16 @@ class ServerConnection final : private net::Transport::Handler {
   void AddDeadline(ServerCall& call);
   // Gives the call's answer to HTTP/2.
   void Submit(ServerCall& call);
+  // Bytes of a stream of requests, on their way to its sink: those that have come and, last, `bytes`.
+  void HandOver(ServerCall& call, std::string_view bytes);
+  // The client has broken the stream's rules.
+  void FailStream(ServerCall& call, absl::Status status);
+  // Asks a source that waits once more.
+  void ResumeSource(ServerCall& call);
+  void AskSinks();
+  // `bytes` of the call's stream are not held any more.
+  void Release(ServerCall& call, size_t bytes);
+  void GrowConnectionWindow(size_t bytes);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
   void EndStalledCalls(MonotonicTime no_progress_since);
@@ -97,11 +109,13 @@ class ServerConnection final : private net::Transport::Handler {
   ServerShared& shared_;
   Deadlines& deadlines_;
   std::unique_ptr<net::Transport> transport_;
+  std::vector<int32_t> sinks_to_ask_;
   const CallOrigin origin_;
   Keepalive keepalive_;
   OpenedStreams opened_;
   FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
+  ReceiveWindow receive_window_;
   ServerCalls calls_;
   nghttp2_session* const session_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.

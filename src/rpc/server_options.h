@@ -12,10 +12,16 @@ namespace mokv::rpc {
 struct ServerOptions {
   // A larger request is RESOURCE_EXHAUSTED, as gRPC has it; 4 MiB is what gRPC's own servers take.
   uint64_t message_bytes_max = uint64_t{4} << 20;
+  // A call that would answer with a larger message is RESOURCE_EXHAUSTED. gRPC's own servers have no
+  // limit here: clients have. It is at most what a message's prefix can say.
+  uint64_t response_message_bytes_max = UINT32_MAX;
   // Calls in progress on one connection; further ones wait at the client (HTTP/2, 5.1.2).
   uint32_t calls_per_connection_max = 1024;
   // Requests in assembly on one connection; the call that passes it is RESOURCE_EXHAUSTED.
   uint64_t assembly_bytes_max = uint64_t{64} << 20;
+  // Messages of streams that wait on one connection until their handlers have room, before the client
+  // has to wait with all of its calls.
+  size_t held_bytes_max = size_t{64} << 20;
   // Header bytes of one call; gRPC's usual limit is 8 KiB.
   size_t header_bytes_max = size_t{16} << 10;
   // A call whose client neither sends nor takes a byte for so long, while the server waits for it,

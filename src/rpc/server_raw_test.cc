@@ -64,7 +64,7 @@ TEST_F(ServerRawTest, AnswersBrokenRequestsAndGoesOn) {
 
   client.SendHeaders(3, GrpcHeaders("/t.T/Echo"));
   client.SendData(3, Message("packed", /*compressed=*/true));
-  EXPECT_EQ(client.Wait(3).grpc_status(), "12");
+  EXPECT_EQ(client.Wait(3).grpc_status(), "13");
 
   client.SendHeaders(7, GrpcHeaders("/t.T/Echo"));
   client.SendData(7, Message("one") + Message("two"));

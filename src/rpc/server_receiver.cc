@@ -5,13 +5,14 @@
 #include <variant>
 
 #include "base/status.h"
+#include "rpc/compression.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/method.h"
 
 namespace mokv::rpc {
 namespace {
 
-static_assert(std::variant_size_v<decltype(Method::handler)> == 2,
+static_assert(std::variant_size_v<decltype(Method::handler)> == 4,
               "a new kind of method: say here what it wants of its request");
 
 ServerReceiver::Next Refuse(ServerCall& call, absl::Status status) {
@@ -36,7 +37,7 @@ absl::Status CheckSize(std::string_view received, uint64_t message_bytes_max) {
   return absl::OkStatus();
 }
 
-// OK when `request` is exactly one message that is not compressed.
+// OK when `request` is exactly one message.
 absl::Status CheckMessage(std::string_view request) {
   // gRPC's own table of status codes has UNIMPLEMENTED for a number of messages that the method
   // does not take: most likely the client believes that the method is of another kind.
@@ -45,9 +46,6 @@ absl::Status CheckMessage(std::string_view request) {
     return absl::InternalError("the request's message is cut off");
   }
   const MessagePrefix prefix = ParseMessagePrefix(request);
-  if (prefix.compressed) {
-    return absl::UnimplementedError("compressed messages are not supported");
-  }
   const uint64_t rest = request.size() - kMessagePrefixBytes;
   if (rest < prefix.size_bytes) return absl::InternalError("the request's message is cut off");
   if (rest > prefix.size_bytes) {
@@ -56,12 +54,38 @@ absl::Status CheckMessage(std::string_view request) {
   return absl::OkStatus();
 }
 
+// The last question before the handler.
+ServerReceiver::Next CheckDeadline(ServerCall& call, MonotonicTime now) {
+  if (call.deadline > now) return ServerReceiver::Next::kHandle;
+  return Refuse(call, absl::DeadlineExceededError("deadline passed on arrival; nothing was done"));
+}
+
+// Replaces a compressed message by what it holds.
+absl::Status Uncompress(ServerCall& call, uint64_t message_bytes_max) {
+  if (!ParseMessagePrefix(call.request).compressed) return absl::OkStatus();
+  if (call.head.encoding == Encoding::kIdentity) {
+    return absl::InternalError("a message is compressed, and grpc-encoding is not set");
+  }
+  std::string plain(kMessagePrefixBytes, '\0');
+  const std::string_view message = std::string_view(call.request).substr(kMessagePrefixBytes);
+  if (absl::Status status = Gunzip(message, message_bytes_max, &plain); !status.ok()) {
+    return status;
+  }
+  WriteMessagePrefix(static_cast<uint32_t>(plain.size() - kMessagePrefixBytes), plain.data());
+  call.request = std::move(plain);
+  call.request_was_compressed = true;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 ServerReceiver::Next ServerReceiver::OnHead(ServerCall& call) {
   if (call.head.timeout.has_value()) call.deadline = call.received + *call.head.timeout;
   std::optional<HeadRefusal> refusal = CheckHead(call.head, options_);
-  if (!refusal.has_value()) return Next::kWait;
+  if (!refusal.has_value()) {
+    if (!call.takes_stream()) return Next::kWait;
+    return CheckDeadline(call, call.received);
+  }
   if (refusal->http_status == "200") return Refuse(call, std::move(refusal->status));
   // Answered once the request has ended: not every client reads before that.
   call.status = std::move(refusal->status);
@@ -95,12 +119,11 @@ ServerReceiver::Next ServerReceiver::OnEnd(ServerCall& call, MonotonicTime now) 
   if (absl::Status status = CheckMessage(call.request); !status.ok()) {
     return Refuse(call, std::move(status));
   }
-  call.request_bytes = call.request.size() - kMessagePrefixBytes;
-  if (call.deadline <= now) {
-    return Refuse(call,
-                  absl::DeadlineExceededError("deadline passed on arrival; nothing was done"));
+  if (absl::Status status = Uncompress(call, options_.message_bytes_max); !status.ok()) {
+    return Refuse(call, std::move(status));
   }
-  return Next::kHandle;
+  call.request_bytes = call.request.size() - kMessagePrefixBytes;
+  return CheckDeadline(call, now);
 }
 
 void ServerReceiver::OnClose(const ServerCall& call) {

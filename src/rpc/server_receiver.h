@@ -2,7 +2,9 @@
 // place that decides what a kind of method wants of its request's bytes, and when its handler runs.
 // Internal to the engine.
 //
-// So far both kinds take one whole message. README.md says what changes for one that takes more.
+// The handler of a unary call or a server stream runs with its one whole message; that of a client
+// stream or a bidirectional one when the head has come. Its messages are not the receiver's: the
+// connection hands them to the handler's sink.
 //
 // Owner:   the connection.
 // Threads: confined to its I/O thread. Pure: time comes in.

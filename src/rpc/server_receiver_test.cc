@@ -43,7 +43,9 @@ class ServerReceiverTest : public testing::Test {
 
   Nobody nobody_;
   const std::string subject_ = "someone";
-  const CallOrigin origin_{SystemClock(), nobody_, 1, 0, subject_, subject_};
+  std::vector<int32_t> sinks_to_ask_;
+  const CallOrigin origin_{SystemClock(), nobody_,       1,         0, subject_,
+                           subject_,      sinks_to_ask_, UINT32_MAX};
   Method method_;
   ServerOptions options_;
   ServerReceiver receiver_{options_};
@@ -70,8 +72,8 @@ TEST_F(ServerReceiverTest, RefusesWhatIsNotOneMessage) {
     return call.status.code();
   };
   EXPECT_EQ(code(""), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(code(Message("a") + Message("b")), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(code(Message("a", /*compressed=*/true)), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(code(Message("a") + Message("b")), absl::StatusCode::kInternal);
+  EXPECT_EQ(code(Message("a", /*compressed=*/true)), absl::StatusCode::kInternal);
   EXPECT_EQ(code(Message("cut off").substr(0, 4)), absl::StatusCode::kInternal);
   EXPECT_EQ(code(Message("cut off").substr(0, 8)), absl::StatusCode::kInternal);
 }
