@@ -68,6 +68,7 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
     if (!result.status.ok()) return false;
     message.bytes = plain_;
   }
+  ++result.messages;
   result.message_bytes += message.bytes.size();
   sink.Take(message);
   if (plain_.capacity() > kKeptBytesMax) plain_ = std::string();

@@ -28,7 +28,8 @@ class MessageCutter {
   struct Result {
     absl::Status status;        // Not OK: the stream is broken, or a message too large.
     size_t released_bytes = 0;  // By which the other side's window may grow again.
-    size_t message_bytes = 0;   // Of the messages that were taken, uncompressed.
+    size_t messages = 0;        // That were taken.
+    size_t message_bytes = 0;   // Of these, uncompressed.
   };
 
   // Hands over what is there, `bytes` last, as long as the sink has room.

@@ -166,8 +166,10 @@ void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
     }
     call.sink_ended = true;
     call.sink->End();
+    ResumeSource(call);
+  } else if (taken.messages > 0) {
+    ResumeSource(call);
   }
-  ResumeSource(call);
 }
 
 void ServerConnection::FailStream(ServerCall& call, absl::Status status) {
@@ -215,11 +217,8 @@ void ServerConnection::Complete(Completion completion) {
   ServerCall* call = Find(completion.call.stream);
   if (call == nullptr) return;
   if (completion.wake) {
-    if (call->sink != nullptr && call->cutter.blocked()) {
-      HandOver(*call, {});
-    } else {
-      ResumeSource(*call);
-    }
+    if (call->sink != nullptr && call->cutter.blocked()) HandOver(*call, {});
+    ResumeSource(*call);
     return;
   }
   if (call->state != ServerCall::State::kDeferred) return;  // Its deadline passed.

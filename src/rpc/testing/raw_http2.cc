@@ -129,6 +129,12 @@ RawAnswer RawClient::WaitForData(uint32_t stream, size_t size) {
   return answers_[stream];
 }
 
+uint64_t RawClient::WaitForWindow(uint32_t stream, uint64_t bytes) {
+  while (answers_[stream].window_grown_bytes < bytes && !answers_[stream].ended && ReadFrame()) {
+  }
+  return answers_[stream].window_grown_bytes;
+}
+
 const std::vector<RawGoAway>& RawClient::WaitForGoAways(size_t count) {
   while (goaways_.size() < count && ReadFrame()) {
   }
@@ -160,6 +166,9 @@ bool RawClient::ReadFrame() {
     case NGHTTP2_RST_STREAM:
       answer.reset = frame->NumberAt(0);
       answer.ended = true;
+      break;
+    case NGHTTP2_WINDOW_UPDATE:
+      answer.window_grown_bytes += frame->NumberAt(0);
       break;
     case NGHTTP2_GOAWAY:
       goaways_.push_back({frame->NumberAt(0), frame->NumberAt(4)});

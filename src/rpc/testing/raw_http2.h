@@ -64,6 +64,7 @@ struct RawAnswer {
   std::string data;
   std::optional<uint32_t> reset;  // Error code of RST_STREAM.
   bool ended = false;
+  uint64_t window_grown_bytes = 0;  // By WINDOW_UPDATE; stream 0 is the connection.
 
   // "none" without one.
   std::string grpc_status() const;
@@ -99,6 +100,10 @@ class RawClient {
   RawAnswer Wait(uint32_t stream);
   // Reads until `size` bytes of DATA have come, or the stream has ended.
   RawAnswer WaitForData(uint32_t stream, size_t size);
+  // Reads until the stream's window has grown by `bytes`, or the stream has ended.
+  uint64_t WaitForWindow(uint32_t stream, uint64_t bytes);
+  // What has been read of a stream so far.
+  const RawAnswer& answer(uint32_t stream) { return answers_[stream]; }
   // Reads until there have been `count` of them, or the connection has ended.
   const std::vector<RawGoAway>& WaitForGoAways(size_t count);
   // Reads until a PING, and returns the bytes of its answer; empty when none came.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,10 +26,11 @@ class Silent final : public MessageSource {
   Next Produce(std::string*) override { return Next::kWait; }
 };
 
-// Serves /t.T/Echo, Never, Large, Fails and Silent on one I/O thread.
+// Serves /t.T/Echo, Never, Large, Fails and Silent on one I/O thread, and what `add` adds.
 class RawServerTest : public testing::Test {
  protected:
-  explicit RawServerTest(const ServerOptions& options = Limits())
+  explicit RawServerTest(const ServerOptions& options = Limits(),
+                         const std::function<void(Server& server)>& add = nullptr)
       : server_(pool_, options, nullptr) {
     server_.AddUnary("/t.T/Echo", Echo);
     server_.AddUnary("/t.T/Never", [this](UnaryCall& call) {
@@ -44,6 +46,7 @@ class RawServerTest : public testing::Test {
     });
     server_.AddServerStream("/t.T/Silent",
                             [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
+    if (add != nullptr) add(server_);
     listener_ = net::BindLoopback(pool_, server_.protocol());
     pool_.Start();
     listener_->Start();
