@@ -1,14 +1,18 @@
 // Channel: a gRPC client's connection to one server, for calls of all four kinds, with deadlines.
 //
-// Connects with the first call, and again with the next call after the connection was lost. Nothing
-// is retried: a call whose connection broke ends with UNAVAILABLE. CallEnd says whether the server
-// may have begun it; when it may have, the message says `outcome unknown` to people.
+// Connects with the first call, and again with the next call after the connection was lost. When
+// connecting fails, calls fail with the same error until Backoff lets it be tried again; those that
+// wait for ready wait. Nothing is retried: a call whose connection broke ends with UNAVAILABLE.
+// CallEnd says whether the server may have begun it; when it may have, the message says
+// `outcome unknown` to people.
 //
-// Threads: Call and CallStream are thread-safe; `done` and `on_message` run on the I/O thread.
+// Threads: Call, CallStream and Open are thread-safe; callbacks and exchanges run on the I/O thread.
+//          From there they may use the channel, and end it.
 // Owner:   the I/O thread's pool must outlive the channel; the channel may go at any time, calls
 //          that are open then end with CANCELLED.
 // Bounds:  calls in progress: what the server allows (HTTP/2). At most calls_waiting_max others
-//          wait; any further one ends with RESOURCE_EXHAUSTED.
+//          wait; any further one ends with RESOURCE_EXHAUSTED. Memory: ClientCall's for each call,
+//          ClientConnection's for all.
 #pragma once
 
 #include <memory>
@@ -35,13 +39,15 @@ class Channel {
                   StreamDone done);
   // A call of any kind, with all that can be said and heard of it. `exchange` makes the requests, and
   // takes the answers. (A server that answers a unary call with several messages is the exchange's to
-  // notice.)
+  // notice.) Metadata that is none (IsMetadata) is our own bug.
   CallHandle Open(std::string method, CallOptions options,
                   std::unique_ptr<ClientExchange> exchange);
 
  private:
+  class Gate;
   class Impl;
   std::shared_ptr<Impl> impl_;
+  std::shared_ptr<Gate> gate_;
 };
 
 }  // namespace mokv::rpc

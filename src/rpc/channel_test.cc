@@ -17,6 +17,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+const Headers kAnswerHeaders = {{":status", "200"}, {"content-type", "application/grpc"}};
+
 class ChannelTest : public testing::Test {
  protected:
   ChannelTest() { pool_.Start(); }
@@ -81,7 +83,7 @@ TEST_F(ChannelTest, OkWithoutAMessageIsAnError) {
 }
 
 TEST_F(ChannelTest, MoreThanOneMessageIsAnError) {
-  EXPECT_EQ(StatusAfter(HeadersFrame(1, {{":status", "200"}}) +
+  EXPECT_EQ(StatusAfter(HeadersFrame(1, kAnswerHeaders) +
                         DataFrame(1, Message("a") + Message("b"), /*end=*/false))
                 .code(),
             absl::StatusCode::kInternal);
@@ -97,8 +99,8 @@ TEST_F(ChannelTest, ResetCallsEndAsHttp2Says) {
 }
 
 TEST_F(ChannelTest, TellsTheTrailersOfTheAnswer) {
-  const Headers headers = {
-      {":status", "200"}, {"content-type", "application/grpc"}, {"fate", "no"}};
+  Headers headers = kAnswerHeaders;
+  headers.emplace_back("fate", "no");
   const CallResult behind =
       EndAfter(HeadersFrame(1, headers) + DataFrame(1, Message("x"), /*end=*/false) +
                HeadersFrame(1, {{"grpc-status", "0"}, {"fate", "done"}}, true));

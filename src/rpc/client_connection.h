@@ -3,16 +3,23 @@
 //
 // Owner:   its Channel.
 // Threads: confined to its I/O thread.
+// Bounds:  answers that wait for room in their exchanges: kHeldBytesMax and one window. Beyond that
+//          the server has to wait, with the answers to other calls as well.
 #pragma once
+
+#include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/io_pool.h"
 #include "net/transport.h"
 #include "rpc/client_call.h"
+#include "rpc/keepalive.h"
+#include "rpc/receive_window.h"
 
 struct nghttp2_session;
 
@@ -23,24 +30,40 @@ class ClientConnection final : private net::Transport::Handler {
   class Owner {
    public:
     virtual ~Owner() = default;
+    // Calls may be submitted.
     virtual void OnConnected() = 0;
+    // The server has spoken HTTP/2: established() from now on.
+    virtual void OnEstablished() = 0;
+    // HasRoom may have become true.
+    virtual void OnRoom() = 0;
+    // The server takes no new calls; those that it has begun go on. It had too many PINGs if so.
+    virtual void OnGoAway(ClientConnection& connection, bool too_many_pings) = 0;
+    // A call whose answer is complete, and has messages that wait for room.
+    virtual void OnAnswered(std::shared_ptr<ClientCall> call) = 0;
     // Called last, when every call of the connection has ended.
     virtual void OnDisconnected(ClientConnection& connection, const absl::Status& reason) = 0;
   };
 
   ClientConnection(Owner& owner, net::IoThread& thread, const ChannelOptions& options,
-                   std::unique_ptr<net::Transport> transport);
+                   Duration keepalive_idle, std::unique_ptr<net::Transport> transport);
   ~ClientConnection() override;
 
   void Start();
-  void Submit(std::unique_ptr<ClientCall> call);
+  void Submit(std::shared_ptr<ClientCall> call);
+  // Ends a call of this connection at once, and tells the server. What tells it may have to wait for a
+  // long time if the server does not read.
+  void Fail(ClientCall& call, const absl::Status& status);
+  // Its source may have more, or its sink room.
+  void Wake(ClientCall& call);
   // Ends all calls with `reason` and tells nobody else.
   void Abort(const absl::Status& reason);
 
+  bool ready() const { return transport_->ready(); }
   // After GOAWAY: no new call may be submitted.
   bool going_away() const { return going_away_; }
-  // Calls that wait for the server to allow more (HTTP/2, 5.1.2).
-  size_t waiting_calls() const;
+  bool established() const { return established_; }
+  // Whether the server allows another call now (HTTP/2, 5.1.2).
+  bool HasRoom() const;
 
  private:
   struct Callbacks;
@@ -51,12 +74,20 @@ class ClientConnection final : private net::Transport::Handler {
   void OnWritable() override { Flush(); }
   void OnClosed(const absl::Status& reason) override;
 
-  void OnStreamClose(ClientCall& call, uint32_t http2_error);
-  void FailCall(ClientCall& call, absl::Status status);
-  void ExpireCall(int32_t stream);
+  void OnGoAway(uint32_t error, std::string_view debug_data);
+  void OnData(ClientCall& call, std::string_view bytes);
+  void OnAnswerEnd(ClientCall& call);
+  void OnStreamClose(ClientCall* call, uint32_t http2_error);
+  int64_t ReadRequest(ClientCall& call, char* buffer, size_t size_bytes, uint32_t* flags);
+  void Deliver(ClientCall& call, std::string_view bytes);
+  void Release(ClientCall& call, size_t bytes);
+  std::shared_ptr<ClientCall> Remove(ClientCall& call);
+  void WatchSilence();
   void EndAll(const absl::Status& reason);
   void ScheduleFlush();
   void Flush();
+  void TellRoom();
+  void SendOutput();
   void Break(const absl::Status& reason);
 
   Owner& owner_;
@@ -66,12 +97,22 @@ class ClientConnection final : private net::Transport::Handler {
   nghttp2_session* session_ = nullptr;
   std::string authority_;
   std::string output_;
+  std::string goaway_text_;  // What the server said with it, if it was an error.
+  bool established_ = false;
   bool going_away_ = false;
   bool ended_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   bool flush_scheduled_ = false;
-  // Open calls, by stream, so that an end of the connection ends them in order.
-  std::unique_ptr<class ClientCalls> calls_;
+  bool told_room_ = true;
+  // By stream. Calls that have ended are not there; their streams may still be open.
+  absl::flat_hash_map<int32_t, std::shared_ptr<ClientCall>> calls_;
+  size_t open_streams_ = 0;
+  ReceiveWindow window_;
+  // Whose sources were asked while their sinks had no room: those may have some now.
+  std::vector<std::weak_ptr<ClientCall>> to_deliver_;
+  const Duration keepalive_idle_;  // 0: never.
+  Keepalive keepalive_;
+  net::Timer keepalive_timer_;
 };
 
 }  // namespace mokv::rpc
