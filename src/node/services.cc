@@ -40,6 +40,7 @@ Services::Services(const Parts& parts)
   sessions_.Register(server_);
   cluster_.Register(server_);
   parts.health->Register(server_);
+  reflection_.Register(server_);  // The last: it tells of those above.
   calls_.Prepare(server_, parts.io->size());
 }
 

@@ -23,6 +23,7 @@
 #include "service/health_service.h"
 #include "service/kv_service.h"
 #include "service/replica_doors.h"
+#include "service/reflection_service.h"
 #include "service/session_service.h"
 #include "telemetry/request_log.h"
 
@@ -60,6 +61,7 @@ class Services {
   service::KvService kv_;
   service::ClusterService cluster_;
   service::SessionService sessions_;
+  service::ReflectionService reflection_;
 };
 
 }  // namespace mokv
