@@ -64,7 +64,7 @@ def _compile_api():
     out = scratch_directory("api")
     subprocess.run(
         ["protoc", f"--proto_path={ROOT}", f"--python_out={out}"]
-        + [str(ROOT / "api" / f"{name}.proto") for name in ("kv", "health", "cluster", "session")],
+        + [str(ROOT / "api" / f"{name}.proto") for name in ("kv", "health", "cluster", "session", "reflection")],
         check=True,
     )
     sys.path.insert(0, str(out))

@@ -6,8 +6,10 @@ import unittest
 import warnings
 
 import grpc
+from google.protobuf import descriptor_pb2
 
 import harness
+from api import reflection_pb2
 from cases import KvTestCase, SharedNodeTestCase
 from harness import delete, get, health_pb2, kv_pb2, list_items, put
 
@@ -38,6 +40,31 @@ class AccessTest(SharedNodeTestCase):
             self.assertEqual(len(nobody.get_servers(b"", timeout=timeout).servers), 1)
             answer = nobody.check(health_pb2.HealthCheckRequest(), timeout=timeout)
             self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
+
+    # Goal:  a stock client without our .proto files learns what the node serves, with both names of
+    #        the service.
+    def test_reflection_needs_the_certificate_only(self):
+        with self.node.client("nobody-client") as nobody:
+            for version in ("v1", "v1alpha"):
+                talk = nobody.channel.stream_stream(
+                    f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                    reflection_pb2.ServerReflectionRequest.SerializeToString,
+                    reflection_pb2.ServerReflectionResponse.FromString,
+                )
+                questions = [
+                    reflection_pb2.ServerReflectionRequest(list_services="*"),
+                    reflection_pb2.ServerReflectionRequest(file_containing_symbol="api.KV.Set"),
+                    reflection_pb2.ServerReflectionRequest(file_by_filename="machine/command.proto"),
+                ]
+                answers = list(talk(iter(questions), timeout=harness.CALL_SECONDS_MAX))
+                services = {one.name for one in answers[0].list_services_response.service}
+                self.assertLessEqual({"api.KV", "api.Cluster", "api.Session",
+                                      "grpc.health.v1.Health",
+                                      f"grpc.reflection.{version}.ServerReflection"}, services)
+                files = [descriptor_pb2.FileDescriptorProto.FromString(one).name
+                         for one in answers[1].file_descriptor_response.file_descriptor_proto]
+                self.assertEqual(files, ["api/kv.proto", "google/protobuf/empty.proto"])
+                self.assertEqual(answers[2].error_response.error_code, 5)
 
     # Goal:  List shows what the subject may consume and nothing else.
     def test_list_is_filtered(self):
