@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "net/transport.h"
 #include "rpc/server.h"
+#include "rpc/testing/streams.h"
 
 namespace mokv::rpc {
 namespace {
@@ -29,6 +30,13 @@ class ThreeTimes final : public MessageSource {
  private:
   const std::string text_;
   int sent_ = 0;
+};
+
+class NeverRoom final : public MessageExchange {
+ public:
+  bool HasRoom() const override { return false; }
+  void Take(const ReceivedMessage&) override { MOKV_CHECK(false); }
+  Next Produce(std::string*) override { return Next::kWait; }
 };
 
 // Hands the connection to the server as soon as there is one.
@@ -66,6 +74,16 @@ class Subject {
     server_.AddServerStream("/t.T/Stream", [](ServerStreamCall& call) {
       call.Start(std::make_unique<ThreeTimes>(call.request()));
     });
+    server_.AddClientStream("/t.T/Sum", [](ClientStreamCall& call) {
+      auto sum = std::make_unique<SumOfBytes>(call.Defer());
+      call.Start(std::move(sum));
+    });
+    server_.AddBidi("/t.T/Talk",
+                    [](BidiCall& call) { call.Start(std::make_unique<EchoExchange>()); });
+    server_.AddBidi("/t.T/Full", [this](BidiCall& call) {
+      wakers_.push_back(call.waker());
+      call.Start(std::make_unique<NeverRoom>());
+    });
     protocol_ = server_.protocol();
     pool_.Start();
   }
@@ -79,7 +97,12 @@ class Subject {
     pool_.thread(0).Post([this, fd = fds[1]] { Accepting::Begin(protocol_, pool_.thread(0), fd); });
     AwaitEnd(fds[0]);
     close(fds[0]);
-    OnThread([this] { kept_.clear(); });  // Answers for calls that are no more.
+    // Answers and news for calls that are no more.
+    OnThread([this] {
+      kept_.clear();
+      for (const StreamWaker& waker : wakers_) waker.Wake();
+      wakers_.clear();
+    });
     MOKV_CHECK_EQ(server_.stats().connections_open.load(), uint64_t{0});
     MOKV_CHECK_EQ(server_.stats().calls_open.load(), uint64_t{0});
   }
@@ -113,7 +136,9 @@ class Subject {
   net::IoPool pool_{1};
   Server server_;
   net::Protocol protocol_;
-  std::vector<Responder> kept_;  // On the pool's thread.
+  // On the pool's thread.
+  std::vector<Responder> kept_;
+  std::vector<StreamWaker> wakers_;
 };
 
 }  // namespace
