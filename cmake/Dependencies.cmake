@@ -1,7 +1,6 @@
 # Every library here is a Debian 12 package; scripts/install_packages.sh installs them.
 find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
-find_package(ZLIB REQUIRED)
 find_package(Protobuf 3.21 REQUIRED)
 find_package(absl REQUIRED)
 find_package(ZLIB REQUIRED)

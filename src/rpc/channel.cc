@@ -42,13 +42,14 @@ class Channel::Impl final : public ClientConnection::Owner,
   // From any thread: a call with one message.
   void Post(std::shared_ptr<ClientCall> call, std::string request) {
     absl::Status fits = call->request.SetMessage(std::move(request), options_.request_bytes_max);
-    thread_.Post([impl = shared_from_this(), call = std::move(call), fits = std::move(fits)]() mutable {
-      if (fits.ok()) {
-        impl->Begin(std::move(call));
-      } else {
-        call->Finish(fits);
-      }
-    });
+    thread_.Post(
+        [impl = shared_from_this(), call = std::move(call), fits = std::move(fits)]() mutable {
+          if (fits.ok()) {
+            impl->Begin(std::move(call));
+          } else {
+            call->Finish(fits);
+          }
+        });
   }
   void Begin(std::shared_ptr<ClientCall> call);
   // Ends a call at once, wherever it is.
@@ -199,9 +200,8 @@ void Channel::Impl::Expire(ClientCall& call) {
   } else if (failure_.ok()) {
     End(call, absl::DeadlineExceededError("deadline exceeded while connecting"));
   } else {
-    End(call, absl::DeadlineExceededError(
-                  fmt::format("deadline exceeded while connecting; the last time: {}",
-                              MessageOf(failure_))));
+    End(call, absl::DeadlineExceededError(fmt::format(
+                  "deadline exceeded while connecting; the last time: {}", MessageOf(failure_))));
   }
 }
 

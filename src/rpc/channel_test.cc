@@ -98,6 +98,46 @@ TEST_F(ChannelTest, ResetCallsEndAsHttp2Says) {
   EXPECT_EQ(reset(NGHTTP2_INTERNAL_ERROR), absl::StatusCode::kInternal);
 }
 
+// Goal: a server that ends a stream without a word of gRPC has not ended the call well.
+TEST_F(ChannelTest, ResetsWithoutAnErrorAreNoSuccess) {
+  const absl::Status status =
+      StatusAfter(HeadersFrame(1, kAnswerHeaders) + DataFrame(1, Message("x"), /*end=*/false) +
+                  Frame(NGHTTP2_RST_STREAM, 0, 1, Number(NGHTTP2_NO_ERROR)));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+}
+
+// RFC 9113, 8.1: so a server says that it does not want the rest of the request.
+TEST_F(ChannelTest, AResetBehindTheAnswerChangesNothing) {
+  const absl::Status status =
+      StatusAfter(HeadersFrame(1, kAnswerHeaders) + DataFrame(1, Message("x"), /*end=*/false) +
+                  HeadersFrame(1, {{"grpc-status", "0"}}, /*end=*/true) +
+                  Frame(NGHTTP2_RST_STREAM, 0, 1, Number(NGHTTP2_NO_ERROR)));
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(ChannelTest, InformationalHeadersArePassedOver) {
+  const CallResult end =
+      EndAfter(HeadersFrame(1, {{":status", "103"}, {"link", "x"}}) +
+               HeadersFrame(1, kAnswerHeaders) + DataFrame(1, Message("x"), /*end=*/false) +
+               HeadersFrame(1, {{"grpc-status", "0"}}, /*end=*/true));
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(end.message, "x");
+}
+
+TEST_F(ChannelTest, AnAnswerWithoutHttpStatusIsAnError) {
+  EXPECT_EQ(StatusAfter(HeadersFrame(1, {{"content-type", "application/grpc"}})).code(),
+            absl::StatusCode::kInternal);
+}
+
+// Goal: the page of a proxy ends the call at once, however long it is.
+TEST_F(ChannelTest, APageEndsTheCall) {
+  const absl::Status status =
+      StatusAfter(HeadersFrame(1, {{":status", "200"}, {"content-type", "text/html"}}) +
+                  DataFrame(1, "<html>", /*end=*/false));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  EXPECT_NE(MessageOf(status).find("text/html"), std::string_view::npos) << status;
+}
+
 TEST_F(ChannelTest, TellsTheTrailersOfTheAnswer) {
   Headers headers = kAnswerHeaders;
   headers.emplace_back("fate", "no");

@@ -109,9 +109,10 @@ void ClientCall::Take(const ReceivedMessage& message) {
 }
 
 absl::Status ClientCall::NoGrpcStatus() const {
-  return MakeStatus(CodeOfHttpStatus(http_status_),
-                    "answer without grpc-status, HTTP status {}, content-type '{}' (outcome unknown)",
-                    http_status_, PercentEncode(content_type_));
+  return MakeStatus(
+      CodeOfHttpStatus(http_status_),
+      "answer without grpc-status, HTTP status {}, content-type '{}' (outcome unknown)",
+      http_status_, PercentEncode(content_type_));
 }
 
 absl::Status ClientCall::AnswerStatus() const {
@@ -135,8 +136,8 @@ void ClientCall::EndWithAnswer() {
 }
 
 void ClientCall::EndWithReset(uint32_t http2_error) {
-  const char* what = reset_by_server ? "the server reset the call"
-                                     : "the server broke HTTP/2's rules in the call";
+  const char* what =
+      reset_by_server ? "the server reset the call" : "the server broke HTTP/2's rules in the call";
   // RFC 9113, 8.7: the server has not looked at a stream that it refuses in this way, by itself or
   // with GOAWAY.
   if (http2_error == NGHTTP2_REFUSED_STREAM) {

@@ -34,8 +34,8 @@ namespace mokv::rpc {
 
 // As gRPC's connectivity-semantics document has them.
 enum class ChannelState {
-  kIdle,              // The next call connects.
-  kConnecting,        // Until the server has said its first word of HTTP/2.
+  kIdle,        // The next call connects.
+  kConnecting,  // Until the server has said its first word of HTTP/2.
   kReady,
   kTransientFailure,  // Connecting has failed; it will be tried again when Backoff says so.
   kShutDown,

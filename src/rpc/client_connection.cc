@@ -396,7 +396,8 @@ void ClientConnection::SendOutput() {
     output_.clear();
     const uint8_t* bytes = nullptr;
     ssize_t size = 0;
-    while (output_.size() < kFlushBytes && (size = nghttp2_session_mem_send(session_, &bytes)) > 0) {
+    while (output_.size() < kFlushBytes &&
+           (size = nghttp2_session_mem_send(session_, &bytes)) > 0) {
       output_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
     }
     MOKV_CHECK_GE(size, 0);
@@ -410,9 +411,8 @@ void ClientConnection::SendOutput() {
 }
 
 void ClientConnection::OnClosed(const absl::Status& reason) {
-  Break(reason.ok()
-            ? Unavailable("{} closed the connection{}", authority_, goaway_text_)
-            : Unavailable("{}: {}{}", authority_, MessageOf(reason), goaway_text_));
+  Break(reason.ok() ? Unavailable("{} closed the connection{}", authority_, goaway_text_)
+                    : Unavailable("{}: {}{}", authority_, MessageOf(reason), goaway_text_));
 }
 
 void ClientConnection::Break(const absl::Status& reason) {
@@ -437,8 +437,8 @@ void ClientConnection::EndAll(const absl::Status& reason) {
   for (const std::shared_ptr<ClientCall>& call : calls) {
     call->connection = nullptr;
     if (refused) call->sent = false;
-    call->Finish(call->sent ? absl::Status(reason.code(), fmt::format("{} (outcome unknown)",
-                                                                      MessageOf(reason)))
+    call->Finish(call->sent ? absl::Status(reason.code(),
+                                           fmt::format("{} (outcome unknown)", MessageOf(reason)))
                             : reason);
   }
 }
