@@ -26,6 +26,9 @@ class FloodWatch {
   // A DATA frame without data that does not end its stream. False as above.
   bool OnEmptyData(MonotonicTime now);
 
+  // More PINGs than the policy allows.
+  void OnPings() { flood_ = "too_many_pings"; }
+
   // What there has been too much of; empty: nothing. It stays once it is set.
   std::string_view flood() const { return flood_; }
 

@@ -100,6 +100,11 @@ struct ServerConnection::Callbacks {
         std::memcmp(frame->ping.opaque_data, kGoAwayPing, sizeof(kGoAwayPing)) == 0) {
       self.GoAway();
     }
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 &&
+        !self.ping_policy_.Allows(self.turn_time_, !self.calls_.empty())) {
+      self.flood_watch_.OnPings();
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_DATA && !ends && frame->hd.length == frame->data.padlen &&
@@ -125,9 +130,10 @@ struct ServerConnection::Callbacks {
         nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, kGoAwayPing);
       }
     }
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    Self(user).ping_policy_.OnAnswer();
     // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
-    if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
       const ServerCall* call = CallOf(session, frame->hd.stream_id);
       if (call != nullptr && !call->request_ended) {
         Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_NO_ERROR);

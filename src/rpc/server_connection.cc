@@ -23,8 +23,6 @@ constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 constexpr size_t kQueuedFramesMax = 10'000;
 // A request that is kept while its call waits for an answer has no larger buffer than this.
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
-// What ends a connection whose session cannot go on: GOAWAY, last stream 0, ENHANCE_YOUR_CALM.
-constexpr std::string_view kGoAwayForFlood("\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
 
 }  // namespace
 
@@ -43,6 +41,9 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
               .sinks_to_ask = sinks_to_ask_,
               .response_message_bytes_max = shared_.options.response_message_bytes_max},
       keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout, shared_.Now()),
+      ping_policy_({.interval_min = shared_.options.ping_interval_min,
+                    .interval_min_without_calls = shared_.options.ping_interval_min_without_calls,
+                    .strikes_max = shared_.options.ping_strikes_max}),
       flood_watch_(shared_.options.header_bytes_max, shared_.Now()),
       receiver_(shared_.options),
       receive_window_(shared_.options.held_bytes_max),
@@ -77,15 +78,14 @@ void ServerConnection::OnBytes(std::string_view bytes) {
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (!flood_watch_.flood().empty()) {
-    CountBroken(flood_watch_.flood());
-    transport_->Send(kGoAwayForFlood);
-    Close();
+    EndForFlood(flood_watch_.flood());
+  } else if (result == NGHTTP2_ERR_FLOODED || result == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
+    EndForFlood(nghttp2_strerror(static_cast<int>(result)));
   } else if (result < 0) {
     CountBroken(nghttp2_strerror(static_cast<int>(result)));
     Close();
   } else if (nghttp2_session_get_outbound_queue_size(session_) > kQueuedFramesMax) {
-    CountBroken("the client does not read");
-    Close();
+    EndForFlood("the client does not read");
   }
 }
 
@@ -305,9 +305,8 @@ void ServerConnection::GoAway() {
   if (going_away_) return;
   going_away_ = true;
   // Calls that are open now are served; the client sends new ones elsewhere.
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
-                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
-                        nullptr, 0);
+  last_served_ = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_served_, NGHTTP2_NO_ERROR, nullptr, 0);
   MarkDirty();
 }
 

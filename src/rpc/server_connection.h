@@ -16,6 +16,7 @@
 #include "rpc/flood_watch.h"
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
+#include "rpc/ping_policy.h"
 #include "rpc/receive_window.h"
 #include "rpc/server_call.h"
 #include "rpc/server_calls.h"
@@ -101,6 +102,9 @@ class ServerConnection final : private net::Transport::Handler {
   void GrowConnectionWindow(size_t bytes);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
+  // A client that does too much of what gives it nothing: it hears GOAWAY, ENHANCE_YOUR_CALM and
+  // `reason`, and is left.
+  void EndForFlood(std::string_view reason);
   void EndStalledCalls(MonotonicTime no_progress_since);
   void MarkDirty();
   ServerCall* Find(int32_t stream);
@@ -112,6 +116,7 @@ class ServerConnection final : private net::Transport::Handler {
   std::vector<int32_t> sinks_to_ask_;
   const CallOrigin origin_;
   Keepalive keepalive_;
+  PingPolicy ping_policy_;
   OpenedStreams opened_;
   FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
@@ -121,6 +126,7 @@ class ServerConnection final : private net::Transport::Handler {
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
   std::string output_;
+  int32_t last_served_ = INT32_MAX;  // Stream that the last GOAWAY named.
   bool dirty_ = false;
   bool flushing_ = false;
   bool going_away_ = false;

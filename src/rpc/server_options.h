@@ -31,6 +31,14 @@ struct ServerOptions {
   // within `keepalive_timeout`, or its connection is closed with all its calls.
   Duration keepalive_idle = std::chrono::seconds(60);
   Duration keepalive_timeout = std::chrono::seconds(20);
+  // How often a client may send a PING, as gRPC's servers limit it, between answers: one that comes
+  // earlier is a strike, and one strike more than `ping_strikes_max` ends the connection with GOAWAY
+  // `too_many_pings`. gRPC's servers want five minutes, two hours when no call is open, and so lose
+  // clients that watch their link closely. Half of the ten seconds that gRPC's clients keep at least
+  // lets them all live, however unevenly their PINGs arrive. Zero: no limit.
+  Duration ping_interval_min = std::chrono::seconds(5);
+  Duration ping_interval_min_without_calls = std::chrono::seconds(5);
+  int ping_strikes_max = 2;
   // How long a client has to notice that the server is going away, in Drain.
   Duration goaway_notice = std::chrono::seconds(1);
   // The clock of deadlines, stalled calls and silent clients. It must outlive the server.

@@ -1,122 +1,19 @@
-// The watch over clients, on a clock and at moments that the test chooses: a connection without a
-// server around it, whose owner is the test.
+// The watch over clients, on a clock and at moments that the test chooses.
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
-#include <functional>
-#include <future>
-#include <memory>
-#include <vector>
-
-#include "base/testing/fake_clock.h"
-#include "net/testing/loopback.h"
-#include "net/testing/wait.h"
-#include "rpc/call.h"
-#include "rpc/server_connection.h"
 #include "rpc/testing/raw_http2.h"
-#include "rpc/testing/raw_server.h"
+#include "rpc/testing/watched_server.h"
 
 namespace mokv::rpc {
 namespace {
 
-using net::Until;
 using std::chrono::seconds;
 
 // How much of an answer counts as reading it.
 constexpr uint32_t kProgressBytes = 16 << 10;
 
-class ServerWatchTest : public testing::Test,
-                        public CompletionSink,
-                        public ServerConnection::Owner {
- protected:
-  ServerWatchTest() {
-    shared_.options.clock = &clock_;
-    AddUnary("/t.T/Echo", Echo);
-    AddUnary("/t.T/Never", [this](UnaryCall& call) { kept_.push_back(call.Defer()); });
-    AddUnary("/t.T/Large", [](UnaryCall& call) {
-      call.response().append(size_t{1} << 20, 'x');
-      call.Finish();
-    });
-    net::Protocol protocol;
-    protocol.clear_prefix = kPreface;
-    protocol.accept = [this](std::unique_ptr<net::Transport> transport, std::string_view bytes) {
-      const ServerConnection::Parts parts{
-          .shared = shared_, .deadlines = deadlines_, .completions = *this};
-      connection_ = std::make_unique<ServerConnection>(*this, parts, 1, std::move(transport));
-      connection_->Start(bytes);
-    };
-    listener_ = net::BindLoopback(pool_, std::move(protocol));
-    pool_.Start();
-    listener_->Start();
-  }
-
-  ~ServerWatchTest() override {
-    listener_->Stop();
-    pool_.Stop();
-  }
-
-  void AddUnary(const std::string& path, UnaryHandler handler) {
-    auto method = std::make_unique<Method>();
-    method->path = path;
-    method->handler = std::move(handler);
-    shared_.methods.emplace(path, std::move(method));
-  }
-
-  // Time passes; then the connection is looked at.
-  void Pass(Duration duration) {
-    OnThread([&] {
-      clock_.now = clock_.now + duration;
-      if (connection_ != nullptr) connection_->Watch(clock_.now);
-    });
-  }
-
-  bool IsOpen() {
-    bool open = false;
-    OnThread([&] { open = connection_ != nullptr; });
-    return open;
-  }
-
-  // A client with one call under way that the server has begun.
-  void Begin(RawClient& client, const std::string& path) {
-    Begin(client, path, Message(""), /*end=*/true);
-  }
-  // Or its beginning. In one piece: the server has all of it when it has begun.
-  void Begin(RawClient& client, const std::string& path, const std::string& data, bool end) {
-    client.Send(HeadersFrame(1, GrpcHeaders(path)) + DataFrame(1, data, end));
-    ASSERT_TRUE(Until([&] { return shared_.stats.calls_open == 1; }));
-  }
-
-  uint16_t port() const { return listener_->port(); }
-  const ServerStats& stats() const { return shared_.stats; }
-
- private:
-  void OnThread(const std::function<void()>& task) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-
-  void Complete(Completion) override {}
-  void FlushAtTurnEnd(ServerConnection&) override { PostFlush(); }
-  void FlushLater(ServerConnection&) override { PostFlush(); }
-  void Remove(ServerConnection&) override { pool_.thread(0).DeleteSoon(std::move(connection_)); }
-  void PostFlush() {
-    pool_.thread(0).Post([this] {
-      if (connection_ != nullptr) connection_->Flush();
-    });
-  }
-
-  FakeClock clock_;  // Of the I/O thread.
-  net::IoPool pool_{1};
-  ServerShared shared_;
-  Deadlines deadlines_{pool_.thread(0), clock_, [](CallId) {}};
-  std::unique_ptr<ServerConnection> connection_;
-  std::vector<Responder> kept_;
-  std::unique_ptr<net::Listener> listener_;
-};
+using ServerWatchTest = WatchedServerTest;
 
 // Goal: a client that hangs keeps neither its connection nor its calls.
 TEST_F(ServerWatchTest, ClosesConnectionsOfClientsThatDoNotAnswer) {

@@ -150,6 +150,14 @@ std::string RawClient::WaitForPing() {
   return Frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, payload);
 }
 
+bool RawClient::WaitForPingAnswer() {
+  while (ping_answers_ == 0 && ReadFrame()) {
+  }
+  if (ping_answers_ == 0) return false;
+  --ping_answers_;
+  return true;
+}
+
 bool RawClient::ReadFrame() {
   const std::optional<RawFrame> frame = reader_.Read();
   if (!frame.has_value()) return false;
@@ -171,10 +179,14 @@ bool RawClient::ReadFrame() {
       answer.window_grown_bytes += frame->NumberAt(0);
       break;
     case NGHTTP2_GOAWAY:
-      goaways_.push_back({frame->NumberAt(0), frame->NumberAt(4)});
+      goaways_.push_back({frame->NumberAt(0), frame->NumberAt(4), frame->payload.substr(8)});
       break;
     case NGHTTP2_PING:
-      if ((frame->flags & NGHTTP2_FLAG_ACK) == 0) pings_.push_back(frame->payload);
+      if ((frame->flags & NGHTTP2_FLAG_ACK) == 0) {
+        pings_.push_back(frame->payload);
+      } else {
+        ++ping_answers_;
+      }
       break;
     default:
       break;

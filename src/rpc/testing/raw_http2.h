@@ -73,6 +73,7 @@ struct RawAnswer {
 struct RawGoAway {
   uint32_t last_stream = 0;
   uint32_t error = 0;
+  std::string debug;
 };
 
 // A client that sends what it is told, and answers nothing by itself.
@@ -108,6 +109,8 @@ class RawClient {
   const std::vector<RawGoAway>& WaitForGoAways(size_t count);
   // Reads until a PING, and returns the bytes of its answer; empty when none came.
   std::string WaitForPing();
+  // Reads until the answer to a PING of its own; false when none came.
+  bool WaitForPingAnswer();
 
  private:
   bool ReadFrame();
@@ -119,6 +122,7 @@ class RawClient {
   std::map<uint32_t, RawAnswer> answers_;
   std::vector<RawGoAway> goaways_;
   std::vector<std::string> pings_;  // Not returned yet.
+  size_t ping_answers_ = 0;         // Not waited for yet.
 };
 
 }  // namespace mokv::rpc
