@@ -57,6 +57,7 @@ FLOORS = {
             {
                 "backoff",
                 "compression",
+                "connection_life",
                 "deadline_queue",
                 "flood_guard",
                 "grpc_wire",

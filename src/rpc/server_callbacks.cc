@@ -55,6 +55,7 @@ struct ServerConnection::Callbacks {
       Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
       return 0;
     }
+    Self(user).life_.OnCall();
     ServerCall& call = Self(user).calls_.Open(frame->hd.stream_id, Self(user).turn_time_);
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, &call);
     return 0;

@@ -44,6 +44,11 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
       ping_policy_({.interval_min = shared_.options.ping_interval_min,
                     .interval_min_without_calls = shared_.options.ping_interval_min_without_calls,
                     .strikes_max = shared_.options.ping_strikes_max}),
+      life_({.idle_max = shared_.options.connection_idle_max,
+             .age_max = SpreadAge(shared_.options.connection_age_max, id),
+             .notice = shared_.options.goaway_notice,
+             .grace = shared_.options.connection_grace},
+            shared_.Now()),
       flood_watch_(shared_.options.header_bytes_max, shared_.Now()),
       receiver_(shared_.options),
       receive_window_(shared_.options.held_bytes_max),
@@ -269,8 +274,9 @@ void ServerConnection::Watch(MonotonicTime now) {
       ++shared_.stats.connections_silent;
       LogDebug("connection closed: the client does not answer", {{"peer", origin_.peer_address}});
       Close();
-      break;
+      return;
   }
+  WatchLife(now);
 }
 
 void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
@@ -297,6 +303,8 @@ void ServerConnection::ResetStream(int32_t stream, uint32_t http2_error) {
 }
 
 void ServerConnection::AnnounceGoAway() {
+  if (announced_ || going_away_) return;
+  announced_ = true;
   MOKV_CHECK_EQ(nghttp2_submit_shutdown_notice(session_), 0);
   MarkDirty();
 }

@@ -12,6 +12,7 @@
 
 #include "net/transport.h"
 #include "rpc/completion.h"
+#include "rpc/connection_life.h"
 #include "rpc/deadlines.h"
 #include "rpc/flood_watch.h"
 #include "rpc/keepalive.h"
@@ -105,6 +106,8 @@ class ServerConnection final : private net::Transport::Handler {
   // A client that does too much of what gives it nothing: it hears GOAWAY, ENHANCE_YOUR_CALM and
   // `reason`, and is left.
   void EndForFlood(std::string_view reason);
+  // Ends a connection that is idle or old.
+  void WatchLife(MonotonicTime now);
   void EndStalledCalls(MonotonicTime no_progress_since);
   void MarkDirty();
   ServerCall* Find(int32_t stream);
@@ -117,6 +120,7 @@ class ServerConnection final : private net::Transport::Handler {
   const CallOrigin origin_;
   Keepalive keepalive_;
   PingPolicy ping_policy_;
+  ConnectionLife life_;
   OpenedStreams opened_;
   FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
@@ -129,6 +133,7 @@ class ServerConnection final : private net::Transport::Handler {
   int32_t last_served_ = INT32_MAX;  // Stream that the last GOAWAY named.
   bool dirty_ = false;
   bool flushing_ = false;
+  bool announced_ = false;
   bool going_away_ = false;
 };
 

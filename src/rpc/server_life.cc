@@ -45,4 +45,18 @@ void ServerConnection::EndForFlood(std::string_view reason) {
   Close();
 }
 
+void ServerConnection::WatchLife(MonotonicTime now) {
+  switch (life_.Check(now, !calls_.empty())) {
+    case ConnectionLife::Verdict::kStay:
+      return;
+    case ConnectionLife::Verdict::kAnnounce:
+      ++shared_.stats.connections_retired;
+      return AnnounceGoAway();
+    case ConnectionLife::Verdict::kGoAway:
+      return GoAway();
+    case ConnectionLife::Verdict::kClose:
+      return Close();
+  }
+}
+
 }  // namespace mokv::rpc

@@ -39,7 +39,14 @@ struct ServerOptions {
   Duration ping_interval_min = std::chrono::seconds(5);
   Duration ping_interval_min_without_calls = std::chrono::seconds(5);
   int ping_strikes_max = 2;
-  // How long a client has to notice that the server is going away, in Drain.
+  // A connection that has had no call for `connection_idle_max`, or is older than
+  // `connection_age_max` give or take a tenth, is told to go away and closed when its calls are over,
+  // at the latest after `connection_grace`. Zero: it may stay. Connections that come anew find servers
+  // that were added, and names that have moved.
+  Duration connection_idle_max{0};
+  Duration connection_age_max{0};
+  Duration connection_grace = std::chrono::seconds(60);
+  // How long a client has to notice that the server, or its connection, is going away.
   Duration goaway_notice = std::chrono::seconds(1);
   // The clock of deadlines, stalled calls and silent clients. It must outlive the server.
   const Clock* clock = &SystemClock();

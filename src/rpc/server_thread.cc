@@ -167,8 +167,11 @@ void ServerThread::Watch() {
   const MonotonicTime now = shared_.Now();
   for (ServerConnection* connection : OpenConnections()) connection->Watch(now);
   const ServerOptions& options = shared_.options;
-  const Duration shortest =
+  Duration shortest =
       std::min({options.stall_timeout, options.keepalive_idle, options.keepalive_timeout});
+  for (const Duration limit : {options.connection_idle_max, options.connection_age_max}) {
+    if (limit != Duration::zero()) shortest = std::min(shortest, limit);
+  }
   watch_timer_.Start(shortest / kChecksPerTimeout, [this] { Watch(); });
 }
 
