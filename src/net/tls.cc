@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -51,6 +52,24 @@ int VerifyClient(int ok, X509_STORE_CTX* verification) {
   refused_name = MessageOf(name.status());
   X509_STORE_CTX_set_error(verification, X509_V_ERR_CERT_REJECTED);
   return 0;
+}
+
+int64_t SecondsSince1970(const ASN1_TIME* time) {
+  const std::unique_ptr<ASN1_TIME, decltype(&ASN1_TIME_free)> zero(ASN1_TIME_set(nullptr, 0),
+                                                                   ASN1_TIME_free);
+  int days = 0;
+  int seconds = 0;
+  // A verified certificate has a time that can be read.
+  MOKV_CHECK_EQ(ASN1_TIME_diff(&days, &seconds, zero.get(), time), 1);
+  return int64_t{days} * 24 * 60 * 60 + seconds;
+}
+
+int64_t ValidUntil(const STACK_OF(X509) * chain) {
+  int64_t until = std::numeric_limits<int64_t>::max();
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    until = std::min(until, SecondsSince1970(X509_get0_notAfter(sk_X509_value(chain, i))));
+  }
+  return until;
 }
 
 // Loads the key into `context`, which has the certificate already.
@@ -269,7 +288,7 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
   return InvalidArgument("CA {} did not sign {}", ca_file, names);
 }
 
-absl::Status TlsContext::VerifyAgain(const ssl_st* ssl) const {
+absl::StatusOr<int64_t> TlsContext::VerifyAgain(const ssl_st* ssl) const {
   X509* certificate = SSL_get0_peer_certificate(ssl);
   if (certificate == nullptr) return absl::UnauthenticatedError("it has no certificate");
   const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(
@@ -286,7 +305,7 @@ absl::Status TlsContext::VerifyAgain(const ssl_st* ssl) const {
   X509_STORE_CTX_set_verify_cb(verification.get(), is_server_ ? VerifyClient : VerifyUnrevoked);
   const bool verified = X509_verify_cert(verification.get()) == 1;
   ERR_clear_error();
-  if (verified) return absl::OkStatus();
+  if (verified) return ValidUntil(X509_STORE_CTX_get0_chain(verification.get()));
   return absl::UnauthenticatedError(VerificationText(X509_STORE_CTX_get_error(verification.get())));
 }
 
@@ -301,6 +320,12 @@ std::string PeerCommonName(const ssl_st* ssl) {
   const X509* certificate = SSL_get0_peer_certificate(ssl);
   if (certificate == nullptr) return "";
   return CommonNameOf(*certificate).value_or("");
+}
+
+std::optional<int64_t> PeerValidUntil(const ssl_st* ssl) {
+  const STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl);
+  if (chain == nullptr || sk_X509_num(chain) == 0) return std::nullopt;
+  return ValidUntil(chain);
 }
 
 absl::StatusOr<std::string> CertificateCommonName(const std::string& certificate_file) {

@@ -7,7 +7,9 @@
 
 #include <absl/status/statusor.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,9 +48,10 @@ class TlsContext {
 
   ~TlsContext();
 
-  // Whether the other side of an established connection, which another context has believed, would be
-  // believed by this one. UNAUTHENTICATED says why not.
-  absl::Status VerifyAgain(const ssl_st* ssl) const;
+  // Whether the other side of an established connection, which another context has believed, or this
+  // one before, is believed by this one now. UNAUTHENTICATED says why not. Otherwise: until when, as
+  // PeerValidUntil has it.
+  absl::StatusOr<int64_t> VerifyAgain(const ssl_st* ssl) const;
 
   // What people should see to, now: an own certificate that has expired, lists that are late.
   std::vector<std::string> Warnings() const;
@@ -88,5 +91,9 @@ std::string TakeOpenSslError();
 
 // Common name of the verified certificate of the other side; empty when there is none.
 std::string PeerCommonName(const ssl_st* ssl);
+
+// When the first certificate of the chain that was verified ends, from the other side's own to that of
+// the authority: seconds since 1970. Nothing when none was verified.
+std::optional<int64_t> PeerValidUntil(const ssl_st* ssl);
 
 }  // namespace mokv::net

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "base/check.h"
@@ -196,6 +197,7 @@ void Transport::FinishHandshake() {
   ready_ = true;
   WatchWrites(false);
   peer_name_ = PeerCommonName(ssl_);
+  peer_valid_until_unix_s_ = PeerValidUntil(ssl_);
   const unsigned char* name = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl_, &name, &size);
@@ -207,8 +209,13 @@ void Transport::FinishHandshake() {
 }
 
 absl::Status Transport::VerifyAgain(const TlsContext& context) const {
-  if (ssl_ == nullptr || tls_.get() == &context) return absl::OkStatus();
-  return context.VerifyAgain(ssl_);
+  if (ssl_ == nullptr) return absl::OkStatus();
+  // Nothing can have changed but the time.
+  if (tls_.get() == &context && std::time(nullptr) < peer_valid_until_unix_s_.value_or(0)) {
+    return absl::OkStatus();
+  }
+  MOKV_ASSIGN_OR_RETURN(peer_valid_until_unix_s_, context.VerifyAgain(ssl_));
+  return absl::OkStatus();
 }
 
 void Transport::ReadAvailable() {

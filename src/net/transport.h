@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -86,8 +87,13 @@ class Transport final : private Poller::Target {
   // ALPN's result; empty in clear or when the other side has no ALPN.
   std::string_view protocol() const { return protocol_; }
   bool is_tls() const { return tls_ != nullptr; }
+  // When the first certificate of the chain ends by which the other side was believed last: its own,
+  // that of the authority, or one between. Seconds of the wall clock since 1970. It is up to the owner
+  // to look then (VerifyAgain) whether there is another chain. Nothing in clear.
+  std::optional<int64_t> peer_valid_until_unix_s() const { return peer_valid_until_unix_s_; }
   // Whether the other side is believed by `context` as well, which may be newer than the one that the
-  // connection was made with. OK in clear. The transport must be established.
+  // connection was made with, and whether it still is by the same one. OK in clear. The transport must
+  // be established.
   absl::Status VerifyAgain(const TlsContext& context) const;
   // Whether the TLS handshake, if any, is over.
   bool ready() const { return ready_; }
@@ -131,6 +137,7 @@ class Transport final : private Poller::Target {
   std::string peer_address_;
   std::string peer_name_;
   std::string protocol_;
+  mutable std::optional<int64_t> peer_valid_until_unix_s_;  // What the last verification found.
   absl::Status failure_;
   bool ready_ = false;
   bool watching_writes_ = false;

@@ -105,6 +105,18 @@ class TestCertificates::Impl {
     made[name] = entry;
   }
 
+  // Takes the key.
+  void CertifyCa(const std::string& path, const std::string& name, EVP_PKEY* key,
+                 const Options& options) {
+    const Signed ca{.key = key, .certificate = NewCertificate(key, options)};
+    const Signed& issuer = options.signed_by.empty() ? ca : made.at(options.signed_by);
+    X509_set_issuer_name(ca.certificate, X509_get_subject_name(issuer.certificate));
+    AddExtension(ca.certificate, issuer.certificate, NID_basic_constraints, "critical,CA:TRUE");
+    X509_sign(ca.certificate, issuer.key, EVP_sha256());
+    Write(path, ca);
+    Keep(name, ca);
+  }
+
   std::map<std::string, Signed> made;
 };
 
@@ -120,15 +132,13 @@ TestCertificates::~TestCertificates() {
 }
 
 void TestCertificates::MakeCa(const std::string& name, const Options& options) {
-  Signed ca;
-  ca.key = EVP_EC_gen("P-256");
-  ca.certificate = NewCertificate(ca.key, options);
-  const Signed& issuer = options.signed_by.empty() ? ca : impl_->made.at(options.signed_by);
-  X509_set_issuer_name(ca.certificate, X509_get_subject_name(issuer.certificate));
-  AddExtension(ca.certificate, issuer.certificate, NID_basic_constraints, "critical,CA:TRUE");
-  X509_sign(ca.certificate, issuer.key, EVP_sha256());
-  impl_->Write(Path(name), ca);
-  impl_->Keep(name, ca);
+  impl_->CertifyCa(Path(name), name, EVP_EC_gen("P-256"), options);
+}
+
+void TestCertificates::RenewCa(const std::string& name, const Options& options) {
+  EVP_PKEY* key = impl_->made.at(name).key;
+  EVP_PKEY_up_ref(key);
+  impl_->CertifyCa(Path(name), name, key, options);
 }
 
 void TestCertificates::Make(const std::string& name, const std::string& ca,

@@ -32,6 +32,8 @@ class TestCertificates {
   // NAME.pem and NAME-key.pem: a certificate authority.
   void MakeCa(const std::string& name) { MakeCa(name, {.common_name = name}); }
   void MakeCa(const std::string& name, const Options& options);
+  // Another certificate for the key of the authority `name`, in the place of the first.
+  void RenewCa(const std::string& name, const Options& options);
   // NAME.pem and NAME-key.pem, signed by the authority `ca`.
   void Make(const std::string& name, const std::string& ca, const Options& options);
   // The same key again, behind a pass phrase.
