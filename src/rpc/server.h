@@ -49,7 +49,8 @@ class Server {
   void Drain(Duration grace);
 
   // Closes every connection whose client is not believed any more: for which `trusts` says no. It is
-  // called on the I/O threads, later, once for each connection. Thread-safe.
+  // called on the I/O threads, later, once for each connection, and again when the certificate of one,
+  // or what it stands on, comes to its end. Thread-safe. Without it a connection is closed then.
   using Trusts = std::function<absl::Status(const net::Transport& transport)>;
   void CloseDistrusted(Trusts trusts);
 

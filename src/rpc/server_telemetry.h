@@ -51,7 +51,7 @@ struct ServerStats {
   std::atomic<uint64_t> streams_stalled{0};         // Ended: no progress for stall_timeout.
   std::atomic<uint64_t> connections_silent{0};      // Closed: no answer to a PING.
   std::atomic<uint64_t> connections_retired{0};     // Told to go away: idle or old.
-  std::atomic<uint64_t> connections_distrusted{0};  // Closed: by Server::CloseDistrusted.
+  std::atomic<uint64_t> connections_distrusted{0};  // Closed: not believed any more.
 };
 
 }  // namespace mokv::rpc

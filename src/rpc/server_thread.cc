@@ -1,6 +1,8 @@
 #include "rpc/server_thread.h"
 
 #include <algorithm>
+#include <ctime>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -99,7 +101,8 @@ void ServerThread::Drain(Duration grace, Task done) {
 // What was still to be looked at, by older certificates, is looked at by these, and before the rest:
 // reloads may come faster than all can be looked at, and still nobody waits for ever.
 void ServerThread::CloseDistrusted(Trusts trusts) {
-  trusts_ = std::move(trusts);
+  newest_trusts_ = std::move(trusts);
+  trusts_ = newest_trusts_;
   const std::vector<uint64_t> waiting = std::exchange(to_verify_, {});
   std::vector<uint64_t> known = waiting;
   std::sort(known.begin(), known.end());
@@ -111,6 +114,24 @@ void ServerThread::CloseDistrusted(Trusts trusts) {
   }
   // Otherwise the next turn is on its way.
   if (waiting.empty()) VerifyNext();
+}
+
+void ServerThread::VerifyExpired() {
+  if (!to_verify_.empty()) return;  // Next time: those are looked at first.
+  const int64_t now = std::time(nullptr);
+  for (const auto& [id, connection] : connections_) {
+    const std::optional<int64_t> until = connection->transport().peer_valid_until_unix_s();
+    if (until.has_value() && *until <= now) to_verify_.push_back(id);
+  }
+  if (to_verify_.empty()) return;
+  trusts_ = newest_trusts_;
+  if (trusts_ == nullptr) {
+    // The chain that was good then is all that there is.
+    trusts_ = [](const net::Transport&) {
+      return absl::UnauthenticatedError("certificate has expired");
+    };
+  }
+  VerifyNext();
 }
 
 void ServerThread::VerifyNext() {
@@ -166,6 +187,7 @@ ServerConnection* ServerThread::Find(uint64_t connection) {
 void ServerThread::Watch() {
   const MonotonicTime now = shared_.Now();
   for (ServerConnection* connection : OpenConnections()) connection->Watch(now);
+  VerifyExpired();
   const ServerOptions& options = shared_.options;
   Duration shortest =
       std::min({options.stall_timeout, options.keepalive_idle, options.keepalive_timeout});

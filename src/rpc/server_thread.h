@@ -55,6 +55,8 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   void FlushDirty();
   // Looks after stalled calls and silent clients, again and again.
   void Watch();
+  // Looks again at those whose certificate, or what it stands on, has come to its end.
+  void VerifyExpired();
   void VerifyNext();
   std::vector<ServerConnection*> OpenConnections() const;
   ServerConnection* Find(uint64_t connection);
@@ -69,7 +71,8 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   net::Timer watch_timer_;
   bool watching_ = false;
 
-  Trusts trusts_;
+  Trusts newest_trusts_;             // Null: what the connections were made with still counts.
+  Trusts trusts_;                    // While there is something to verify.
   std::vector<uint64_t> to_verify_;  // Connections; the last one is next.
   uint64_t distrusted_ = 0;          // Of those that were verified since.
 

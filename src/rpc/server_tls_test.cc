@@ -1,6 +1,8 @@
 // Server and channel over mutual TLS: who gets in, and as whom.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "base/status.h"
 #include "net/testing/loopback.h"
 #include "net/testing/test_certificates.h"
@@ -70,6 +72,20 @@ class ServerTlsTest : public testing::Test {
     const CallResult answer = BeginCall(*channel, "/t.T/Whoami", "").get();
     EXPECT_EQ(answer.message, name) << answer.status;
     return channel;
+  }
+
+  // As alice, whose certificate ends soon; later, if this machine is so slow that it has ended before
+  // it is of use.
+  std::unique_ptr<Channel> ConnectForSoLong() {
+    for (long seconds = 2; seconds <= 16; seconds *= 2) {
+      files_.Make("alice", "ca", {.common_name = "alice", .names = "", .valid_until = seconds});
+      auto channel = std::make_unique<Channel>(
+          client_pool_.thread(0), Channel::Options{.target = {"127.0.0.1", listener_->port()},
+                                                   .tls = Client("alice", "h2")});
+      if (BeginCall(*channel, "/t.T/Whoami", "").get().message == "alice") return channel;
+    }
+    ADD_FAILURE() << "nobody came in";
+    return nullptr;
   }
 
   std::shared_ptr<const net::TlsContext> Client(const std::string& name, const std::string& alpn,
@@ -202,6 +218,33 @@ TEST_F(ServerTlsTest, EndsOpenConnectionsOfWhoIsRevoked) {
     EXPECT_EQ(BeginCall(*channel, "/t.T/Whoami", "").get().message, "root");
   }
   EXPECT_EQ(server_.stats().connections_total, 2 * kConnections);
+}
+
+// Goal: who has a certificate no longer has no connection either, and others do not notice.
+TEST_F(ServerTlsTest, EndsOpenConnectionsWhoseCertificateHasExpired) {
+  Serve("node");
+  const auto root = Connect("root");
+  const auto alice = ConnectForSoLong();
+  EXPECT_TRUE(Until([&] { return server_.stats().connections_distrusted >= 1; }));
+  EXPECT_TRUE(Until([&] { return server_.stats().connections_open == 1; }));
+  EXPECT_FALSE(BeginCall(*alice, "/t.T/Whoami", "").get().status.ok());
+  EXPECT_EQ(BeginCall(*root, "/t.T/Whoami", "").get().message, "root");
+}
+
+// Goal:   after a reload it is the newest files that say whether an end is one.
+// Method: what asks believes everybody; the certificate that has ended is asked about again.
+TEST_F(ServerTlsTest, AsksWhatWasReloadedWhetherAnEndIsOne) {
+  Serve("node");
+  std::atomic<size_t> asked{0};
+  server_.CloseDistrusted([&](const net::Transport&) {
+    ++asked;
+    return absl::OkStatus();
+  });
+  const auto alice = ConnectForSoLong();
+  const size_t before = asked;
+  EXPECT_TRUE(Until([&] { return asked >= before + 2; }));
+  EXPECT_EQ(server_.stats().connections_distrusted, 0u);
+  EXPECT_EQ(BeginCall(*alice, "/t.T/Whoami", "").get().message, "alice");
 }
 
 TEST_F(ServerTlsTest, PresentsTheNewestCertificate) {
