@@ -24,10 +24,6 @@ namespace {
 // What a client is told of an error; gRPC clients refuse headers of more than 16 KiB, and escapes
 // make three bytes of one.
 constexpr size_t kStatusMessageBytesMax = 5'000;
-// What a client must take of an answer to count as reading it: the largest frame that every client
-// takes. One that takes a byte now and then would hold the answer, and what it is made from, for
-// ever.
-constexpr size_t kProgressBytes = size_t{16} << 10;
 
 const nghttp2_nv kStatusOk = StaticHeader(":status", "200");
 const nghttp2_nv kContentType = StaticHeader("content-type", "application/grpc");

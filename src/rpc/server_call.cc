@@ -33,9 +33,15 @@ void ServerCall::Decide(State decision) {
 bool ServerCall::StalledSince(MonotonicTime time) const {
   // The client of a stream may be silent for as long as it likes, but not within a message.
   const bool owes_message = sink != nullptr && !cutter.empty() && !cutter.blocked();
-  const bool we_wait =
-      state == State::kReceiving || owes_message || (state == State::kAnswering && !source_waits);
-  return we_wait && progress <= time;
+  if ((state == State::kReceiving || owes_message) && request_progress <= time) return true;
+  return state == State::kAnswering && !source_waits && progress <= time;
+}
+
+void ServerCall::OnReceived(size_t bytes, bool begins, MonotonicTime now) {
+  received_bytes += bytes;
+  if (!begins && received_bytes < kProgressBytes) return;
+  request_progress = now;
+  received_bytes = 0;
 }
 
 CallRecord ServerCall::Record(MonotonicTime now) const {
@@ -73,6 +79,7 @@ void ServerCall::Reset() {
   response_is_compressed = false;
   http_status = {};
   taken_bytes = 0;
+  received_bytes = 0;
   status = absl::OkStatus();
   leading.clear();
   trailers.clear();

@@ -41,6 +41,11 @@ struct CallOrigin {
   uint64_t response_message_bytes_max;
 };
 
+// What a client must send of a message, or take of an answer, to count as doing so: the largest frame
+// that everybody takes. One that moves a byte now and then would hold the call, and what it is made
+// from, for ever.
+inline constexpr size_t kProgressBytes = size_t{16} << 10;
+
 class ServerCall {
  public:
   enum class State {
@@ -57,6 +62,8 @@ class ServerCall {
   // What the handler has decided: kDeferred or kAnswered. CHECKs that it is the first time.
   void Decide(State decision);
 
+  // Bytes of the request have come; they begin a message, or go on with one.
+  void OnReceived(size_t bytes, bool begins, MonotonicTime now);
   // Whether the engine has waited for the client since then, and in vain.
   bool StalledSince(MonotonicTime time) const;
   // What is known of it now that it is over. Views of the call.
@@ -115,9 +122,12 @@ class ServerCall {
   uint64_t response_bytes = 0;
   std::unique_ptr<const CallNote> note;
 
-  // When its client last sent something, or took kProgressBytes or all that there was.
+  // When its client last took kProgressBytes of the answer, or all that there was.
   MonotonicTime progress;
   size_t taken_bytes = 0;  // Since then.
+  // When it began a message, or had sent kProgressBytes more of it.
+  MonotonicTime request_progress;
+  size_t received_bytes = 0;  // Since then.
 
   // List of the connection's open calls, which ServerCalls keeps.
   ServerCall* previous = nullptr;

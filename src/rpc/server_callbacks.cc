@@ -82,7 +82,7 @@ struct ServerConnection::Callbacks {
     ServerCall* call = CallOf(session, stream);
     const std::string_view bytes{reinterpret_cast<const char*>(data), size};
     if (call != nullptr && call->takes_stream()) {
-      call->progress = self.turn_time_;
+      call->OnReceived(size, call->sink != nullptr && call->cutter.empty(), self.turn_time_);
       self.GrowConnectionWindow(self.receive_window_.OnReceived(size));
       self.HandOver(*call, bytes);
       return 0;

@@ -20,6 +20,7 @@ ServerCall& ServerCalls::Open(int32_t stream, MonotonicTime now) {
   call->stream = stream;
   call->received = now;
   call->progress = now;
+  call->request_progress = now;
   call->next = open_;
   if (open_ != nullptr) open_->previous = call;
   open_ = call;

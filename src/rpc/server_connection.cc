@@ -163,6 +163,8 @@ void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
   const MessageCutter::Rules rules{call.head.encoding, shared_.options.message_bytes_max};
   MessageCutter::Result taken = call.cutter.Take(bytes, rules, *call.sink);
   call.request_bytes += taken.message_bytes;
+  // What is left may have waited for room with the others: its client has all its time from now on.
+  if (taken.message_bytes > 0 && !call.cutter.empty()) call.request_progress = shared_.Now();
   Release(call, taken.released_bytes);
   if (!taken.status.ok()) return FailStream(call, std::move(taken.status));
   if (call.request_ended && !call.sink_ended && !call.cutter.blocked()) {
@@ -292,6 +294,7 @@ void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {
     if (!call->StalledSince(no_progress_since)) continue;
     ++shared_.stats.streams_stalled;
     call->progress = MonotonicTime::Max();  // Counted once.
+    call->request_progress = MonotonicTime::Max();
     if (call->status.ok()) call->status = absl::CancelledError("the client made no progress");
     ResetStream(call->stream, NGHTTP2_CANCEL);
   }

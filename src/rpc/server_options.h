@@ -24,8 +24,8 @@ struct ServerOptions {
   size_t held_bytes_max = size_t{64} << 20;
   // Header bytes of one call; gRPC's usual limit is 8 KiB.
   size_t header_bytes_max = size_t{16} << 10;
-  // A call whose client neither sends nor takes a byte for so long, while the server waits for it,
-  // is ended.
+  // A call whose client sends or takes nothing for so long while the server waits for it, or so little
+  // (kProgressBytes) that it never ends, is ended. So is a connection whose headers take so long.
   Duration stall_timeout = std::chrono::seconds(60);
   // A client that has sent nothing for `keepalive_idle` is sent a PING; it must send something
   // within `keepalive_timeout`, or its connection is closed with all its calls.

@@ -95,9 +95,10 @@ ServerReceiver::Next ServerReceiver::OnHead(ServerCall& call) {
 
 ServerReceiver::Next ServerReceiver::OnData(ServerCall& call, std::string_view bytes,
                                             MonotonicTime now) {
-  call.progress = now;
   // Answered already, with an error, or going to be.
-  if (call.state != ServerCall::State::kReceiving || !call.http_status.empty()) return Next::kWait;
+  const bool unwanted = call.state != ServerCall::State::kReceiving || !call.http_status.empty();
+  call.OnReceived(bytes.size(), !unwanted && call.request.empty(), now);
+  if (unwanted) return Next::kWait;
   call.request += bytes;
   assembly_bytes_ += bytes.size();
   if (absl::Status status = CheckSize(call.request, options_.message_bytes_max); !status.ok()) {

@@ -58,7 +58,7 @@ TEST_F(ServerReceiverTest, HandlesAWholeMessageOnceItHasEnded) {
   for (const char byte : message) {
     EXPECT_EQ(receiver_.OnData(call_, std::string(1, byte), At(1)), Next::kWait);
   }
-  EXPECT_EQ(call_.progress, At(1));
+  EXPECT_EQ(call_.request_progress, At(1));
   EXPECT_EQ(receiver_.OnEnd(call_, At(2)), Next::kHandle);
   EXPECT_EQ(call_.request, message);
   EXPECT_EQ(call_.request_bytes, 5u);

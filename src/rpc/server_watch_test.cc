@@ -10,9 +10,6 @@ namespace {
 
 using std::chrono::seconds;
 
-// How much of an answer counts as reading it.
-constexpr uint32_t kProgressBytes = 16 << 10;
-
 using ServerWatchTest = WatchedServerTest;
 
 // Goal: a client that hangs keeps neither its connection nor its calls.
@@ -51,6 +48,65 @@ TEST_F(ServerWatchTest, EndsCallsWhoseRequestStandsStill) {
   EXPECT_EQ(stats().streams_stalled, 1u);
 }
 
+// Goal: a client that sends a byte now and then does not hold a call for ever.
+TEST_F(ServerWatchTest, EndsCallsWhoseRequestComesOneByteAtATime) {
+  RawClient client(port());
+  Begin(client, "/t.T/Echo", Message(std::string(1'000, 'x')).substr(0, 6), /*end=*/false);
+  for (int i = 0; i < 5; ++i) {
+    Pass(seconds(10));
+    client.SendData(1, "x", /*end=*/false);
+    client.Send(Frame(NGHTTP2_PING, 0, 0, "question"));
+    ASSERT_TRUE(client.WaitForPingAnswer()) << "what came before it has been looked at";
+  }
+  EXPECT_EQ(stats().streams_stalled, 0u);
+  Pass(seconds(10));
+  EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
+  EXPECT_EQ(stats().streams_stalled, 1u);
+}
+
+TEST_F(ServerWatchTest, KeepsCallsWhoseRequestComesSlowly) {
+  RawClient client(port());
+  const std::string message = Message(std::string(3 * kProgressBytes, 'x'));
+  Begin(client, "/t.T/Echo", message.substr(0, kProgressBytes), /*end=*/false);
+  for (size_t sent = kProgressBytes; sent < message.size(); sent += kProgressBytes) {
+    Pass(seconds(59));
+    const bool last = sent + kProgressBytes >= message.size();
+    client.SendData(1, message.substr(sent, kProgressBytes), last);
+    client.Send(Frame(NGHTTP2_PING, 0, 0, "question"));
+    ASSERT_TRUE(client.WaitForPingAnswer());
+  }
+  EXPECT_EQ(stats().streams_stalled, 0u);
+  client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(1 << 20)) +
+              Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Number(1 << 20)));
+  EXPECT_EQ(client.Wait(1).grpc_status(), "0");
+}
+
+// Goal: the client of a stream may be silent between its messages for as long as it likes, but has
+//       no longer for one of them than others.
+TEST_F(ServerWatchTest, AStreamMayBeSilentBetweenItsMessagesOnly) {
+  RawClient client(port());
+  Begin(client, "/t.T/Count", Message("one"), /*end=*/false);
+  for (size_t sent = 2; sent <= 5; ++sent) {
+    Pass(seconds(50));
+    Pass(seconds(50));
+    client.SendData(1, Message("more"), /*end=*/false);
+    ASSERT_TRUE(net::Until([&] { return messages() == sent; }));
+  }
+  EXPECT_EQ(stats().streams_stalled, 0u);
+  Pass(seconds(50));
+  Pass(seconds(50));
+  client.SendData(1, Message("begun").substr(0, 6), /*end=*/false);
+  for (int i = 0; i < 3; ++i) {
+    client.Send(Frame(NGHTTP2_PING, 0, 0, "question"));
+    ASSERT_TRUE(client.WaitForPingAnswer());
+    EXPECT_EQ(stats().streams_stalled, 0u);
+    Pass(seconds(20));
+    client.SendData(1, "x", /*end=*/false);
+  }
+  EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
+  EXPECT_EQ(stats().streams_stalled, 1u);
+}
+
 class ServerSlowReaderTest : public ServerWatchTest {
  protected:
   // Nothing is taken but what WindowUpdate allows.
@@ -84,7 +140,7 @@ TEST_F(ServerSlowReaderTest, KeepsCallsWhoseClientReadsSlowly) {
   Begin(client, "/t.T/Large");
   for (size_t taken = kProgressBytes; taken <= 3 * kProgressBytes; taken += kProgressBytes) {
     Pass(seconds(59));
-    client.Send(WindowUpdate(kProgressBytes));
+    client.Send(WindowUpdate(uint32_t{kProgressBytes}));
     EXPECT_EQ(client.WaitForData(1, taken).data.size(), taken);
   }
   EXPECT_EQ(stats().streams_stalled, 0u);

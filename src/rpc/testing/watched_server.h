@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
@@ -19,6 +20,16 @@
 
 namespace mokv::rpc {
 
+// Takes every message.
+class Counter final : public MessageSink {
+ public:
+  explicit Counter(std::atomic<size_t>& messages) : messages_(messages) {}
+  void Take(const ReceivedMessage&) override { ++messages_; }
+
+ private:
+  std::atomic<size_t>& messages_;
+};
+
 class WatchedServerTest : public testing::Test,
                           public CompletionSink,
                           public ServerConnection::Owner {
@@ -26,12 +37,16 @@ class WatchedServerTest : public testing::Test,
   explicit WatchedServerTest(const ServerOptions& options = {}) {
     shared_.options = options;
     shared_.options.clock = &clock_;
-    AddUnary("/t.T/Echo", Echo);
-    AddUnary("/t.T/Never", [this](UnaryCall& call) { kept_.push_back(call.Defer()); });
-    AddUnary("/t.T/Large", [](UnaryCall& call) {
-      call.response().append(size_t{1} << 20, 'x');
-      call.Finish();
-    });
+    Add("/t.T/Echo", UnaryHandler(Echo));
+    Add("/t.T/Never", UnaryHandler([this](UnaryCall& call) { kept_.push_back(call.Defer()); }));
+    Add("/t.T/Large", UnaryHandler([](UnaryCall& call) {
+          call.response().append(size_t{1} << 20, 'x');
+          call.Finish();
+        }));
+    Add("/t.T/Count", ClientStreamHandler([this](ClientStreamCall& call) {
+          kept_.push_back(call.Defer());
+          call.Start(std::make_unique<Counter>(messages_));
+        }));
     net::Protocol protocol;
     protocol.clear_prefix = kPreface;
     protocol.accept = [this](std::unique_ptr<net::Transport> transport, std::string_view bytes) {
@@ -50,7 +65,8 @@ class WatchedServerTest : public testing::Test,
     pool_.Stop();
   }
 
-  void AddUnary(const std::string& path, UnaryHandler handler) {
+  template <typename Handler>
+  void Add(const std::string& path, Handler handler) {
     auto method = std::make_unique<Method>();
     method->path = path;
     method->handler = std::move(handler);
@@ -81,6 +97,9 @@ class WatchedServerTest : public testing::Test,
     ASSERT_TRUE(net::Until([&] { return shared_.stats.calls_open == 1; }));
   }
 
+  // That have come for Count.
+  size_t messages() const { return messages_; }
+
   uint16_t port() const { return listener_->port(); }
   const ServerStats& stats() const { return shared_.stats; }
 
@@ -104,6 +123,7 @@ class WatchedServerTest : public testing::Test,
     });
   }
 
+  std::atomic<size_t> messages_{0};
   FakeClock clock_;  // Of the I/O thread.
   net::IoPool pool_{1};
   ServerShared shared_;
