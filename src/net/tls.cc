@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "net/certificates.h"
 #include "net/revocation_lists.h"
+#include "net/session_tickets.h"
 
 namespace mokv::net {
 namespace {
@@ -170,8 +171,8 @@ void TlsContext::SetDefaults() {
   SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
   SSL_CTX_set_options(context_, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
-  SSL_CTX_set_num_tickets(context_, 0);
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
+  if (is_server_) AllowTickets(context_);
   SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // One recv for all records that have come, instead of two for each.
   SSL_CTX_set_read_ahead(context_, 1);
@@ -324,7 +325,7 @@ std::string PeerCommonName(const ssl_st* ssl) {
 
 std::optional<int64_t> PeerValidUntil(const ssl_st* ssl) {
   const STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl);
-  if (chain == nullptr || sk_X509_num(chain) == 0) return std::nullopt;
+  if (chain == nullptr || sk_X509_num(chain) == 0) return TicketValidUntil(ssl);
   return ValidUntil(chain);
 }
 

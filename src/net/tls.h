@@ -1,6 +1,7 @@
 // TLS contexts: what a node presents, and whom it believes. TLS 1.2 or newer; both sides always
-// present a certificate, and a client's must name exactly one subject (net/certificates.h). Session
-// resumption is off, so that every connection's certificate is looked at.
+// present a certificate, and a client's must name exactly one subject (net/certificates.h). Clients
+// may resume a session of TLS 1.3 with the server's context that they began it with; that skips no
+// check (net/session_tickets.h). Our own clients do not.
 //
 // Threads: immutable once made; thread-safe.
 #pragma once
@@ -93,7 +94,8 @@ std::string TakeOpenSslError();
 std::string PeerCommonName(const ssl_st* ssl);
 
 // When the first certificate of the chain that was verified ends, from the other side's own to that of
-// the authority: seconds since 1970. Nothing when none was verified.
+// the authority: seconds since 1970. Of a resumed session: that of its beginning. Nothing when none was
+// verified.
 std::optional<int64_t> PeerValidUntil(const ssl_st* ssl);
 
 }  // namespace mokv::net

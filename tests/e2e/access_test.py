@@ -1,5 +1,6 @@
 """Who gets in, and as whom: clients with certificates of every kind, and nodes' own."""
 
+import contextlib
 import socket
 import ssl
 import unittest
@@ -165,9 +166,10 @@ class ResumptionTest(KvTestCase):
                 with self.connect(node, context) as secure:
                     self.speak(secure)
                     session = secure.session
+                    self.say_goodbye(secure)
                 with self.connect(node, context, session) as secure:
                     self.speak(secure)
-                    self.assertFalse(secure.session_reused)
+                    self.assertEqual(secure.session_reused, version == ssl.TLSVersion.TLSv1_3)
             with open(certs.path("crl.pem"), "w", encoding="ascii") as file:
                 file.write(pki.revocation_list(certs, ["alice"]))
             wait_for(lambda: node.metrics().sum("mokv_reloads_total", what="certificates",
@@ -180,6 +182,12 @@ class ResumptionTest(KvTestCase):
     def connect(node, context, session=None):
         raw = socket.create_connection(("127.0.0.1", node.rpc_port), timeout=20)
         return context.wrap_socket(raw, server_hostname="127.0.0.1", session=session)
+
+    @staticmethod
+    def say_goodbye(secure):
+        """OpenSSL does not resume the session of a connection that ended without a word."""
+        with contextlib.suppress(OSError):
+            secure.unwrap()
 
     @staticmethod
     def speak(secure):
