@@ -196,6 +196,8 @@ void Transport::ContinueHandshake() {
 void Transport::FinishHandshake() {
   ready_ = true;
   WatchWrites(false);
+  SSL_set_msg_callback(ssl_, OnTlsMessage);
+  SSL_set_msg_callback_arg(ssl_, this);
   peer_name_ = PeerCommonName(ssl_);
   peer_valid_until_unix_s_ = PeerValidUntil(ssl_);
   const unsigned char* name = nullptr;
@@ -206,6 +208,38 @@ void Transport::FinishHandshake() {
   // The first request may have come together with the end of the handshake; epoll does not tell of
   // bytes that OpenSSL already holds.
   if (handler_ != nullptr && SSL_has_pending(ssl_) == 1) ReadAvailable();
+}
+
+void Transport::OnTlsMessage(int is_sent, int version, int type, const void* bytes, size_t size,
+                             ssl_st*, void* transport) {
+  auto& self = *static_cast<Transport*>(transport);
+  if (type == SSL3_RT_HANDSHAKE && is_sent == 0) {
+    // HTTP/2 has none (RFC 9113, 9.2.1), and neither has anything else here.
+    if (version < TLS1_3_VERSION) return self.StopReading("renegotiation");
+    self.CountTlsMessage();
+  } else if (type == SSL3_RT_ALERT && is_sent == 0) {
+    self.CountTlsMessage();
+  } else if (type == SSL3_RT_ALERT && size == 2) {
+    // OpenSSL's answer to a ClientHello is all that it tells of it.
+    const int alert = static_cast<const unsigned char*>(bytes)[1];
+    if (alert == SSL_AD_NO_RENEGOTIATION) self.StopReading("renegotiation");
+  }
+}
+
+void Transport::CountTlsMessage() {
+  const auto now = std::chrono::steady_clock::now();
+  if (tls_messages_ == 0 || now - tls_messages_since_ > std::chrono::minutes(1)) {
+    tls_messages_since_ = now;
+    tls_messages_ = 0;
+  }
+  if (++tls_messages_ > kTlsMessagesMax) StopReading("too many messages of TLS itself");
+}
+
+// OpenSSL would go on with such messages for as long as any come.
+void Transport::StopReading(std::string_view why) {
+  if (!abuse_.empty()) return;
+  abuse_ = why;
+  SSL_set0_rbio(ssl_, BIO_new_mem_buf("", 0));
 }
 
 absl::Status Transport::VerifyAgain(const TlsContext& context) const {
@@ -254,6 +288,11 @@ ssize_t Transport::ReadSome(char* buffer, size_t size_bytes) {
   }
   ERR_clear_error();
   const int size = SSL_read(ssl_, buffer, static_cast<int>(size_bytes));
+  if (!abuse_.empty()) {
+    ERR_clear_error();
+    Fail(Unavailable("TLS read: {}", abuse_));
+    return -1;
+  }
   if (size > 0) return size;
   const int error = SSL_get_error(ssl_, size);
   if (error == SSL_ERROR_WANT_READ) return 0;

@@ -4,12 +4,14 @@
 // Threads: confined to its I/O thread; MoveTo takes it to another one.
 // Bounds:  reads at most kReadBytesPerTurnMax in one turn, so that one busy connection does not
 //          starve the others. Send takes everything; a caller checks `blocked()` and waits for
-//          OnWritable, so at most one of its own batches is buffered.
+//          OnWritable, so at most one of its own batches is buffered. What TLS itself may have to
+//          say is bounded by kTlsMessagesMax.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/status.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -109,8 +111,18 @@ class Transport final : private Poller::Target {
   static constexpr size_t kReadBytesPerTurnMax = size_t{512} << 10;
   // A buffer that had to grow beyond this is given back once it is empty.
   static constexpr size_t kPendingKeptBytesMax = size_t{1} << 20;
+  // Messages of TLS itself that the other side may send within a minute once the handshake is over:
+  // tickets, new keys. Others do so a few times in a connection's life, or once for millions of
+  // records; each costs us as much as many calls, and the sender next to nothing.
+  static constexpr int kTlsMessagesMax = 32;
 
   void OnReady(uint32_t events) override;
+  // OpenSSL calls it for each message of a protocol.
+  static void OnTlsMessage(int is_sent, int version, int type, const void* bytes, size_t size,
+                           ssl_st* ssl, void* transport);
+  void CountTlsMessage();
+  // From inside OpenSSL: it finds nothing more to read.
+  void StopReading(std::string_view why);
   void ContinueHandshake();
   void FinishHandshake();
   void ReadAvailable();
@@ -144,6 +156,10 @@ class Transport final : private Poller::Target {
   bool refused_by_tls_ = false;
   bool handshake_was_refused_ = false;
   bool read_wants_write_ = false;  // TLS cannot go on reading until the socket takes bytes again.
+  // Messages of TLS itself in the minute that began then.
+  int tls_messages_ = 0;
+  std::chrono::steady_clock::time_point tls_messages_since_;
+  std::string_view abuse_;  // Why reading has stopped; empty: it has not.
   std::shared_ptr<void> kept_;
   // Posted tasks share it, so that they do not touch a transport that is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -45,6 +46,15 @@ class TlsPeer {
   // Whether the other side ends the connection.
   bool WaitForEnd();
 
+  // For what OpenSSL would not send: an encrypted record of TLS 1.3 with any type and content. After
+  // the first one, Send and Receive do not work any more, and before it there must have been no Send.
+  bool SendForged(unsigned char type, std::string_view content);
+  // Asks for new keys, and uses new ones.
+  bool SendForgedKeyUpdate();
+
+  // From OpenSSL.
+  void KeepSecret(std::string_view line);
+
   ssl_st* ssl() { return ssl_; }
   RawSocket& socket() { return socket_; }
 
@@ -53,6 +63,8 @@ class TlsPeer {
   ssl_ctx_st* context_;
   ssl_st* ssl_;
   std::string alpn_;
+  std::string secret_;            // Of what a client sends: RFC 8446, 7.1.
+  uint64_t forged_sequence_ = 0;  // Of records, since the last new secret.
 };
 
 }  // namespace mokv::net
