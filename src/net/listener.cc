@@ -1,28 +1,20 @@
 #include "net/listener.h"
 
-#include <absl/container/flat_hash_map.h>
-#include <netdb.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <future>
+#include <map>
 #include <utility>
-
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 
 #include "base/check.h"
 #include "base/logging.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "net/acceptor.h"
 
 namespace mokv::net {
 namespace {
-
-// How long accepting pauses when the process has no descriptors left.
-constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
 
 // An accepted socket on its way to its I/O thread. Closes the socket if it does not get there.
 class AcceptedSocket {
@@ -40,6 +32,12 @@ class AcceptedSocket {
   int fd_;
 };
 
+// Counts something for as long as it lives.
+std::shared_ptr<void> CountOne(std::shared_ptr<std::atomic<size_t>> counter) {
+  ++*counter;
+  return {nullptr, [counter = std::move(counter)](void*) { --*counter; }};
+}
+
 }  // namespace
 
 // Only its Listener owns it. Tasks and handlers that are still queued when the pool has stopped
@@ -49,7 +47,7 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   Impl(IoPool& pool, Options options);
   ~Impl();
 
-  absl::Status Bind();
+  absl::Status Bind() { return acceptor_->Listen(options_.address); }
   void Start();
   void Stop();
   // Call it when nothing runs on the I/O threads any more.
@@ -64,15 +62,18 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
     const MutexLock lock(mutex_);
     return tls_;
   }
-  uint16_t port() const { return port_; }
+  uint16_t port() const { return acceptor_->port(); }
   const ListenerStats& stats() const { return stats_; }
 
  private:
   class Greeter;
+  // By their age.
+  using Greeters = std::map<uint64_t, std::unique_ptr<Greeter>>;
 
-  void Accept();
   void Distribute(AcceptedSocket socket);
-  void Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> slot);
+  // The position of the one that has the fewest connections; of several, each in turn.
+  size_t LeastBusyThread();
+  void Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> busy);
   void EndGreeters(IoThread& thread);
   // Runs `task` on `thread` and waits for its end.
   static void RunOn(IoThread& thread, Task task);
@@ -86,15 +87,16 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
   IoPool& pool_;
   Options options_;  // Without TLS: that is below.
   std::vector<Protocol> protocols_;
-  // By I/O thread; each touches only its own.
-  std::vector<absl::flat_hash_map<Greeter*, std::unique_ptr<Greeter>>> greeters_;
-  // Thread 0 only.
-  asio::ip::tcp::acceptor acceptor_;
-  asio::steady_timer pause_;
-  uint16_t port_ = 0;
-  size_t next_thread_ = 0;
-  std::shared_ptr<std::atomic<size_t>> open_ = std::make_shared<std::atomic<size_t>>(0);
+  size_t handshakes_max_;  // Of a thread.
   ListenerStats stats_;
+  std::shared_ptr<Acceptor> acceptor_;
+  // By I/O thread; each touches only its own.
+  std::vector<Greeters> greeters_;
+  // Connections that there are: by I/O thread, of any kind; and of all threads, of a known protocol.
+  std::vector<std::shared_ptr<std::atomic<size_t>>> busy_;
+  std::shared_ptr<std::atomic<size_t>> open_ = std::make_shared<std::atomic<size_t>>(0);
+  // Thread 0 only.
+  size_t next_thread_ = 0;
 
   mutable Mutex mutex_;
   std::shared_ptr<const TlsContext> tls_ ABSL_GUARDED_BY(mutex_);
@@ -104,12 +106,13 @@ class Listener::Impl : public std::enable_shared_from_this<Listener::Impl> {
 // listener by a turn.
 class Listener::Impl::Greeter final : public Transport::Handler {
  public:
-  Greeter(Impl& listener, IoThread& thread, int fd, std::shared_ptr<void> slot)
+  Greeter(Impl& listener, IoThread& thread, int fd, uint64_t number, std::shared_ptr<void> busy)
       : listener_(&listener),
         thread_(thread),
+        number_(number),
         transport_(std::make_unique<Transport>(thread, fd, listener.tls())),
         timeout_(thread) {
-    transport_->Keep(std::move(slot));
+    transport_->KeepHere(std::move(busy));
   }
 
   void Start() {
@@ -171,6 +174,12 @@ class Listener::Impl::Greeter final : public Transport::Handler {
 
  private:
   void HandOver(const Protocol& protocol) {
+    std::shared_ptr<void> slot = CountOne(listener_->open_);
+    if (*listener_->open_ > listener_->options_.connections_max) {
+      ++listener_->stats_.refused_full;
+      return End();
+    }
+    transport_->Keep(std::move(slot));
     ++listener_->stats_.accepted;
     protocol.accept(std::move(transport_), first_bytes_);
     Retire();
@@ -179,7 +188,7 @@ class Listener::Impl::Greeter final : public Transport::Handler {
   void Retire() {
     timeout_.Cancel();
     auto& greeters = listener_->greeters_[thread_.index()];
-    const auto self = greeters.find(this);
+    const auto self = greeters.find(number_);
     MOKV_CHECK(self != greeters.end());
     thread_.DeleteSoon(std::move(self->second));
     greeters.erase(self);
@@ -187,6 +196,7 @@ class Listener::Impl::Greeter final : public Transport::Handler {
 
   Impl* listener_;
   IoThread& thread_;
+  const uint64_t number_;
   std::unique_ptr<Transport> transport_;
   Timer timeout_;
   std::string first_bytes_;
@@ -195,73 +205,30 @@ class Listener::Impl::Greeter final : public Transport::Handler {
 Listener::Impl::Impl(IoPool& pool, Options options)
     : pool_(pool),
       options_(std::move(options)),
+      handshakes_max_(std::max<size_t>(1, options_.handshakes_max / pool.size())),
+      acceptor_(std::make_shared<Acceptor>(pool.thread(0), options_.accept_patience, stats_)),
       greeters_(pool.size()),
-      acceptor_(pool.thread(0).context()),
-      pause_(pool.thread(0).context()),
-      tls_(std::exchange(options_.tls, nullptr)) {}
+      tls_(std::exchange(options_.tls, nullptr)) {
+  for (size_t i = 0; i < pool.size(); ++i) {
+    busy_.push_back(std::make_shared<std::atomic<size_t>>(0));
+  }
+}
 
 Listener::Impl::~Impl() = default;
 
-absl::Status Listener::Impl::Bind() {
-  const HostPort& address = options_.address;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const std::string port = std::to_string(address.port);
-  if (const int error = getaddrinfo(address.host.c_str(), port.c_str(), &hints, &found);
-      error != 0) {
-    return InvalidArgument("cannot resolve {}: {}", address.host, gai_strerror(error));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
-  asio::ip::tcp::endpoint endpoint;
-  endpoint.resize(found->ai_addrlen);
-  std::memcpy(endpoint.data(), found->ai_addr, found->ai_addrlen);
-
-  asio::error_code error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (!error) acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(1024, error);
-  if (!error) port_ = acceptor_.local_endpoint(error).port();
-  if (error) return ErrnoStatus(error.value(), "cannot listen on " + address.ToString());
-  return absl::OkStatus();
-}
-
 void Listener::Impl::Start() {
   pool_.thread(0).Post([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->Accept();
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    self->acceptor_->Start([weak](int fd) {
+      AcceptedSocket socket(fd);
+      if (const auto alive = weak.lock()) alive->Distribute(std::move(socket));
+    });
   });
-}
-
-void Listener::Impl::Accept() {
-  acceptor_.async_accept(
-      [weak = weak_from_this()](const asio::error_code& error, asio::ip::tcp::socket socket) {
-        const auto self = weak.lock();
-        if (self == nullptr || !self->acceptor_.is_open()) return;
-        if (!error) {
-          socket.native_non_blocking(true);
-          self->Distribute(AcceptedSocket(socket.release()));
-          self->Accept();
-          return;
-        }
-        // Usually there are no descriptors left: trying again at once would spin.
-        LogWarn("cannot accept a connection", {{"error", error.message()}});
-        self->pause_.expires_after(kAcceptPause);
-        self->pause_.async_wait([weak](const asio::error_code&) {
-          if (const auto again = weak.lock(); again != nullptr && again->acceptor_.is_open()) {
-            again->Accept();
-          }
-        });
-      });
 }
 
 void Listener::Impl::Stop() {
-  RunOn(pool_.thread(0), [this] {
-    asio::error_code ignored;
-    acceptor_.close(ignored);
-    pause_.cancel();
-  });
+  RunOn(pool_.thread(0), [this] { acceptor_->Close(); });
   // What was accepted before has been posted before.
   for (size_t i = 0; i < pool_.size(); ++i) {
     RunOn(pool_.thread(i), [this, i] { EndGreeters(pool_.thread(i)); });
@@ -278,24 +245,40 @@ void Listener::Impl::RunOn(IoThread& thread, Task task) {
 }
 
 void Listener::Impl::Distribute(AcceptedSocket socket) {
-  if (open_->load() >= options_.connections_max) {
+  // Before its handshake costs anything.
+  if (*open_ >= options_.connections_max) {
     ++stats_.refused_full;
     return;
   }
-  ++*open_;
-  std::shared_ptr<void> slot(nullptr, [open = open_](void*) { --*open; });
-  // In turn: that spreads even few connections evenly, unlike a hash of addresses.
-  IoThread& thread = pool_.thread(next_thread_++ % pool_.size());
+  const size_t index = LeastBusyThread();
+  IoThread& thread = pool_.thread(index);
   thread.Post([weak = weak_from_this(), &thread, socket = std::move(socket),
-               slot = std::move(slot)]() mutable {
-    if (const auto self = weak.lock()) self->Greet(thread, std::move(socket), std::move(slot));
+               busy = CountOne(busy_[index])]() mutable {
+    if (const auto self = weak.lock()) self->Greet(thread, std::move(socket), std::move(busy));
   });
 }
 
-void Listener::Impl::Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> slot) {
-  auto greeter = std::make_unique<Greeter>(*this, thread, socket.Release(), std::move(slot));
+size_t Listener::Impl::LeastBusyThread() {
+  size_t least = next_thread_;
+  for (size_t i = 1; i < busy_.size(); ++i) {
+    const size_t other = (next_thread_ + i) % busy_.size();
+    if (*busy_[other] < *busy_[least]) least = other;
+  }
+  next_thread_ = (least + 1) % busy_.size();
+  return least;
+}
+
+void Listener::Impl::Greet(IoThread& thread, AcceptedSocket socket, std::shared_ptr<void> busy) {
+  Greeters& greeters = greeters_[thread.index()];
+  if (greeters.size() >= handshakes_max_) {
+    ++stats_.handshakes_crowded_out;
+    greeters.begin()->second->End();
+  }
+  const uint64_t number = greeters.empty() ? 0 : greeters.rbegin()->first + 1;
+  auto greeter =
+      std::make_unique<Greeter>(*this, thread, socket.Release(), number, std::move(busy));
   Greeter* added = greeter.get();
-  greeters_[thread.index()].emplace(added, std::move(greeter));
+  greeters.emplace(number, std::move(greeter));
   added->Start();
 }
 
@@ -303,7 +286,7 @@ void Listener::Impl::DropGreeters() { greeters_.clear(); }
 
 void Listener::Impl::EndGreeters(IoThread& thread) {
   auto& greeters = greeters_[thread.index()];
-  while (!greeters.empty()) greeters.begin()->first->End();
+  while (!greeters.empty()) greeters.begin()->second->End();
 }
 
 const Protocol* Listener::Impl::FindByAlpn(std::string_view alpn) const {

@@ -1,5 +1,5 @@
-// Listener: accepts connections, spreads them over the I/O threads, and finds out which protocol
-// each one speaks: by ALPN over TLS, by its first bytes in clear.
+// Listener: accepts connections, gives each to the I/O thread that has the fewest, and finds out which
+// protocol each one speaks: by ALPN over TLS, by its first bytes in clear.
 //
 // Threads: made, stopped and destroyed by the thread that owns the pool; `stats` is thread-safe.
 //          It or the pool must have been stopped before it is destroyed.
@@ -35,8 +35,11 @@ struct ListenerStats {
   std::atomic<uint64_t> refused_full{0};       // Over Options::connections_max.
   std::atomic<uint64_t> handshakes_failed{0};  // TLS refused, or the client went away during it.
   std::atomic<uint64_t> handshakes_timed_out{0};
-  std::atomic<uint64_t> protocols_unknown{0};  // Garbage, HTTP/1.1, no ALPN.
-  std::atomic<uint64_t> closed_early{0};       // Closed before any byte: a port scan.
+  std::atomic<uint64_t> handshakes_crowded_out{0};  // Over Options::handshakes_max.
+  std::atomic<uint64_t> protocols_unknown{0};       // Garbage, HTTP/1.1, no ALPN.
+  std::atomic<uint64_t> closed_early{0};            // Closed before any byte: a port scan.
+  std::atomic<uint64_t> accepts_failed{0};          // No descriptors were left.
+  std::atomic<uint64_t> turned_away{0};             // Waited for one in vain.
 };
 
 class Listener {
@@ -44,10 +47,17 @@ class Listener {
   struct Options {
     HostPort address;                       // Port 0: the system picks one; see port().
     std::shared_ptr<const TlsContext> tls;  // Null: clear text, for good.
-    // Connections of the whole process, each of which costs a descriptor and some kilobytes.
+    // Connections whose protocol is known, each of which costs a descriptor and some kilobytes.
     size_t connections_max = 10'000;
+    // Those whose protocol is not known yet; a thread has its part of them. They are none of the others,
+    // so that silent ones take nobody's place. The oldest makes room for the newest: who means it is
+    // through within some round trips, while others come; who does not is old.
+    size_t handshakes_max = 1'024;
     // From accept to a known protocol; a client that stalls must not hold a connection for longer.
     Duration handshake_timeout = std::chrono::seconds(10);
+    // For how long clients wait, not accepted, while the process has no descriptors; then they are
+    // turned away, and may try another server.
+    Duration accept_patience = std::chrono::seconds(1);
   };
 
   // Binds and listens; accepts once Start is called. Fails naming the address.

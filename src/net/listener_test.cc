@@ -134,23 +134,6 @@ TEST_F(ListenerTest, CountsTlsHandshakesThatFail) {
   EXPECT_TRUE(Until([&] { return stats().handshakes_failed == 2; }));
 }
 
-TEST_F(ListenerTest, RefusesConnectionsOverItsLimitUntilOthersEnd) {
-  Listen({.connections_max = 2});
-  std::vector<RawSocket> open;
-  for (int i = 0; i < 2; ++i) open.push_back(Connect());
-  RawSocket refused = Connect();
-  EXPECT_TRUE(refused.WaitForEnd());
-  EXPECT_EQ(stats().refused_full, 1u);
-  open.clear();
-  EXPECT_TRUE(Until([&] { return stats().closed_early == 2; }));
-  EXPECT_TRUE(Until([&] {
-    RawSocket good = Connect();
-    good.Send("ping\n");
-    std::string answer;
-    return good.Receive(answer);
-  }));
-}
-
 TEST_F(ListenerTest, StopEndsWhatHasNoProtocolYet) {
   Listen({});
   RawSocket undecided = Connect();

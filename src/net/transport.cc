@@ -123,6 +123,7 @@ void Transport::Detach() {
   thread_->poller().Remove(fd_, this);
   handler_ = nullptr;
   watching_writes_ = false;
+  kept_here_ = nullptr;
   *alive_ = false;
   alive_ = std::make_shared<bool>(true);
 }
@@ -403,6 +404,7 @@ void Transport::Close() {
   close(fd_);
   fd_ = -1;
   handler_ = nullptr;
+  kept_here_ = nullptr;
 }
 
 absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {

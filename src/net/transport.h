@@ -53,6 +53,8 @@ class Transport final : private Poller::Target {
 
   // Holds `token` for as long as it lives.
   void Keep(std::shared_ptr<void> token) { kept_ = std::move(token); }
+  // Holds `token` for as long as it is open on this thread.
+  void KeepHere(std::shared_ptr<void> token) { kept_here_ = std::move(token); }
 
   // Begins. `handler` must stay until OnClosed, Close or SetHandler.
   void Start(Handler* handler);
@@ -161,6 +163,7 @@ class Transport final : private Poller::Target {
   std::chrono::steady_clock::time_point tls_messages_since_;
   std::string_view abuse_;  // Why reading has stopped; empty: it has not.
   std::shared_ptr<void> kept_;
+  std::shared_ptr<void> kept_here_;
   // Posted tasks share it, so that they do not touch a transport that is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

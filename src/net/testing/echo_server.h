@@ -59,6 +59,12 @@ class EchoServer {
     const MutexLock lock(mutex_);
     return connections_.size();
   }
+  size_t open_on(size_t thread) const {
+    const MutexLock lock(mutex_);
+    size_t count = 0;
+    for (const auto& [key, connection] : connections_) count += connection->thread == thread;
+    return count;
+  }
   // Of the connection that ended last.
   absl::Status last_end() const {
     const MutexLock lock(mutex_);
@@ -75,6 +81,7 @@ class EchoServer {
     void OnClosed(const absl::Status& reason) override { server.Drop(this, reason); }
 
     EchoServer& server;
+    size_t thread = 0;
     std::unique_ptr<Transport> transport;
     std::string echo;
   };
@@ -83,6 +90,7 @@ class EchoServer {
     auto connection = std::make_unique<Connection>(*this);
     Connection* added = connection.get();
     added->transport = std::move(transport);
+    added->thread = added->transport->thread().index();
     {
       const MutexLock lock(mutex_);
       connections_.emplace(added, std::move(connection));

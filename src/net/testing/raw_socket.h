@@ -17,16 +17,23 @@ namespace mokv::net {
 
 class RawSocket {
  public:
-  explicit RawSocket(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // Not connected yet.
+  RawSocket() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) { MOKV_CHECK_GE(fd_, 0); }
+  explicit RawSocket(uint16_t port) : RawSocket() { Connect(port); }
+  ~RawSocket() { Close(); }
+  RawSocket(RawSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  RawSocket& operator=(RawSocket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+
+  void Connect(uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     MOKV_CHECK_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   }
-  ~RawSocket() { Close(); }
-  RawSocket(RawSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
   int fd() const { return fd_; }
 
   // False once the other side has broken the connection.

@@ -1,0 +1,118 @@
+// A server whose process runs out of descriptors, and gets some back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "net/testing/echo_server.h"
+#include "net/testing/wait.h"
+
+namespace mokv::net {
+namespace {
+
+using testing::HasSubstr;
+
+// While it lives, whoever wants a descriptor gets none.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit none = before_;
+    const int first_free = dup(STDIN_FILENO);
+    none.rlim_cur = static_cast<rlim_t>(first_free);
+    close(first_free);
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+class AcceptorTest : public testing::Test {
+ protected:
+  void Serve(Duration patience) {
+    server_.emplace(Listener::Options{.accept_patience = patience});
+    good_.emplace(server_->Connect());
+    EXPECT_TRUE(Serves(*good_, EchoServer::kClearPrefix));
+    for (int i = 0; i < 10; ++i) clients_.emplace_back();
+  }
+  void ConnectAll() {
+    for (RawSocket& client : clients_) client.Connect(server_->listener().port());
+  }
+  static bool Serves(RawSocket& client, std::string_view bytes) {
+    client.Send(bytes);
+    std::string echo;
+    while (echo.size() < bytes.size() && client.Receive(echo)) {
+    }
+    return echo == bytes;
+  }
+  const ListenerStats& stats() const { return server_->stats(); }
+
+  std::optional<EchoServer> server_;
+  std::optional<RawSocket> good_;
+  std::vector<RawSocket> clients_;  // With descriptors of their own.
+};
+
+TEST_F(AcceptorTest, ClientsWaitForDescriptorsThatComeBack) {
+  Serve(std::chrono::hours(1));
+  {
+    const NoDescriptors none;
+    ConnectAll();
+    EXPECT_TRUE(Until([&] { return stats().accepts_failed > 3; }));
+    EXPECT_TRUE(Serves(*good_, "x"));
+  }
+  for (RawSocket& client : clients_) EXPECT_TRUE(Serves(client, EchoServer::kClearPrefix));
+  EXPECT_EQ(stats().turned_away, 0u);
+}
+
+// Goal: nobody waits for ever, those that are served notice nothing, and neither does the log's reader
+//       more than once.
+TEST_F(AcceptorTest, TurnsClientsAwayWhenDescriptorsDoNotComeBack) {
+  Serve(std::chrono::seconds(0));
+  testing::internal::CaptureStderr();
+  {
+    const NoDescriptors none;
+    ConnectAll();
+    for (RawSocket& client : clients_) EXPECT_TRUE(client.WaitForEnd());
+    EXPECT_EQ(stats().turned_away, clients_.size());
+    EXPECT_TRUE(Serves(*good_, "x"));
+  }
+  EXPECT_TRUE(Until([&] {
+    RawSocket client = server_->Connect();
+    return Serves(client, EchoServer::kClearPrefix);
+  }));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("cannot accept connections"));
+  EXPECT_THAT(log, HasSubstr("connections are accepted again turned_away=10"));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+}
+
+// Goal: the next time is as the first.
+TEST_F(AcceptorTest, RunsOutAgainAndAgain) {
+  Serve(std::chrono::seconds(0));
+  for (uint64_t round = 1; round <= 3; ++round) {
+    {
+      const NoDescriptors none;
+      ConnectAll();
+      for (RawSocket& client : clients_) EXPECT_TRUE(client.WaitForEnd());
+    }
+    EXPECT_EQ(stats().turned_away, round * clients_.size());
+    EXPECT_TRUE(Until([&] {
+      RawSocket client = server_->Connect();
+      return Serves(client, EchoServer::kClearPrefix);
+    }));
+    for (RawSocket& client : clients_) client = RawSocket();
+    EXPECT_TRUE(Until([&] { return server_->open() == 1; }));
+  }
+}
+
+}  // namespace
+}  // namespace mokv::net
