@@ -1,5 +1,6 @@
 // empty_server: our RPC engine with a handler that does nothing, for comparison with other servers.
 //   empty_server --port N --threads T [--tls CA CERT KEY]
+// Ends on SIGTERM or SIGINT; on SIGUSR1 prints what it has done so far (counts.h).
 #include <signal.h>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "engine/counts.h"
 #include "net/listener.h"
 #include "rpc/server.h"
 
@@ -34,6 +36,7 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   mokv::net::IoPool pool(threads);
@@ -58,7 +61,10 @@ int main(int argc, char** argv) {
   pool.Start();
   (*listener)->Start();
   int signal = 0;
-  sigwait(&signals, &signal);
+  while (sigwait(&signals, &signal) == 0 && signal == SIGUSR1) {
+    std::printf("%s\n", mokv::bench::CountsJson().c_str());
+    std::fflush(stdout);
+  }
   (*listener)->Stop();
   server.Drain(std::chrono::seconds(1));
   pool.Stop();
