@@ -66,6 +66,7 @@ FLOORS = {
                 "opened_streams",
                 "ping_policy",
                 "receive_window",
+                "session_memory",
             },
         ),
         ("metadata", {"metadata"}),

@@ -175,7 +175,8 @@ nghttp2_session* ServerConnection::NewSession() {
   nghttp2_option_set_no_auto_window_update(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
   nghttp2_session* session = nullptr;
-  MOKV_CHECK_EQ(nghttp2_session_server_new2(&session, Callbacks::Get(), this, option), 0);
+  nghttp2_mem memory = memory_.hooks();
+  MOKV_CHECK_EQ(nghttp2_session_server_new3(&session, Callbacks::Get(), this, option, &memory), 0);
   nghttp2_option_del(option);
   return session;
 }

@@ -23,6 +23,7 @@
 #include "rpc/server_calls.h"
 #include "rpc/server_receiver.h"
 #include "rpc/server_shared.h"
+#include "rpc/session_memory.h"
 
 struct nghttp2_session;
 
@@ -126,6 +127,7 @@ class ServerConnection final : private net::Transport::Handler {
   ServerReceiver receiver_;
   ReceiveWindow receive_window_;
   ServerCalls calls_;
+  SessionMemory memory_;
   nghttp2_session* const session_;
   MonotonicTime turn_time_;      // When the bytes in progress were read.
   MonotonicTime blocked_since_;  // While the transport is blocked.
