@@ -65,7 +65,7 @@ class Channel::Impl final : public ClientConnection::Owner,
   void SubmitWaiting();
   void Expire(ClientCall& call);
   void OnConnected() override { SubmitWaiting(); }
-  void OnEstablished() override;
+  void OnEstablished(ClientConnection& connection) override;
   void OnRoom() override;
   void OnGoAway(ClientConnection& connection, bool too_many_pings) override;
   void OnAnswered(std::shared_ptr<ClientCall> call) override;
@@ -171,13 +171,14 @@ void Channel::Impl::Begin(std::shared_ptr<ClientCall> call) {
 void Channel::Impl::SubmitWaiting() {
   if (!connection_->ready()) return;
   auto call = waiting_.begin();
-  while (call != waiting_.end() && connection_->HasRoom()) {
+  while (call != waiting_.end() && connection_ != nullptr && connection_->HasRoom()) {
     if ((*call)->wait_for_ready && !connection_->established()) {
       ++call;
       continue;
     }
-    connection_->Submit(std::move(*call));
+    std::shared_ptr<ClientCall> next = std::move(*call);
     call = waiting_.erase(call);
+    connection_->Submit(std::move(next));  // It may be the connection's last.
   }
 }
 
@@ -260,7 +261,8 @@ void Channel::Impl::ConnectForWaiting() {
   });
 }
 
-void Channel::Impl::OnEstablished() {
+void Channel::Impl::OnEstablished(ClientConnection& connection) {
+  if (&connection != connection_.get()) return;
   connect_timer_.Cancel();
   backoff_.Reset();
   failure_ = absl::OkStatus();

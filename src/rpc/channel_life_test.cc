@@ -275,6 +275,24 @@ TEST_F(ChannelLifeTest, CallsThatWaitGoToTheNextConnection) {
   EXPECT_TRUE(second.get().status.ok());
 }
 
+// HTTP/2 gives each call of a connection a number, of which there are 2^30.
+TEST_F(ChannelLifeTest, AConnectionThatHasNoMoreNumbersIsReplaced) {
+  Channel::Options options = To(server_.port());
+  options.backoff.initial = milliseconds(10);
+  options.calls_per_connection_max = 2;
+  Channel channel(pool_.thread(0), options);
+  std::vector<std::future<CallResult>> calls;
+  for (int i = 0; i < 4; ++i) calls.push_back(BeginCall(channel, "/t.T/Echo", ""));
+  for (int i = 0; i < 2; ++i) {
+    Peer peer(server_);
+    peer.Read(NGHTTP2_DATA);
+    peer.Read(NGHTTP2_DATA);
+    peer.Send(Setting(NGHTTP2_SETTINGS_ENABLE_PUSH, 0) + OkAnswer(1) + OkAnswer(3));
+    EXPECT_TRUE(peer.socket().WaitForEnd());
+  }
+  for (auto& call : calls) EXPECT_TRUE(call.get().status.ok());
+}
+
 TEST_F(ChannelLifeTest, BoundsTheCallsThatWait) {
   Channel::Options options = To(server_.port());
   options.calls_waiting_max = 2;

@@ -52,6 +52,9 @@ struct ChannelOptions {
   uint64_t request_bytes_max = UINT32_MAX;
   // Beyond those that the server allows at a time.
   size_t calls_waiting_max = 10'000;
+  // A connection that has had so many is replaced by another: HTTP/2 has no further numbers for its
+  // streams.
+  size_t calls_per_connection_max = size_t{1} << 30;
   // A server that has been silent for so long is sent a PING, and given up if it then stays silent
   // for the timeout. 0: never. Servers end connections with too many PINGs; gRPC's take one in five
   // minutes by default. Once told so, the channel doubles its time.

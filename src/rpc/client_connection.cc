@@ -83,7 +83,7 @@ struct ClientConnection::Callbacks {
         break;
       case NGHTTP2_SETTINGS:
         self.told_room_ = false;
-        if (!std::exchange(self.established_, true)) self.owner_.OnEstablished();
+        if (!std::exchange(self.established_, true)) self.owner_.OnEstablished(self);
         break;
       case NGHTTP2_RST_STREAM:
         call = CallOf(session, frame->hd.stream_id);
@@ -203,6 +203,8 @@ void ClientConnection::Submit(std::shared_ptr<ClientCall> call) {
   if (call->deadline != MonotonicTime::Max()) {
     timeout = FormatTimeout(call->deadline - options_.clock->Now());
     headers.push_back(CopiedHeader("grpc-timeout", timeout));
+    // The next call's is another: it would only push others out of HPACK's table.
+    headers.back().flags |= NGHTTP2_NV_FLAG_NO_INDEX;
   }
   std::vector<std::string> values;
   values.reserve(call->metadata.size());
@@ -229,6 +231,10 @@ void ClientConnection::Submit(std::shared_ptr<ClientCall> call) {
   }
   calls_.emplace(stream, std::move(call));
   ScheduleFlush();
+  if (++calls_begun_ >= options_.calls_per_connection_max) {
+    going_away_ = true;
+    owner_.OnGoAway(*this, /*too_many_pings=*/false);
+  }
 }
 
 int64_t ClientConnection::ReadRequest(ClientCall& call, char* buffer, size_t size_bytes,
@@ -379,7 +385,9 @@ void ClientConnection::Flush() {
     TellRoom();
     SendOutput();
   } while (!told_room_ && !ended_);
-  if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
+  const bool is_over =
+      nghttp2_session_want_read(session_) == 0 || (going_away_ && open_streams_ == 0);
+  if (is_over && nghttp2_session_want_write(session_) == 0) {
     Break(Unavailable("{} closed the connection{}", authority_, goaway_text_));
   }
 }

@@ -33,10 +33,10 @@ class ClientConnection final : private net::Transport::Handler {
     // Calls may be submitted.
     virtual void OnConnected() = 0;
     // The server has spoken HTTP/2: established() from now on.
-    virtual void OnEstablished() = 0;
+    virtual void OnEstablished(ClientConnection& connection) = 0;
     // HasRoom may have become true.
     virtual void OnRoom() = 0;
-    // The server takes no new calls; those that it has begun go on. It had too many PINGs if so.
+    // No new calls may be submitted; those that the server has begun go on. It had too many PINGs if so.
     virtual void OnGoAway(ClientConnection& connection, bool too_many_pings) = 0;
     // A call whose answer is complete, and has messages that wait for room.
     virtual void OnAnswered(std::shared_ptr<ClientCall> call) = 0;
@@ -59,7 +59,7 @@ class ClientConnection final : private net::Transport::Handler {
   void Abort(const absl::Status& reason);
 
   bool ready() const { return transport_->ready(); }
-  // After GOAWAY: no new call may be submitted.
+  // No new call may be submitted: the server has said so, or there were as many as there may be.
   bool going_away() const { return going_away_; }
   bool established() const { return established_; }
   // Whether the server allows another call now (HTTP/2, 5.1.2).
@@ -107,6 +107,7 @@ class ClientConnection final : private net::Transport::Handler {
   // By stream. Calls that have ended are not there; their streams may still be open.
   absl::flat_hash_map<int32_t, std::shared_ptr<ClientCall>> calls_;
   size_t open_streams_ = 0;
+  size_t calls_begun_ = 0;
   ReceiveWindow window_;
   // Whose sources were asked while their sinks had no room: those may have some now.
   std::vector<std::weak_ptr<ClientCall>> to_deliver_;

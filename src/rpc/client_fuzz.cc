@@ -165,7 +165,7 @@ class Subject final : public ClientConnection::Owner {
     disconnected_->set_value();
   }
 
-  void OnEstablished() override {}
+  void OnEstablished(ClientConnection&) override {}
   void OnRoom() override {}
   void OnGoAway(ClientConnection& connection, bool) override {
     MOKV_CHECK(connection.going_away());

@@ -26,8 +26,8 @@ using Metadata = std::vector<MetadataEntry>;
 
 // More is most likely a loop that never ends.
 inline constexpr size_t kMetadataEntriesMax = 32;
-// As RFC 9113, 6.5.2 counts. gRPC's clients take 8 KiB by default. What passes it of an answer is
-// dropped.
+// As RFC 9113, 6.5.2 counts. gRPC's clients take 8 KiB by default, and end a call whose answer passes
+// it.
 inline constexpr size_t kMetadataBytesMax = size_t{8} << 10;
 
 // Whether an entry may be sent: for what is made of bytes from outside.
