@@ -154,7 +154,8 @@ ClientConnection::ClientConnection(Owner& owner, net::IoThread& thread,
   nghttp2_option* option = nullptr;
   MOKV_CHECK_EQ(nghttp2_option_new(&option), 0);
   nghttp2_option_set_no_auto_window_update(option, 1);
-  MOKV_CHECK_EQ(nghttp2_session_client_new2(&session_, callbacks, this, option), 0);
+  nghttp2_mem memory = memory_.hooks();
+  MOKV_CHECK_EQ(nghttp2_session_client_new3(&session_, callbacks, this, option, &memory), 0);
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
 }

@@ -20,6 +20,7 @@
 #include "rpc/client_call.h"
 #include "rpc/keepalive.h"
 #include "rpc/receive_window.h"
+#include "rpc/session_memory.h"
 
 struct nghttp2_session;
 
@@ -94,6 +95,7 @@ class ClientConnection final : private net::Transport::Handler {
   net::IoThread& thread_;
   const ChannelOptions& options_;
   std::unique_ptr<net::Transport> transport_;
+  SessionMemory memory_;
   nghttp2_session* session_ = nullptr;
   std::string authority_;
   std::string output_;
