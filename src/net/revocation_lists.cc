@@ -45,11 +45,15 @@ bool SayTheSamePlace(const X509_CRL& a, const X509_CRL& b) {
 
 // What the list's distribution point, or the lack of one, leaves out. Empty: nothing.
 std::string_view LeftOutByPlace(const X509_CRL& list) {
+  int is_critical = 0;
   const std::unique_ptr<ISSUING_DIST_POINT, decltype(&ISSUING_DIST_POINT_free)> place(
       static_cast<ISSUING_DIST_POINT*>(
-          X509_CRL_get_ext_d2i(&list, NID_issuing_distribution_point, nullptr, nullptr)),
+          X509_CRL_get_ext_d2i(&list, NID_issuing_distribution_point, &is_critical, nullptr)),
       ISSUING_DIST_POINT_free);
-  if (place == nullptr) return "";
+  if (place == nullptr) {
+    ERR_clear_error();
+    return is_critical == -1 ? "" : "says in a way that cannot be read what it is for";
+  }
   if (place->onlysomereasons != nullptr) return "is for some reasons only";
   if (place->onlyuser > 0 || place->onlyCA > 0 || place->onlyattr > 0) {
     return "is for some kinds of certificates only";

@@ -100,6 +100,8 @@ TEST_F(RevocationListsTest, RefusesAPartOfAList) {
   EXPECT_THAT(ErrorOf({"changes"}), HasSubstr("/CN=ca lists changes to another list only"));
   files_.MakeRevocationList("unknown", "ca", {.has_unknown_part = true});
   EXPECT_THAT(ErrorOf({"unknown"}), HasSubstr("/CN=ca has a critical part that is unknown"));
+  files_.MakeRevocationList("odd", "ca", {.has_unreadable_place = true});
+  EXPECT_THAT(ErrorOf({"odd"}), HasSubstr("/CN=ca says in a way that cannot be read what it is"));
 }
 
 // Goal: when an authority has gone from the bundle, its list may still stand in the file.

@@ -164,7 +164,9 @@ absl::Status TlsContext::Load(const TlsFiles& files, const TlsContext* in_use) {
   SetDefaults();
   MOKV_RETURN_IF_ERROR(LoadOwn(files, in_use));
   MOKV_RETURN_IF_ERROR(LoadTrusted(files));
-  return SetAlpn();
+  MOKV_RETURN_IF_ERROR(SetAlpn());
+  ERR_clear_error();  // Files end by an error.
+  return absl::OkStatus();
 }
 
 void TlsContext::SetDefaults() {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "net/testing/openssl_errors.h"
 #include "net/testing/test_certificates.h"
 
 namespace mokv::net {
@@ -25,6 +26,8 @@ class TlsTest : public testing::Test {
     files_.Make("stranger", "other-ca", {.common_name = "stranger"});
     files_.WriteText("text.pem", "not a certificate\n");
   }
+
+  void TearDown() override { ExpectNoOpenSslErrors(); }
 
   std::string ErrorOf(const TlsFiles& files) {
     const absl::Status server = TlsContext::ForServer(files, {"h2"}).status();

@@ -396,6 +396,7 @@ void Transport::Close() {
     if (ready_ && failure_.ok()) {
       ERR_clear_error();
       SSL_shutdown(ssl_);
+      ERR_clear_error();
     }
     SSL_free(ssl_);
     ssl_ = nullptr;
@@ -408,8 +409,10 @@ void Transport::Close() {
 }
 
 absl::Status Transport::TlsError(int ssl_error, std::string_view doing) {
-  if (ssl_error == SSL_ERROR_SYSCALL && errno != 0) return ErrnoStatus(errno, doing);
   if (ssl_error == SSL_ERROR_SYSCALL) {
+    const int error = errno;
+    ERR_clear_error();
+    if (error != 0) return ErrnoStatus(error, doing);
     return Unavailable("{}: the other side closed the connection", doing);
   }
   // The last of the queue is the one that ended it; other libraries have reasons of their own.

@@ -1,9 +1,14 @@
 // A server of ours and TLS clients that are not: what is known of them.
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include <ctime>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "base/status.h"
 #include "net/testing/echo_server.h"
@@ -104,6 +109,61 @@ TEST_F(TransportTlsTest, WhoseCertificateHasEndedIsNotBelievedAgain) {
   }
   EXPECT_EQ(MessageOf(trusted), "certificate has expired");
   EXPECT_GE(std::time(nullptr), *until);
+}
+
+// Goal:   one that fails, in whatever way, leaves nothing behind for the others of its thread. (What it
+//         could leave is in OpenSSL's queue of errors; the server of this test looks.)
+// Method: each failure, then one connection that is there and one that comes.
+TEST_F(TransportTlsTest, AFailureHarmsNoOtherConnection) {
+  files_.MakeCa("other-ca");
+  files_.Make("alice", "ca", {.common_name = "alice"});
+  files_.Make("stranger", "other-ca", {.common_name = "stranger"});
+  files_.Make("nobody", "ca", {});
+  server_.emplace(Listener::Options{.tls = Context("ca")});
+  const auto client = [&](const std::string& name, const std::string& alpn) {
+    return std::make_unique<TlsPeer>(
+        TlsPeer::Side::kClient, server_->Connect(),
+        TlsPeer::Options{.files = files_.Files(name, "ca"), .alpn = alpn});
+  };
+  const auto served = [&] {
+    auto found = client("alice", EchoServer::kAlpn);
+    EXPECT_TRUE(found->Handshake() && found->Echoes("x"));
+    return found;
+  };
+  const auto reset = [](TlsPeer& peer) {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    setsockopt(peer.socket().fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    peer.socket().Close();
+  };
+  const std::vector<std::function<void()>> failures = {
+      [&] { client("stranger", EchoServer::kAlpn)->Handshake(); },
+      [&] { client("nobody", EchoServer::kAlpn)->Handshake(); },
+      [&] { client("alice", "other")->Handshake(); },
+      [&] { server_->Connect().Send("GET / HTTP/1.1\r\n\r\n"); },
+      [&] {
+        auto unsure = client("alice", EchoServer::kAlpn);
+        unsure->socket().Send("\x16\x03\x01");
+        reset(*unsure);
+      },
+      [&] { reset(*served()); },
+      [&] { served()->socket().Close(); },
+      [&] { SSL_shutdown(served()->ssl()); },
+      [&] { served()->socket().Send("garbage"); },
+      [&] {
+        // With answers on their way.
+        auto busy = served();
+        busy->Send(std::string(1 << 20, 'x'));
+        reset(*busy);
+      },
+  };
+  const auto there = served();
+  for (size_t i = 0; i < failures.size(); ++i) {
+    SCOPED_TRACE(i);
+    failures[i]();
+    EXPECT_TRUE(there->Echoes("x"));
+    served();
+    EXPECT_TRUE(Until([&] { return server_->open() == 1; }));
+  }
 }
 
 // Goal: when an authority has been renewed, its old certificate's end closes nothing.

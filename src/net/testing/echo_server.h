@@ -1,4 +1,5 @@
-// A server that sends back what comes, and tells what it has seen of its connections.
+// A server that sends back what comes, and tells what it has seen of its connections. No turn of its
+// threads may leave anything in OpenSSL's queue of errors, where another connection would find it.
 #pragma once
 
 #include <absl/status/status.h>
@@ -12,6 +13,7 @@
 #include "base/mutex.h"
 #include "net/listener.h"
 #include "net/testing/loopback.h"
+#include "net/testing/openssl_errors.h"
 #include "net/testing/raw_socket.h"
 
 namespace mokv::net {
@@ -27,6 +29,7 @@ class EchoServer {
       Take(std::move(transport), first_bytes);
     };
     listener_ = BindLoopback(pool_, std::move(protocol), std::move(options));
+    for (size_t i = 0; i < threads; ++i) pool_.thread(i).AtTurnEnd(ExpectNoOpenSslErrors);
     pool_.Start();
     listener_->Start();
   }

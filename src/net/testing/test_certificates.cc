@@ -1,6 +1,7 @@
 #include "net/testing/test_certificates.h"
 
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -38,6 +39,24 @@ void AddExtension(X509* certificate, X509* issuer, int nid, const std::string& v
   X509_EXTENSION_free(extension);
 }
 
+EVP_PKEY* NewKey(TestCertificates::Key kind) {
+  using Key = TestCertificates::Key;
+  if (kind == Key::kP256) return EVP_EC_gen("P-256");
+  if (kind == Key::kEd25519) return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+  if (kind == Key::kRsa2048) return EVP_RSA_gen(2048);
+  // It takes seconds: there is one for all.
+  static EVP_PKEY* const key = EVP_RSA_gen(4096);
+  EVP_PKEY_up_ref(key);
+  return key;
+}
+
+// Ed25519 has a hash of its own. What is odd on purpose may have no signature.
+void Sign(X509* certificate, EVP_PKEY* key) {
+  const EVP_MD* hash = EVP_PKEY_is_a(key, "ED25519") == 1 ? nullptr : EVP_sha256();
+  X509_sign(certificate, key, hash);
+  ERR_clear_error();
+}
+
 X509* NewCertificate(EVP_PKEY* key, const TestCertificates::Options& options) {
   static long serial = 1;
   X509* certificate = X509_new();
@@ -72,6 +91,15 @@ void AddParts(X509_CRL* list, const TestCertificates::ListOptions& options) {
     }
     X509_CRL_add1_ext_i2d(list, NID_issuing_distribution_point, point, 1, 0);
     ISSUING_DIST_POINT_free(point);
+  }
+  if (options.has_unreadable_place) {
+    ASN1_OCTET_STRING* garbage = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(garbage, reinterpret_cast<const unsigned char*>("?"), 1);
+    X509_EXTENSION* extension =
+        X509_EXTENSION_create_by_NID(nullptr, NID_issuing_distribution_point, 1, garbage);
+    X509_CRL_add_ext(list, extension, -1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(garbage);
   }
   ASN1_INTEGER* number = ASN1_INTEGER_new();
   ASN1_INTEGER_set(number, 1);
@@ -112,7 +140,7 @@ class TestCertificates::Impl {
     const Signed& issuer = options.signed_by.empty() ? ca : made.at(options.signed_by);
     X509_set_issuer_name(ca.certificate, X509_get_subject_name(issuer.certificate));
     AddExtension(ca.certificate, issuer.certificate, NID_basic_constraints, "critical,CA:TRUE");
-    X509_sign(ca.certificate, issuer.key, EVP_sha256());
+    Sign(ca.certificate, issuer.key);
     Write(path, ca);
     Keep(name, ca);
   }
@@ -132,7 +160,7 @@ TestCertificates::~TestCertificates() {
 }
 
 void TestCertificates::MakeCa(const std::string& name, const Options& options) {
-  impl_->CertifyCa(Path(name), name, EVP_EC_gen("P-256"), options);
+  impl_->CertifyCa(Path(name), name, NewKey(options.key), options);
 }
 
 void TestCertificates::RenewCa(const std::string& name, const Options& options) {
@@ -145,13 +173,13 @@ void TestCertificates::Make(const std::string& name, const std::string& ca,
                             const Options& options) {
   const Signed& issuer = impl_->made.at(ca);
   Signed leaf;
-  leaf.key = EVP_EC_gen("P-256");
+  leaf.key = NewKey(options.key);
   leaf.certificate = NewCertificate(leaf.key, options);
   X509_set_issuer_name(leaf.certificate, X509_get_subject_name(issuer.certificate));
   if (!options.names.empty()) {
     AddExtension(leaf.certificate, issuer.certificate, NID_subject_alt_name, options.names);
   }
-  X509_sign(leaf.certificate, issuer.key, EVP_sha256());
+  Sign(leaf.certificate, issuer.key);
   impl_->Write(Path(name), leaf);
   impl_->Keep(name, leaf);
 }

@@ -11,6 +11,7 @@ namespace mokv::net {
 
 class TestCertificates {
  public:
+  enum class Key { kP256, kEd25519, kRsa2048, kRsa4096 };
   struct Options {
     std::string common_name;  // With any bytes.
     // Behind the first. An empty common name, and none of these: the certificate has none.
@@ -21,6 +22,7 @@ class TestCertificates {
     // Seconds from now.
     long valid_from = -3600;
     long valid_until = 3600;
+    Key key = Key::kP256;
   };
 
   TestCertificates();
@@ -49,6 +51,7 @@ class TestCertificates {
     bool of_users_only = false;
     bool of_changes_only = false;
     bool has_unknown_part = false;
+    bool has_unreadable_place = false;
   };
   void MakeRevocationList(const std::string& list, const std::string& ca,
                           const ListOptions& options);
