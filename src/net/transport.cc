@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "net/address.h"
 
 namespace mokv::net {
@@ -100,12 +101,13 @@ void Transport::ExpectServerName(const std::string& host) {
   in6_addr ignored;
   const bool is_address = inet_pton(AF_INET, host.c_str(), &ignored) == 1 ||
                           inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
-  if (is_address) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), host.c_str());
-  } else {
-    SSL_set_tlsext_host_name(ssl_, host.c_str());
-    SSL_set1_host(ssl_, host.c_str());
-  }
+  const bool expected = is_address
+                            ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), host.c_str()) == 1
+                            : !host.empty() && SSL_set_tlsext_host_name(ssl_, host.c_str()) == 1 &&
+                                  SSL_set1_host(ssl_, host.c_str()) == 1;
+  ERR_clear_error();
+  // Otherwise any server would do.
+  if (!expected) failure_ = InvalidArgument("no server can be named {}", Quoted(host));
 }
 
 void Transport::Start(Handler* handler) {
@@ -114,6 +116,8 @@ void Transport::Start(Handler* handler) {
   if (ssl_ == nullptr) {
     ready_ = true;
     handler_->OnReady();
+  } else if (!failure_.ok()) {
+    ReportFailureSoon();
   } else {
     ContinueHandshake();
   }
