@@ -60,6 +60,7 @@ FLOORS = {
                 "connection_life",
                 "deadline_queue",
                 "flood_guard",
+                "frame_counter",
                 "grpc_wire",
                 "http2_header",
                 "keepalive",

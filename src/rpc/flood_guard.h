@@ -16,15 +16,19 @@ class FloodGuard {
   FloodGuard(int64_t burst, int64_t per_second, MonotonicTime now)
       : burst_(burst), per_second_(per_second), left_(burst), as_of_(now) {}
 
-  // False: it has sent too much, and its connection is to end.
-  bool Allows(MonotonicTime now) {
+  // `count` more. False: it has sent too much, and its connection is to end.
+  bool Allows(MonotonicTime now, int64_t count = 1) {
     const int64_t seconds = (now - as_of_) / std::chrono::seconds(1);
     if (seconds > 0) {
       as_of_ = as_of_ + seconds * Duration(std::chrono::seconds(1));
       left_ = seconds >= burst_ ? burst_ : std::min(burst_, left_ + seconds * per_second_);
     }
-    return --left_ >= 0;
+    left_ -= count;
+    return left_ >= 0;
   }
+
+  // There was a reason for `count` of what has been sent.
+  void GiveBack(int64_t count) { left_ = std::min(burst_, left_ + count); }
 
  private:
   const int64_t burst_;

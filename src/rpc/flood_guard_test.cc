@@ -36,5 +36,14 @@ TEST(FloodGuard, SavesUpNoMoreThanABurst) {
   EXPECT_FALSE(guard.Allows(kStart + hours(1'000'000)));
 }
 
+TEST(FloodGuard, GivesBackNoMoreThanABurst) {
+  FloodGuard guard(10, 2, kStart);
+  EXPECT_EQ(CountAllowed(guard, kStart, 10), 10);
+  guard.GiveBack(3);
+  EXPECT_EQ(CountAllowed(guard, kStart, 3), 3);
+  guard.GiveBack(1'000);
+  EXPECT_EQ(CountAllowed(guard, kStart, 1'000), 10);
+}
+
 }  // namespace
 }  // namespace mokv::rpc

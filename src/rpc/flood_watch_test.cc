@@ -1,6 +1,12 @@
 #include "rpc/flood_watch.h"
 
 #include <gtest/gtest.h>
+#include <nghttp2/nghttp2.h>
+
+#include <string>
+#include <string_view>
+
+#include "rpc/testing/raw_http2.h"
 
 namespace mokv::rpc {
 namespace {
@@ -14,7 +20,7 @@ class FloodWatchTest : public testing::Test {
  protected:
   // A header of 100 bytes as RFC 9113, 6.5.2 counts, `times` times in a block.
   bool Block(int times, MonotonicTime now) {
-    watch_.OnHeaders();
+    watch_.OnHeaders(now);
     for (int i = 0; i < times; ++i) {
       if (!watch_.OnHeader(68, now)) return false;
     }
@@ -43,10 +49,124 @@ TEST_F(FloodWatchTest, ABlockFarOverTheLimitIsAFloodAtOnce) {
   EXPECT_EQ(watch_.flood(), "headers far over the limit");
 }
 
+// Goal: what each kind may cost, as the table has it.
+struct Kind {
+  std::string_view what;
+  int burst;
+  uint8_t type;
+  uint8_t flags = 0;
+};
+constexpr Kind kKinds[] = {
+    {"SETTINGS", 100, NGHTTP2_SETTINGS},
+    {"answers to PINGs that nobody sent", 100, NGHTTP2_PING, NGHTTP2_FLAG_ACK},
+    {"PRIORITY", 1'000, NGHTTP2_PRIORITY},
+    {"calls that are begun and reset", 20'000, NGHTTP2_RST_STREAM},
+    {"WINDOW_UPDATE", 20'000, NGHTTP2_WINDOW_UPDATE},
+    {"GOAWAY", 10, NGHTTP2_GOAWAY},
+    {"DATA frames of a few bytes", 10'000, NGHTTP2_DATA},
+    {"DATA frames of a few bytes", 10'000, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED},
+};
+
+TEST(FloodWatch, FramesThatSayNothingAreAFloodInGreatNumbers) {
+  for (const Kind& kind : kKinds) {
+    FloodWatch watch(kLimit, At(0));
+    for (int i = 0; i < kind.burst; ++i) {
+      ASSERT_TRUE(watch.OnFrame(kind.type, kind.flags, 8, At(0))) << kind.what << i;
+    }
+    EXPECT_FALSE(watch.OnFrame(kind.type, kind.flags, 8, At(0)));
+    EXPECT_EQ(watch.flood(), kind.what);
+  }
+}
+
+TEST_F(FloodWatchTest, FramesThatHaveAReasonAreNoFlood) {
+  for (int i = 0; i < 100'000; ++i) {
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 30, At(0)));
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 5, At(0)));
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, 64, At(0)));
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, At(0)));
+  }
+}
+
+// Goal: a stream of small messages is no flood, however they share frames; pieces of them are one.
+TEST_F(FloodWatchTest, SmallDataThatAreWholeMessagesAreNoFlood) {
+  const std::string message = Message("x");
+  for (int i = 0; i < 100'000; ++i) {
+    for (const std::string& data : {message, message + message + Message("")}) {
+      ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, data.size(), At(0)));
+      watch_.OnData(data);
+      ASSERT_TRUE(watch_.OnDataEnd(data.size(), false, At(0)));
+    }
+  }
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, 3, At(0)));
+    watch_.OnData(message.substr(0, 3));
+    ASSERT_TRUE(watch_.OnDataEnd(3, false, At(0)));
+  }
+  EXPECT_FALSE(watch_.OnFrame(NGHTTP2_DATA, 0, 3, At(0)));
+}
+
+TEST_F(FloodWatchTest, APrefixOfItsOwnBeforeManyBytesIsNoFlood) {
+  for (int i = 0; i < 100'000; ++i) {
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, 5, At(0)));
+    watch_.OnData(std::string("\0\0\0\x27\x10", 5));
+    ASSERT_TRUE(watch_.OnDataEnd(5, false, At(0)));
+    ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 10'001, At(0)));
+    ASSERT_TRUE(watch_.OnDataEnd(10'000, true, At(0)));
+  }
+}
+
+TEST_F(FloodWatchTest, WindowsThatGrowForAnswersAreNoFlood) {
+  for (int i = 0; i < 100'000; ++i) {
+    for (int update = 0; update < 4; ++update) {
+      ASSERT_TRUE(watch_.OnFrame(NGHTTP2_WINDOW_UPDATE, 0, 4, At(0)));
+    }
+    watch_.OnAnswer();
+  }
+}
+
+TEST_F(FloodWatchTest, FramesThatAreIgnoredAreAFlood) {
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(watch_.OnIgnored(200, At(0)));
+    ASSERT_TRUE(watch_.OnIgnored(0, At(0)));
+  }
+  EXPECT_TRUE(watch_.OnIgnored(2'000, At(1)));
+  EXPECT_FALSE(watch_.OnIgnored(1, At(1)));
+  EXPECT_EQ(watch_.flood(), "frames that say nothing");
+}
+
 TEST_F(FloodWatchTest, EmptyDataIsAFloodInGreatNumbers) {
-  for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(watch_.OnEmptyData(At(0)));
-  EXPECT_FALSE(watch_.OnEmptyData(At(0)));
+  for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(watch_.OnDataEnd(0, false, At(0)));
+  EXPECT_FALSE(watch_.OnDataEnd(0, true, At(0)));
   EXPECT_EQ(watch_.flood(), "DATA frames without data");
+}
+
+TEST_F(FloodWatchTest, ErrorsOfTheClientAreAFloodAndCallsOverTheLimit) {
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(
+        watch_.OnResetSent(i % 2 == 0 ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED, At(0)));
+    ASSERT_TRUE(watch_.OnResetSent(NGHTTP2_CANCEL, At(0)));
+    ASSERT_TRUE(watch_.OnResetSent(NGHTTP2_NO_ERROR, At(0)));
+  }
+  EXPECT_FALSE(watch_.OnResetSent(NGHTTP2_FLOW_CONTROL_ERROR, At(0)));
+  EXPECT_EQ(watch_.flood(), "streams in error");
+  FloodWatch other(kLimit, At(0));
+  for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(other.OnResetSent(NGHTTP2_REFUSED_STREAM, At(0)));
+  EXPECT_FALSE(other.OnResetSent(NGHTTP2_REFUSED_STREAM, At(0)));
+  EXPECT_EQ(other.flood(), "calls over the limit");
+}
+
+TEST_F(FloodWatchTest, KnowsSinceWhenABlockIsOpen) {
+  EXPECT_FALSE(watch_.IsWithinHeadersSince(At(100)));
+  watch_.OnHeaders(At(100));
+  EXPECT_FALSE(watch_.IsWithinHeadersSince(At(99)));
+  EXPECT_TRUE(watch_.IsWithinHeadersSince(At(100)));
+  watch_.OnFrame(NGHTTP2_CONTINUATION, 0, 1, At(101));
+  EXPECT_TRUE(watch_.IsWithinHeadersSince(At(100)));
+  watch_.OnHeadersEnd();
+  EXPECT_FALSE(watch_.IsWithinHeadersSince(At(100)));
+  watch_.OnHeaders(At(100));
+  watch_.OnFrame(NGHTTP2_PING, 0, 8, At(101));
+  EXPECT_FALSE(watch_.IsWithinHeadersSince(At(100))) << "it was in error";
 }
 
 }  // namespace

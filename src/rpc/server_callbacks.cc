@@ -11,10 +11,10 @@
 namespace mokv::rpc {
 namespace {
 
-// Resets of calls that a client may send: at once, and per second from then on. Cancelling is every
-// client's right, and thousands of deadlines may pass together; only a flood ends the connection.
-constexpr uint64_t kResetsBurst = 20'000;
-constexpr uint64_t kResetsPerSecond = 2'000;
+// nghttp2 has a limit of its own for calls that clients reset, and its own opinion of what they hear
+// then; FloodWatch's comes first.
+constexpr uint64_t kResetsBurst = 100'000;
+constexpr uint64_t kResetsPerSecond = 100'000;
 
 // What the PING carries that tells whether a client has seen the first GOAWAY.
 constexpr uint8_t kGoAwayPing[8] = {'g', 'o', ' ', 'a', 'w', 'a', 'y', '?'};
@@ -39,6 +39,11 @@ struct ServerConnection::Callbacks {
   // nghttp2 ignores a stream that is opened after one with a greater number; RFC 9113, 5.1.1 calls
   // for a connection error. Streams that nghttp2 has forgotten must not be taken for such streams.
   static int OnBeginFrame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
+    ++Self(user).frames_begun_;
+    if (!Self(user).flood_watch_.OnFrame(head->type, head->flags, head->length,
+                                         Self(user).turn_time_)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (head->type != NGHTTP2_HEADERS || head->stream_id % 2 == 0) return 0;
     if (!Self(user).opened_.Take(head->stream_id)) {
       nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
@@ -48,7 +53,7 @@ struct ServerConnection::Callbacks {
   }
 
   static int OnBeginHeaders(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    Self(user).flood_watch_.OnHeaders();
+    Self(user).flood_watch_.OnHeaders(Self(user).turn_time_);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     if (Self(user).going_away_) {
       // The client has been told, or will be, that this call was not looked at: so it must not be.
@@ -81,6 +86,7 @@ struct ServerConnection::Callbacks {
     ServerConnection& self = Self(user);
     ServerCall* call = CallOf(session, stream);
     const std::string_view bytes{reinterpret_cast<const char*>(data), size};
+    self.flood_watch_.OnData(bytes);
     if (call != nullptr && call->takes_stream()) {
       call->OnReceived(size, call->sink != nullptr && call->cutter.empty(), self.turn_time_);
       self.GrowConnectionWindow(self.receive_window_.OnReceived(size));
@@ -106,10 +112,18 @@ struct ServerConnection::Callbacks {
       self.flood_watch_.OnPings();
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
+    if (frame->hd.type == NGHTTP2_WINDOW_UPDATE &&
+        self.IsSmallWindow(frame->hd.stream_id, frame->window_update.window_size_increment) &&
+        !self.flood_watch_.OnSmallWindow(self.turn_time_)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS) self.flood_watch_.OnHeadersEnd();
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame->hd.type == NGHTTP2_DATA && !ends && frame->hd.length == frame->data.padlen &&
-        !self.flood_watch_.OnEmptyData(self.turn_time_)) {
+    if (frame->hd.type == NGHTTP2_DATA && !ends &&
+        !self.flood_watch_.OnDataEnd(frame->hd.length - frame->data.padlen,
+                                     (frame->hd.flags & NGHTTP2_FLAG_PADDED) != 0,
+                                     self.turn_time_)) {
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     ServerCall* call = CallOf(session, frame->hd.stream_id);
@@ -131,8 +145,13 @@ struct ServerConnection::Callbacks {
         nghttp2_submit_ping(session, NGHTTP2_FLAG_NONE, kGoAwayPing);
       }
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+      // Flush looks whether there have been too many.
+      Self(user).flood_watch_.OnResetSent(frame->rst_stream.error_code, Self(user).turn_time_);
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     Self(user).ping_policy_.OnAnswer();
+    Self(user).flood_watch_.OnAnswer();
     // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
       const ServerCall* call = CallOf(session, frame->hd.stream_id);

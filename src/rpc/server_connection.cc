@@ -80,8 +80,13 @@ void ServerConnection::Start(std::string_view first_bytes) {
 void ServerConnection::OnBytes(std::string_view bytes) {
   turn_time_ = shared_.Now();
   keepalive_.OnBytes(turn_time_);
+  frames_begun_ = 0;
+  const size_t frames = frame_counter_.Count(bytes);
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (result >= 0 && frames > frames_begun_) {
+    flood_watch_.OnIgnored(frames - frames_begun_, turn_time_);
+  }
   if (!flood_watch_.flood().empty()) {
     EndForFlood(flood_watch_.flood());
   } else if (result == NGHTTP2_ERR_FLOODED || result == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
@@ -263,6 +268,10 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
 }
 
 void ServerConnection::Watch(MonotonicTime now) {
+  if (flood_watch_.IsWithinHeadersSince(now - shared_.options.stall_timeout)) {
+    ++shared_.stats.streams_stalled;
+    return EndForFlood("headers that do not end");
+  }
   EndStalledCalls(now - shared_.options.stall_timeout);
   if (transport_->closed()) return;
   switch (keepalive_.Check(now)) {
@@ -346,6 +355,7 @@ void ServerConnection::Flush() {
     transport_->Send(output_);
   }
   flushing_ = false;
+  if (!flood_watch_.flood().empty()) return EndForFlood(flood_watch_.flood());
   if (!sinks_to_ask_.empty()) AskSinks();
   if (transport_->blocked()) {
     // OnWritable goes on.

@@ -15,6 +15,7 @@
 #include "rpc/connection_life.h"
 #include "rpc/deadlines.h"
 #include "rpc/flood_watch.h"
+#include "rpc/frame_counter.h"
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
 #include "rpc/ping_policy.h"
@@ -104,6 +105,8 @@ class ServerConnection final : private net::Transport::Handler {
   void GrowConnectionWindow(size_t bytes);
   void ResetStream(int32_t stream, uint32_t http2_error);
   void CountBroken(std::string_view reason);
+  // Whether what waits for a window, of the connection for stream 0, gets next to no room.
+  bool IsSmallWindow(int32_t stream, int32_t increment);
   // A client that does too much of what gives it nothing: it hears GOAWAY, ENHANCE_YOUR_CALM and
   // `reason`, and is left.
   void EndForFlood(std::string_view reason);
@@ -123,7 +126,9 @@ class ServerConnection final : private net::Transport::Handler {
   PingPolicy ping_policy_;
   ConnectionLife life_;
   OpenedStreams opened_;
-  FloodWatch flood_watch_;  // nghttp2's callback that finds a flood returns an error.
+  FrameCounter frame_counter_;
+  size_t frames_begun_ = 0;  // Of those in progress, by nghttp2.
+  FloodWatch flood_watch_;   // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
   ReceiveWindow receive_window_;
   ServerCalls calls_;

@@ -45,6 +45,16 @@ void ServerConnection::EndForFlood(std::string_view reason) {
   Close();
 }
 
+bool ServerConnection::IsSmallWindow(int32_t stream, int32_t increment) {
+  constexpr auto kSmallBytes = static_cast<int32_t>(FloodWatch::kSmallBytes);
+  if (increment >= kSmallBytes) return false;
+  if (stream == 0) return nghttp2_session_get_remote_window_size(session_) < kSmallBytes;
+  const ServerCall* call = Find(stream);
+  return call != nullptr && call->state == ServerCall::State::kAnswering &&
+         call->response_sent < call->response.size() &&
+         nghttp2_session_get_stream_remote_window_size(session_, stream) < kSmallBytes;
+}
+
 void ServerConnection::WatchLife(MonotonicTime now) {
   switch (life_.Check(now, !calls_.empty())) {
     case ConnectionLife::Verdict::kStay:

@@ -107,6 +107,24 @@ TEST_F(ServerWatchTest, AStreamMayBeSilentBetweenItsMessagesOnly) {
   EXPECT_EQ(stats().streams_stalled, 1u);
 }
 
+// Goal: headers that never end hold neither a call nor the connection, on which nothing else may come.
+TEST_F(ServerWatchTest, ClosesConnectionsWhoseHeadersDoNotEnd) {
+  RawClient client(port());
+  const std::string block = HeaderBlock(GrpcHeaders("/t.T/Echo"));
+  client.Send(Frame(NGHTTP2_HEADERS, 0, 1, block));
+  ASSERT_TRUE(net::Until([&] { return stats().calls_open == 1; }));
+  Pass(seconds(30));
+  client.Send(Frame(NGHTTP2_CONTINUATION, 0, 1, block).substr(0, 12));
+  Pass(seconds(29));
+  EXPECT_TRUE(IsOpen());
+  Pass(seconds(1));
+  const auto& goaways = client.WaitForGoAways(1);
+  ASSERT_EQ(goaways.size(), 1u);
+  EXPECT_EQ(goaways[0].error, uint32_t{NGHTTP2_ENHANCE_YOUR_CALM});
+  EXPECT_TRUE(client.socket().WaitForEnd());
+  EXPECT_EQ(stats().streams_stalled, 1u);
+}
+
 class ServerSlowReaderTest : public ServerWatchTest {
  protected:
   // Nothing is taken but what WindowUpdate allows.

@@ -26,7 +26,13 @@ class Silent final : public MessageSource {
   Next Produce(std::string*) override { return Next::kWait; }
 };
 
-// Serves /t.T/Echo, Never, Large, Fails and Silent on one I/O thread, and what `add` adds.
+// Takes all messages and looks at none.
+class Careless final : public MessageSink {
+ public:
+  void Take(const ReceivedMessage&) override {}
+};
+
+// Serves /t.T/Echo, Never, Large, Fails, Silent and Drain on one I/O thread, and what `add` adds.
 class RawServerTest : public testing::Test {
  protected:
   explicit RawServerTest(const ServerOptions& options = Limits(),
@@ -46,6 +52,11 @@ class RawServerTest : public testing::Test {
     });
     server_.AddServerStream("/t.T/Silent",
                             [](ServerStreamCall& call) { call.Start(std::make_unique<Silent>()); });
+    server_.AddClientStream("/t.T/Drain", [this](ClientStreamCall& call) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      kept_.push_back(call.Defer());
+      call.Start(std::make_unique<Careless>());
+    });
     if (add != nullptr) add(server_);
     listener_ = net::BindLoopback(pool_, server_.protocol());
     pool_.Start();
