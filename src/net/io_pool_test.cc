@@ -100,6 +100,55 @@ TEST(IoPool, HandlesReadySocketsBeforeASecondPost) {
   close(ends[1]);
 }
 
+// Goal:   a task wakes its thread, whether that waits for its sockets alone or through Asio.
+// Method: two threads post to each other. Every hundredth time one of them first waits for a timer that
+//         is long enough for both to come to rest.
+TEST(IoPool, LosesNoWakeUp) {
+  constexpr int kPosts = 5000;
+  IoPool pool(2);
+  std::promise<void> done;
+  Timer timer(pool.thread(0));
+  std::function<void(int)> post = [&](int left) {
+    if (left == 0) return done.set_value();
+    IoThread& next = pool.thread(left % 2 == 0 ? 1 : 0);
+    const auto go_on = [&, left] { next.Post([&, left] { post(left - 1); }); };
+    if (left % 100 == 0 && pool.thread(0).IsCurrent()) {
+      timer.Start(std::chrono::milliseconds(5), go_on);
+    } else {
+      go_on();
+    }
+  };
+  pool.Start();
+  pool.thread(0).Post([&] { post(kPosts); });
+  EXPECT_EQ(done.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  pool.Stop();
+}
+
+// Goal: what Asio has for a thread gets its turn, also while tasks leave the thread no rest.
+TEST(Timer, RunsOnABusyThread) {
+  IoPool pool(1);
+  IoThread& thread = pool.thread(0);
+  std::promise<void> done;
+  std::atomic<bool> ran{false};
+  std::unique_ptr<Timer> timer;
+  std::function<void()> again = [&] {
+    if (!ran) thread.Post(again);
+  };
+  pool.Start();
+  thread.Post([&] {
+    timer = std::make_unique<Timer>(thread);
+    timer->Start(std::chrono::milliseconds(20), [&] {
+      ran = true;
+      timer.reset();
+      done.set_value();
+    });
+    again();
+  });
+  EXPECT_EQ(done.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  ran = true;
+  pool.Stop();
+}
+
 TEST(Timer, CancelledTimerDoesNotRun) {
   IoPool pool(1);
   pool.Start();
