@@ -83,7 +83,7 @@ class ServerConnection final : private net::Transport::Handler {
 
   void OnReady() override {}
   void OnBytes(std::string_view bytes) override;
-  void OnReadEnd() override { Flush(); }
+  void OnReadEnd() override { MarkDirty(); }
   void OnWritable() override { Flush(); }
   void OnClosed(const absl::Status& reason) override;
 
