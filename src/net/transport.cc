@@ -379,6 +379,12 @@ void Transport::WritePending() {
   handler_->OnWritable();
 }
 
+void Transport::ReleaseBuffers() {
+  if (pending_.empty()) pending_ = std::string();
+  // OpenSSL keeps those in which something waits.
+  if (ssl_ != nullptr && ready_) SSL_free_buffers(ssl_);
+}
+
 void Transport::WatchWrites(bool watch) {
   if (watch == watching_writes_) return;
   watching_writes_ = watch;

@@ -79,6 +79,9 @@ class Transport final : private Poller::Target {
   // What the socket has taken since the beginning.
   uint64_t sent_bytes() const { return sent_bytes_; }
 
+  // Gives back buffers that a connection at rest does not need; they come again with the next bytes.
+  void ReleaseBuffers();
+
   // Closes at once; nothing is reported any more. What is pending is lost.
   void Close();
   bool closed() const { return fd_ < 0; }

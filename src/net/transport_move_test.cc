@@ -38,6 +38,7 @@ class Collector final : public Transport::Handler {
   }
   // On the thread.
   void Send(std::string_view bytes) { transport_->Send(bytes); }
+  void ReleaseBuffers() { transport_->ReleaseBuffers(); }
   void Drop() { transport_ = nullptr; }
 
   void OnReady() override { told_ready_ = true; }
@@ -79,6 +80,8 @@ class Client final : public Transport::Handler {
     transport_ = std::move(transport);
     transport_->Start(this);
   }
+  void Send(std::string_view bytes) { transport_->Send(bytes); }
+  void ReleaseBuffers() { transport_->ReleaseBuffers(); }
   void Drop() { transport_ = nullptr; }
   void OnReady() override {
     transport_->Send(text_);
@@ -210,6 +213,29 @@ TEST_P(TransportMoveTest, SendsOnWhatWasPending) {
   Run(home_.thread(0), [&] { collector_.Send("more"); });
   EXPECT_TRUE(Until([&] { return client.received() == answer.size() + 4; }));
   Stop(client);
+}
+
+// Goal: a stream that has given back its buffers sends and receives as before, wherever it is.
+TEST_P(TransportMoveTest, GoesOnAfterItHasReleasedItsBuffers) {
+  const std::string text = Pattern(100'000);
+  Listen();
+  Client client(text);
+  Connect(client);
+  EXPECT_TRUE(Until([&] { return collector_.size() == text.size(); }));
+  for (size_t round = 1; round <= 3; ++round) {
+    Run(home_.thread(0), [&] {
+      collector_.ReleaseBuffers();
+      collector_.Send(text);
+    });
+    EXPECT_TRUE(Until([&] { return client.received() == round * text.size(); }));
+    Run(clients_.thread(0), [&] {
+      client.ReleaseBuffers();
+      client.Send(text);
+    });
+    EXPECT_TRUE(Until([&] { return collector_.size() == (round + 1) * text.size(); }));
+  }
+  Stop(client);
+  EXPECT_EQ(collector_.bytes(), text + text + text + text);
 }
 
 INSTANTIATE_TEST_SUITE_P(, TransportMoveTest, testing::Bool(), [](const auto& info) {

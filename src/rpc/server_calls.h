@@ -3,7 +3,7 @@
 //
 // Owner:   the connection.
 // Threads: confined to its I/O thread.
-// Bounds:  open calls are what HTTP/2 allows the client; kSpareMax others are kept.
+// Bounds:  open calls are what HTTP/2 allows the client; kSpareMax others are kept until Trim.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,12 @@ class ServerCalls {
   // A reference stays good until Close.
   ServerCall& Open(int32_t stream, MonotonicTime now);
   void Close(ServerCall& call);
+
+  // Gives up the finished ones.
+  void Trim() {
+    spare_.clear();
+    spare_.shrink_to_fit();
+  }
 
   // The others follow by `next`; null when none is open.
   ServerCall* first() const { return open_; }

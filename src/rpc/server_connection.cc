@@ -23,6 +23,9 @@ constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 constexpr size_t kQueuedFramesMax = 10'000;
 // A request that is kept while its call waits for an answer has no larger buffer than this.
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
+// A client that has sent nothing for so long is at rest. Shorter, and buffers would come and go with calls
+// that are made now and then; longer, and more of many quiet connections would have theirs.
+constexpr Duration kRestAfter = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -82,6 +85,7 @@ void ServerConnection::OnBytes(std::string_view bytes) {
   keepalive_.OnBytes(turn_time_);
   frames_begun_ = 0;
   const size_t frames = frame_counter_.Count(bytes);
+  at_rest_ = false;
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (result >= 0 && frames > frames_begun_) {
@@ -274,6 +278,7 @@ void ServerConnection::Watch(MonotonicTime now) {
   }
   EndStalledCalls(now - shared_.options.stall_timeout);
   if (transport_->closed()) return;
+  if (!at_rest_ && now - turn_time_ >= kRestAfter) Rest();
   switch (keepalive_.Check(now)) {
     case Keepalive::Verdict::kAlive:
       break;
@@ -288,6 +293,14 @@ void ServerConnection::Watch(MonotonicTime now) {
       return;
   }
   WatchLife(now);
+}
+
+void ServerConnection::Rest() {
+  at_rest_ = true;
+  memory_.Trim();
+  calls_.Trim();
+  output_ = std::string();
+  transport_->ReleaseBuffers();
 }
 
 void ServerConnection::EndStalledCalls(MonotonicTime no_progress_since) {

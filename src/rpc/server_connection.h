@@ -113,6 +113,8 @@ class ServerConnection final : private net::Transport::Handler {
   // Ends a connection that is idle or old.
   void WatchLife(MonotonicTime now);
   void EndStalledCalls(MonotonicTime no_progress_since);
+  // Gives back what only a busy connection needs.
+  void Rest();
   void MarkDirty();
   ServerCall* Find(int32_t stream);
 
@@ -138,6 +140,7 @@ class ServerConnection final : private net::Transport::Handler {
   MonotonicTime blocked_since_;  // While the transport is blocked.
   std::string output_;
   int32_t last_served_ = INT32_MAX;  // Stream that the last GOAWAY named.
+  bool at_rest_ = false;
   bool dirty_ = false;
   bool flushing_ = false;
   bool announced_ = false;

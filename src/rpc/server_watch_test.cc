@@ -38,6 +38,18 @@ TEST_F(ServerWatchTest, ACallThatWaitsForItsHandlerMayWait) {
   EXPECT_EQ(stats().streams_stalled, 0u);
 }
 
+// Goal: a connection that has given back what it had for calls serves the next ones all the same, and
+//       those that were under way.
+TEST_F(ServerWatchTest, AConnectionAtRestServesAgain) {
+  RawClient client(port());
+  Begin(client, "/t.T/Never");
+  for (int32_t stream = 3; stream < 20; stream += 2) {
+    EXPECT_EQ(client.Call(stream, "/t.T/Echo", "x").grpc_status(), "0");
+    Pass(seconds(2));
+  }
+  EXPECT_EQ(stats().calls_open, 1u);
+}
+
 TEST_F(ServerWatchTest, EndsCallsWhoseRequestStandsStill) {
   RawClient client(port());
   Begin(client, "/t.T/Echo", Message("half").substr(0, 6), /*end=*/false);
