@@ -111,6 +111,19 @@ TEST_F(ChannelLifeTest, TellsItsStates) {
   EXPECT_TRUE(Reached({S::kConnecting, S::kReady, S::kIdle, S::kShutDown}));
 }
 
+// Goal: of the addresses that a name has, one that works is found. (The server has no IPv6 one.)
+TEST_F(ChannelLifeTest, TriesTheAddressesOfAName) {
+  Channel::Options options = To(server_.port());
+  options.target.host = "localhost";
+  Channel channel(pool_.thread(0), options);
+  auto call = BeginCall(channel, "/t.T/Echo", "");
+  Peer peer(server_);
+  peer.Send(Setting(NGHTTP2_SETTINGS_ENABLE_PUSH, 0));
+  EXPECT_EQ(peer.Read(NGHTTP2_DATA).stream, 1u);
+  peer.Send(OkAnswer(1));
+  EXPECT_TRUE(call.get().status.ok());
+}
+
 // Goal: a server that is down is not asked by each call.
 TEST_F(ChannelLifeTest, CallsFailAtOnceUntilTheNextAttemptIsDue) {
   net::ReservedPort nobody;
