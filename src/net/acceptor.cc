@@ -117,8 +117,8 @@ void Acceptor::TurnAway() {
   for (int i = 0; i < kTurnedAwayAtOnceMax; ++i) {
     const int fd = accept4(socket_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) break;
+    ++stats_.turned_away;  // By the time that the client hears of it.
     close(fd);
-    ++stats_.turned_away;
   }
   KeepSpare();
 }
