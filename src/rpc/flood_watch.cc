@@ -42,7 +42,7 @@ const FloodWatch::Limit FloodWatch::kLimits[kKinds] = {
     // Browsers send some for each page; gRPC's clients none.
     {"PRIORITY", 1'000, 100},
     // Cancelling is every client's right, and thousands of deadlines may pass together.
-    {"calls that are begun and reset", 20'000, 2'000},
+    {"calls that are begun and reset", 6'000, 2'000},
     // Beside those that answers are reason for.
     {"WINDOW_UPDATE", 20'000, 2'000},
     {"GOAWAY", 10, 1},
@@ -58,7 +58,7 @@ const FloodWatch::Limit FloodWatch::kLimits[kKinds] = {
     // just as when the client resets it (CVE-2025-8671), and no client needs them.
     {"streams in error", 100, 10},
     // A client may not know the limit yet that it passes with its first calls.
-    {"calls over the limit", 10'000, 100},
+    {"calls over the limit", 4'000, 100},
     // By a few bytes, for answers that wait for room: each lets one tiny frame go.
     {"windows of a few bytes", 1'000, 100},
 };

@@ -60,7 +60,7 @@ constexpr Kind kKinds[] = {
     {"SETTINGS", 100, NGHTTP2_SETTINGS},
     {"answers to PINGs that nobody sent", 100, NGHTTP2_PING, NGHTTP2_FLAG_ACK},
     {"PRIORITY", 1'000, NGHTTP2_PRIORITY},
-    {"calls that are begun and reset", 20'000, NGHTTP2_RST_STREAM},
+    {"calls that are begun and reset", 6'000, NGHTTP2_RST_STREAM},
     {"WINDOW_UPDATE", 20'000, NGHTTP2_WINDOW_UPDATE},
     {"GOAWAY", 10, NGHTTP2_GOAWAY},
     {"DATA frames of a few bytes", 10'000, NGHTTP2_DATA},
@@ -150,7 +150,7 @@ TEST_F(FloodWatchTest, ErrorsOfTheClientAreAFloodAndCallsOverTheLimit) {
   EXPECT_FALSE(watch_.OnResetSent(NGHTTP2_FLOW_CONTROL_ERROR, At(0)));
   EXPECT_EQ(watch_.flood(), "streams in error");
   FloodWatch other(kLimit, At(0));
-  for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(other.OnResetSent(NGHTTP2_REFUSED_STREAM, At(0)));
+  for (int i = 0; i < 4'000; ++i) ASSERT_TRUE(other.OnResetSent(NGHTTP2_REFUSED_STREAM, At(0)));
   EXPECT_FALSE(other.OnResetSent(NGHTTP2_REFUSED_STREAM, At(0)));
   EXPECT_EQ(other.flood(), "calls over the limit");
 }
