@@ -17,6 +17,8 @@ namespace {
 
 // Between attempts while the process has no descriptors left: trying again at once would spin.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(50);
+// While descriptors come back one at a time, and are gone again, they are still short.
+constexpr Duration kEnoughAfter = std::chrono::seconds(1);
 // People hear of it once, and now and then while it lasts.
 constexpr Duration kWarnPause = std::chrono::minutes(1);
 
@@ -74,7 +76,7 @@ void Acceptor::Accept() {
         const auto self = weak.lock();
         if (self == nullptr || !self->socket_.is_open()) return;
         if (error) return self->OnFailure(error);
-        if (self->short_) self->OnEnoughAgain();
+        if (self->short_) self->OnSuccess();
         socket.native_non_blocking(true);
         self->take_(socket.release());
         self->Accept();
@@ -85,6 +87,7 @@ void Acceptor::Accept() {
 void Acceptor::OnFailure(const asio::error_code& error) {
   ++stats_.accepts_failed;
   const auto now = std::chrono::steady_clock::now();
+  failed_at_ = now;
   if (!short_) {
     short_ = true;
     short_since_ = now;
@@ -103,7 +106,8 @@ void Acceptor::OnFailure(const asio::error_code& error) {
   });
 }
 
-void Acceptor::OnEnoughAgain() {
+void Acceptor::OnSuccess() {
+  if (std::chrono::steady_clock::now() - failed_at_ < kEnoughAfter) return;
   short_ = false;
   KeepSpare();
   LogInfo("connections are accepted again",

@@ -47,7 +47,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
 
   void Accept();
   void OnFailure(const asio::error_code& error);
-  void OnEnoughAgain();
+  void OnSuccess();
   void TurnAway();
   void KeepSpare();
 
@@ -63,6 +63,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   // While descriptors are short.
   bool short_ = false;
   std::chrono::steady_clock::time_point short_since_;
+  std::chrono::steady_clock::time_point failed_at_;
   std::chrono::steady_clock::time_point warned_at_;
   uint64_t turned_away_before_ = 0;
 };

@@ -80,6 +80,7 @@ class IoThread::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work;
   Poller poller;
   Ticker ticker;
+  HandshakeBudget handshakes;
   std::vector<Task> turn_end;
   std::vector<std::shared_ptr<void>> retired;
   std::atomic<bool> stopping{false};
@@ -143,6 +144,7 @@ class IoThread::Impl {
   }
 
   void EndTurn() {
+    handshakes.BeginTurn();  // The next one.
     for (Task& task : turn_end) task();
     // Destructors may retire further objects.
     while (!retired.empty()) {
@@ -172,6 +174,7 @@ void IoThread::AtTurnEnd(Task task) { impl_->turn_end.push_back(std::move(task))
 void IoThread::Retire(std::shared_ptr<void> object) { impl_->retired.push_back(std::move(object)); }
 asio::io_context& IoThread::context() { return impl_->context; }
 Poller& IoThread::poller() { return impl_->poller; }
+HandshakeBudget& IoThread::handshakes() { return impl_->handshakes; }
 
 void IoThread::Run() {
   current_thread = this;

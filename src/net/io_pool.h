@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
+#include "net/handshake_budget.h"
 
 namespace asio {
 class io_context;
@@ -46,6 +47,8 @@ class IoThread final : public Executor {
   void DeleteSoon(std::unique_ptr<T> object) {
     Retire(std::shared_ptr<void>(std::move(object)));
   }
+
+  HandshakeBudget& handshakes();
 
   asio::io_context& context();
   Poller& poller();

@@ -52,7 +52,8 @@ class Listener {
     // Those whose protocol is not known yet; a thread has its part of them. They are none of the others,
     // so that silent ones take nobody's place. The oldest makes room for the newest: who means it is
     // through within some round trips, while others come; who does not is old.
-    size_t handshakes_max = 1'024;
+    // Thousands of clients that all come back at once, after a restart, must not push each other out.
+    size_t handshakes_max = 8'192;
     // From accept to a known protocol; a client that stalls must not hold a connection for longer.
     Duration handshake_timeout = std::chrono::seconds(10);
     // For how long clients wait, not accepted, while the process has no descriptors; then they are

@@ -19,28 +19,40 @@ constexpr long kTicketSeconds = 60 * 60;
 // The client's certificate and that of the authority, which the context has.
 constexpr int kChainMax = 2;
 
-std::optional<int64_t> ReadValidUntil(SSL_SESSION* session) {
+// What a ticket carries.
+struct TicketData {
+  int64_t valid_until = 0;  // The end of the client's certificate, or of one above it.
+  int64_t handshake = 0;    // When the last full one was.
+};
+
+std::optional<TicketData> ReadData(SSL_SESSION* session) {
   void* data = nullptr;
   size_t size = 0;
-  int64_t until = 0;
+  TicketData read;
   if (session == nullptr || SSL_SESSION_get0_ticket_appdata(session, &data, &size) != 1 ||
-      size != sizeof(until)) {
+      size != sizeof(read)) {
     return std::nullopt;
   }
-  std::memcpy(&until, data, sizeof(until));
-  return until;
+  std::memcpy(&read, data, sizeof(read));
+  return read;
 }
 
-// OpenSSL offers no way to give no ticket here; one without the time does not count.
+// Tickets of TLS 1.2 travel in clear and hold the secret of the very connection that they are given in:
+// whoever learns their key, later, would read it.
+int AllowForTls13Only(SSL* ssl, void*) {
+  if (SSL_version(ssl) != TLS1_3_VERSION) SSL_set_options(ssl, SSL_OP_NO_TICKET);
+  return 1;
+}
+
+// OpenSSL offers no way to give no ticket here; one without the data does not count.
 int GiveTicket(SSL* ssl, void*) {
-  if (SSL_session_reused(ssl) == 1) return 1;  // It still has its time.
-  // Tickets of TLS 1.2 would give away what was said to whoever learns the keys later.
-  if (SSL_version(ssl) != TLS1_3_VERSION) return 1;
+  if (SSL_session_reused(ssl) == 1) return 1;  // It still has its data.
   // What the client sent to be verified, beyond its own, does not tell: many send the root, too.
   if (sk_X509_num(SSL_get0_verified_chain(ssl)) > kChainMax) return 1;
   const std::optional<int64_t> until = PeerValidUntil(ssl);
   if (!until.has_value()) return 1;
-  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &*until, sizeof(*until));
+  const TicketData data{.valid_until = *until, .handshake = std::time(nullptr)};
+  return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &data, sizeof(data));
 }
 
 SSL_TICKET_RETURN TakeTicket(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t,
@@ -48,9 +60,12 @@ SSL_TICKET_RETURN TakeTicket(SSL* ssl, SSL_SESSION* session, const unsigned char
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  const std::optional<int64_t> until = ReadValidUntil(session);
-  const bool counts =
-      SSL_version(ssl) == TLS1_3_VERSION && until.has_value() && std::time(nullptr) < *until;
+  const std::optional<TicketData> data = ReadData(session);
+  const int64_t now = std::time(nullptr);
+  // Each resumption gives a new ticket; a chain of them must not last for ever.
+  const long lasts = SSL_CTX_get_timeout(SSL_get_SSL_CTX(ssl));
+  const bool counts = SSL_version(ssl) == TLS1_3_VERSION && data.has_value() &&
+                      now < data->valid_until && now < data->handshake + lasts;
   return counts ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;
 }
 
@@ -65,12 +80,14 @@ void AllowTickets(ssl_ctx_st* context) {
   SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_timeout(context, kTicketSeconds);
+  SSL_CTX_set_cert_cb(context, AllowForTls13Only, nullptr);
   SSL_CTX_set_session_ticket_cb(context, GiveTicket, TakeTicket, nullptr);
 }
 
 std::optional<int64_t> TicketValidUntil(const ssl_st* ssl) {
   if (SSL_session_reused(ssl) != 1) return std::nullopt;
-  return ReadValidUntil(SSL_get_session(ssl));
+  const std::optional<TicketData> data = ReadData(SSL_get_session(ssl));
+  return data.has_value() ? std::optional(data->valid_until) : std::nullopt;
 }
 
 }  // namespace mokv::net

@@ -174,9 +174,22 @@ TEST_F(SessionTicketsTest, WhoCameWithIntermediatesDoesNotResume) {
 TEST_F(SessionTicketsTest, Tls12DoesNotResume) {
   const Visit first = Connect(alice_, nullptr, TLS1_2_VERSION);
   ASSERT_TRUE(first.served);
+  EXPECT_EQ(SSL_SESSION_has_ticket(first.session.get()), 0) << "it would hold the secret";
   const Visit second = Connect(alice_, first.session.get(), TLS1_2_VERSION);
   EXPECT_TRUE(second.served);
   EXPECT_FALSE(second.resumed);
+}
+
+// Goal: a session that was stolen is of use for a while only, however often it is resumed.
+TEST_F(SessionTicketsTest, AChainOfTicketsEnds) {
+  const auto context = Context();
+  SSL_CTX_set_timeout(context->get(), 1);
+  server_->listener().SetTls(context);
+  Visit visit = Connect(alice_, nullptr);
+  EXPECT_TRUE(Until([&] {
+    visit = Connect(alice_, visit.session.get());
+    return visit.served && !visit.resumed;
+  }));
 }
 
 // Goal: another server does not take it, even if it has the same files.

@@ -45,6 +45,17 @@ bool IsAlertOfHandshake(int reason) {
   }
 }
 
+// CVE-2024-4741: before these, OpenSSL frees a buffer in which a part of a record waits.
+bool CanFreeBuffers() {
+  static const bool can = [] {
+    const unsigned minor = OPENSSL_version_minor();
+    constexpr unsigned kMended[] = {14, 6, 2, 1};  // Of 3.0 to 3.3.
+    return OPENSSL_version_major() > 3 || minor >= std::size(kMended) ||
+           OPENSSL_version_patch() >= kMended[minor];
+  }();
+  return can;
+}
+
 char* ReadBuffer() {
   static thread_local const std::unique_ptr<std::array<char, kReadBufferBytes>> buffer =
       std::make_unique<std::array<char, kReadBufferBytes>>();
@@ -182,6 +193,8 @@ void Transport::OnReady(uint32_t events) {
 }
 
 void Transport::ContinueHandshake() {
+  // Strangers' can wait. The poller is level-triggered: it tells of this one again.
+  if (tls_->is_server() && !thread_->handshakes().TakeStep()) return;
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
@@ -382,7 +395,7 @@ void Transport::WritePending() {
 void Transport::ReleaseBuffers() {
   if (pending_.empty()) pending_ = std::string();
   // OpenSSL keeps those in which something waits.
-  if (ssl_ != nullptr && ready_) SSL_free_buffers(ssl_);
+  if (ssl_ != nullptr && ready_ && CanFreeBuffers()) SSL_free_buffers(ssl_);
 }
 
 void Transport::WatchWrites(bool watch) {
