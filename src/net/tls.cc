@@ -162,8 +162,14 @@ TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 absl::Status TlsContext::Load(const TlsFiles& files, const TlsContext* in_use) {
   SetDefaults();
-  MOKV_RETURN_IF_ERROR(LoadOwn(files, in_use));
-  MOKV_RETURN_IF_ERROR(LoadTrusted(files));
+  const bool has_own = !files.certificate_file.empty() || !files.key_file.empty();
+  if (is_server_ || has_own) MOKV_RETURN_IF_ERROR(LoadOwn(files, in_use));
+  any_client_ = is_server_ && files.any_client;
+  if (any_client_) {
+    SSL_CTX_set_verify(context_, SSL_VERIFY_NONE, nullptr);
+  } else {
+    MOKV_RETURN_IF_ERROR(LoadTrusted(files));
+  }
   MOKV_RETURN_IF_ERROR(SetAlpn());
   ERR_clear_error();  // Files end by an error.
   return absl::OkStatus();
@@ -229,6 +235,7 @@ absl::Status TlsContext::LoadTrusted(const TlsFiles& files) {
 std::vector<std::string> TlsContext::Warnings() const {
   std::vector<std::string> warnings;
   if (revoked_ != nullptr) warnings = revoked_->Warnings();
+  if (certificate_file_.empty()) return warnings;
   const absl::Status own = CheckValidity(certificate_file_, *SSL_CTX_get0_certificate(context_));
   if (!own.ok()) warnings.emplace_back(MessageOf(own));
   return warnings;
@@ -292,6 +299,7 @@ absl::Status CheckSignedByCa(const std::string& ca_file,
 }
 
 absl::StatusOr<int64_t> TlsContext::VerifyAgain(const ssl_st* ssl) const {
+  if (any_client_) return std::numeric_limits<int64_t>::max();  // There is nothing to verify.
   X509* certificate = SSL_get0_peer_certificate(ssl);
   if (certificate == nullptr) return absl::UnauthenticatedError("it has no certificate");
   const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> verification(

@@ -1,7 +1,7 @@
-// TLS contexts: what a node presents, and whom it believes. TLS 1.2 or newer; both sides always
-// present a certificate, and a client's must name exactly one subject (net/certificates.h). Clients
-// may resume a session of TLS 1.3 with the server's context that they began it with; that skips no
-// check (net/session_tickets.h). Our own clients do not.
+// TLS contexts: what a node presents, and whom it believes. TLS 1.2 or newer; both sides present a
+// certificate (unless TlsFiles says otherwise), and a client's must name exactly one subject
+// (net/certificates.h). Clients may resume a session of TLS 1.3 with the server's context that they
+// began it with; that skips no check (net/session_tickets.h). Our own clients do not.
 //
 // Threads: immutable once made; thread-safe.
 #pragma once
@@ -22,12 +22,15 @@ namespace mokv::net {
 class RevocationLists;
 
 struct TlsFiles {
-  std::string certificate_file;  // PEM, leaf first, intermediates after it.
+  // PEM, leaf first, intermediates after it. A client that has neither of these two presents none.
+  std::string certificate_file;
   std::string key_file;
   std::string ca_file;  // Whom the other side must be signed by.
   // Whom of these not to believe any more; empty: there is no list. An authority need not have one,
   // and one that should have been renewed counts as it is, with a warning.
   std::string crl_file;
+  // A server for everybody: it asks clients for no certificate, and reads neither of the two above.
+  bool any_client = false;
 };
 
 class TlsContext {
@@ -71,6 +74,7 @@ class TlsContext {
 
   ssl_ctx_st* context_;
   bool is_server_;
+  bool any_client_ = false;  // TlsFiles::any_client.
   std::vector<std::string> alpn_protocols_;
   std::string certificate_file_;
   std::unique_ptr<const RevocationLists> revoked_;  // Null: no list.

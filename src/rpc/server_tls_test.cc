@@ -46,7 +46,11 @@ class ServerTlsTest : public testing::Test {
   }
 
   void Serve(const std::string& certificate, const std::string& list = "") {
-    listener_ = net::BindLoopback(pool_, server_.protocol(), {.tls = Context(certificate, list)});
+    Serve(Context(certificate, list));
+  }
+
+  void Serve(std::shared_ptr<const net::TlsContext> tls) {
+    listener_ = net::BindLoopback(pool_, server_.protocol(), {.tls = std::move(tls)});
     pool_.Start();
     client_pool_.Start();
     listener_->Start();
@@ -124,6 +128,38 @@ TEST_F(ServerTlsTest, RefusesClientsWithoutACertificateOfItsCa) {
   EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
   EXPECT_EQ(server_.stats().connections_total, 0u);
   EXPECT_TRUE(Ask(Client("root", "h2")).status.ok());
+}
+
+// Goal: a service for everybody has TLS without certificates of clients.
+TEST_F(ServerTlsTest, TakesAnyClientWhenToldTo) {
+  net::TlsFiles files = files_.Files("node", "");
+  files.any_client = true;
+  auto tls = net::TlsContext::ForServer(files, {"h2"});
+  ASSERT_TRUE(tls.ok()) << tls.status();
+  Serve(*tls);
+  const auto nobody = net::TlsContext::ForClient({.ca_file = files_.Path("ca.pem")}, {"h2"});
+  ASSERT_TRUE(nobody.ok()) << nobody.status();
+  for (const auto& client : {*nobody, Client("root", "h2"), Client("stranger", "h2")}) {
+    const CallResult answer = Ask(client);
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    EXPECT_EQ(answer.message, "") << "it knows nobody, then";
+  }
+  // There is nothing of a client that a reload could stop believing.
+  Channel channel(client_pool_.thread(0),
+                  {.target = {"127.0.0.1", listener_->port()}, .tls = *nobody});
+  EXPECT_TRUE(BeginCall(channel, "/t.T/Whoami", "").get().status.ok());
+  Reload(*net::TlsContext::ForServer(files, {"h2"}));
+  EXPECT_TRUE(BeginCall(channel, "/t.T/Whoami", "").get().status.ok());
+  EXPECT_TRUE((*nobody)->Warnings().empty());
+}
+
+TEST_F(ServerTlsTest, RefusesClientsWithoutAnyCertificate) {
+  Serve("node");
+  const auto nobody = net::TlsContext::ForClient({.ca_file = files_.Path("ca.pem")}, {"h2"});
+  ASSERT_TRUE(nobody.ok()) << nobody.status();
+  EXPECT_EQ(Ask(*nobody).status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(Until([&] { return listener_->stats().handshakes_failed == 1; }));
+  EXPECT_EQ(server_.stats().connections_total, 0u);
 }
 
 TEST_F(ServerTlsTest, RefusesClearText) {
