@@ -265,9 +265,22 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
     call->Abandon();
     Submit(*call);
   } else if (call->source != nullptr) {
-    // A stream in progress ends where it is; its client has given up by itself.
-    call->status = absl::DeadlineExceededError("deadline exceeded");
-    ResetStream(stream, NGHTTP2_CANCEL);
+    ExpireAnswer(*call);
+  }
+}
+
+// A reset would be CANCELLED to a client whose own clock has not yet come so far.
+void ServerConnection::ExpireAnswer(ServerCall& call) {
+  const bool all_has_left = call.response_sent == call.response.size();
+  const bool has_window =
+      nghttp2_session_get_stream_remote_window_size(session_, call.stream) > 0 &&
+      nghttp2_session_get_remote_window_size(session_) > 0;
+  if (all_has_left && has_window) {
+    call.Abandon();
+    FailStream(call, absl::DeadlineExceededError("deadline exceeded"));
+  } else {  // It would have to read the rest first, and may never.
+    call.status = absl::DeadlineExceededError("deadline exceeded");
+    ResetStream(call.stream, NGHTTP2_CANCEL);
   }
 }
 

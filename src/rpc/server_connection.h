@@ -95,8 +95,10 @@ class ServerConnection final : private net::Transport::Handler {
   void Submit(ServerCall& call);
   // Bytes of a stream of requests, on their way to its sink: those that have come and, last, `bytes`.
   void HandOver(ServerCall& call, std::string_view bytes);
-  // The client has broken the stream's rules.
+  // The client has broken the stream's rules, or its time is over.
   void FailStream(ServerCall& call, absl::Status status);
+  // The deadline of an answer in progress has passed.
+  void ExpireAnswer(ServerCall& call);
   // Asks a source that waits once more.
   void ResumeSource(ServerCall& call);
   void AskSinks();

@@ -52,6 +52,14 @@ class Guarded final : public MessageExchange {
   bool ended_ = false;
 };
 
+class Endless final : public MessageSource {
+ public:
+  Next Produce(std::string* message) override {
+    message->append(1000, 'x');
+    return Next::kMessage;
+  }
+};
+
 // A client stream that never answers.
 class Counted final : public MessageSink {
  public:
@@ -86,6 +94,9 @@ class ServerStreamTest : protected HasSeen, public RawServerTest {
             call.WhenAbandoned([seen] { ++seen->abandoned; });
             auto sink = std::make_unique<Counted>(seen, call.Defer());
             call.Start(std::move(sink));
+          });
+          server.AddServerStream("/t.T/Endless", [](ServerStreamCall& call) {
+            call.Start(std::make_unique<Endless>());
           });
           server.AddClientStream("/t.T/Refuse", [](ClientStreamCall& call) {
             call.Fail(absl::PermissionDeniedError("no"));
@@ -283,8 +294,21 @@ TEST_F(ServerStreamTest, ADeadlineEndsACallThatReceives) {
   headers = GrpcHeaders("/t.T/Guarded");
   headers.emplace_back("grpc-timeout", "50m");
   client.SendHeaders(3, headers);
-  EXPECT_EQ(client.Wait(3).reset, NGHTTP2_CANCEL);
+  const RawAnswer answer = client.Wait(3);
+  EXPECT_EQ(answer.headers.at("content-type"), "application/grpc");
+  EXPECT_EQ(answer.grpc_status(), "4");
   EXPECT_TRUE(Until([&] { return seen_->open == 0; }));
+  EXPECT_EQ(seen_->abandoned, 2);
+}
+
+// Goal: what a client has no window for does not stay in memory behind its deadline.
+TEST_F(ServerStreamTest, ADeadlineResetsAnAnswerThatIsNotRead) {
+  RawClient client(port());
+  Headers headers = GrpcHeaders("/t.T/Endless");
+  headers.emplace_back("grpc-timeout", "50m");
+  client.SendHeaders(1, headers);
+  client.SendData(1, Message(""));
+  EXPECT_EQ(client.Wait(1).reset, NGHTTP2_CANCEL);
 }
 
 // A connection with streams that nobody reads, and that hold up to `held_bytes_max` together.
