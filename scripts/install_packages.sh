@@ -8,7 +8,8 @@ build="g++ cmake ninja-build pkg-config libasio-dev libnghttp2-dev libssl-dev li
   protobuf-compiler libabsl-dev libyaml-cpp-dev libcli11-dev libspdlog-dev prometheus-cpp-dev
   libcpp-httplib-dev libxxhash-dev libjemalloc-dev zlib1g-dev libre2-dev"
 test="libgtest-dev libgmock-dev librapidcheck-dev nlohmann-json3-dev python3 python3-grpcio python3-hpack
-  libbenchmark-dev python3-protobuf protobuf-compiler openssl clang-format clang-19 libclang-rt-19-dev clang-tidy-19 serf"
+  libbenchmark-dev python3-protobuf protobuf-compiler openssl clang-format clang-19 libclang-rt-19-dev clang-tidy-19 serf
+  libgrpc++-dev protobuf-compiler-grpc"
 bench="libbenchmark-dev libgrpc++-dev protobuf-compiler-grpc redis-server redis-tools etcd-server
   python3 curl"
 npm="nodejs npm"
