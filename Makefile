@@ -16,6 +16,7 @@ help:
 	@echo "make bench      measure, side by side with what is installed"
 	@echo "make sim        simulate clusters: SEEDS=1000 [FIRST=1], or SEED=7 [MUTATION=kName]; bin/sim"
 	@echo "make lincheck   bin/lincheck FILE: is a client history linearizable?"
+	@echo "make interop-server  bin/interop_server: gRPC's interoperability service on our RPC engine"
 	@echo "make format     clang-format everything"
 
 .PHONY: build
@@ -42,6 +43,7 @@ cluster: gencert
 test:
 	@scripts/install_packages.sh build test
 	@scripts/install_casbin.sh build/test/casbin || echo "node-casbin cannot be had: its comparison is skipped"
+	@scripts/install_grpc_js.sh build/test/grpc_js || echo "grpc-js cannot be had: interop tests go without it"
 	@scripts/test.sh $(JOBS)
 
 .PHONY: bench
@@ -61,6 +63,15 @@ lincheck:
 	@cmake --build build/lincheck -j $(JOBS) --target lincheck
 	@mkdir -p bin
 	@cp -f build/lincheck/bin/lincheck bin/
+
+# gRPC's interoperability service, for other people's clients (tests/interop/README.md).
+.PHONY: interop-server
+interop-server:
+	@scripts/install_packages.sh build
+	@cmake -S . -B build/interop -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;net;rpc" -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_INTEROP=ON >/dev/null
+	@cmake --build build/interop -j $(JOBS) --target interop_server
+	@mkdir -p bin
+	@cp -f build/interop/bin/interop_server bin/
 
 SEEDS ?= 1000
 FIRST ?= 1
