@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "net/address.h"
@@ -387,13 +388,13 @@ void Transport::WritePending() {
   }
   pending_.clear();
   pending_sent_ = 0;
-  if (pending_.capacity() > kPendingKeptBytesMax) pending_ = std::string();
+  if (pending_.capacity() > kPendingKeptBytesMax) GiveBack(pending_);
   WatchWrites(false);
   handler_->OnWritable();
 }
 
 void Transport::ReleaseBuffers() {
-  if (pending_.empty()) pending_ = std::string();
+  if (pending_.empty()) GiveBack(pending_);
   // OpenSSL keeps those in which something waits.
   if (ssl_ != nullptr && ready_ && CanFreeBuffers()) SSL_free_buffers(ssl_);
 }

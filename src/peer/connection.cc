@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/logging.h"
 #include "base/status.h"
 
@@ -63,7 +64,7 @@ void Connection::Flush() {
   if (out_.empty() || closed()) return;
   transport_->Send(out_);
   out_.clear();
-  if (out_.capacity() > kBufferKeptBytesMax) out_ = std::string();
+  if (out_.capacity() > kBufferKeptBytesMax) GiveBack(out_);
 }
 
 void Connection::Close() { transport_->Close(); }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/give_back.h"
 #include "base/status.h"
 
 namespace mokv::peer {
@@ -118,7 +119,7 @@ absl::Status FrameReader::Read(std::string_view bytes, OnFrame on_frame) {
     if (buffer_.size() == size) {
       MOKV_RETURN_IF_ERROR(Take(buffer_, on_frame));
       buffer_.clear();
-      if (buffer_.capacity() > kBufferKeptBytesMax) buffer_ = std::string();
+      if (buffer_.capacity() > kBufferKeptBytesMax) GiveBack(buffer_);
       break;
     }
     if (bytes.empty()) return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/give_back.h"
 #include "base/status.h"
 #include "rpc/compression.h"
 
@@ -65,7 +66,7 @@ bool ClientRequest::NextMessage(Result& result) {
     return false;
   }
   if (waits_) return false;
-  if (message_.capacity() > kKeptBytesMax) message_ = std::string();
+  if (message_.capacity() > kKeptBytesMax) GiveBack(message_);
   message_.clear();
   switch (source_->Produce(&message_)) {
     case MessageSource::Next::kMessage:
@@ -95,7 +96,7 @@ bool ClientRequest::NextMessage(Result& result) {
 void ClientRequest::Drop() {
   source_ = nullptr;
   has_message_ = false;
-  message_ = std::string();
+  GiveBack(message_);
 }
 
 }  // namespace mokv::rpc
