@@ -73,7 +73,7 @@ FLOORS = {
         ("metadata", {"metadata"}),
         ("sources", {"message_source"}),
         ("words", {"client_request", "message_sink", "method", "server_options", "server_telemetry"}),
-        ("answers", {"completion", "message_cutter"}),
+        ("answers", {"completion", "message_counter", "message_cutter"}),
         (
             "parts",
             {"client_call", "deadlines", "flood_watch", "responder", "server_shared"},

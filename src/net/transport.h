@@ -113,7 +113,8 @@ class Transport final : private Poller::Target {
   bool handshake_was_refused() const { return handshake_was_refused_; }
 
  private:
-  static constexpr size_t kReadBytesPerTurnMax = size_t{512} << 10;
+  // Thousands of requests, or some 15 MiB behind gzip: what others can wait for.
+  static constexpr size_t kReadBytesPerTurnMax = size_t{64} << 10;
   // A buffer that had to grow beyond this is given back once it is empty.
   static constexpr size_t kPendingKeptBytesMax = size_t{1} << 20;
   // Messages of TLS itself that the other side may send within a minute once the handshake is over:

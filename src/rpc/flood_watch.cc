@@ -2,9 +2,9 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
 #include <utility>
 
-#include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
 
 namespace mokv::rpc {
@@ -17,18 +17,10 @@ constexpr size_t kDecodedBlockFactor = 8;
 // its end, in a frame of its own.
 constexpr size_t kLargeBytes = 1024;
 constexpr int64_t kSmallFramesOfLarge = 2;
+// Some clients send each message's prefix in a frame of its own, however small the message is.
+constexpr int64_t kSmallFramesOfMessage = 2;
 // gRPC's clients let a call's window grow a few times, by a few bytes, as they read its answer.
 constexpr int64_t kWindowUpdatesOfAnswer = 4;
-
-// Whether `bytes` are whole gRPC messages, by their prefixes alone.
-bool AreWholeMessages(std::string_view bytes) {
-  while (bytes.size() >= kMessagePrefixBytes) {
-    const size_t size = ParseMessagePrefix(bytes).size_bytes + kMessagePrefixBytes;
-    if (size > bytes.size()) return false;
-    bytes.remove_prefix(size);
-  }
-  return bytes.empty();
-}
 
 }  // namespace
 
@@ -110,8 +102,11 @@ bool FloodWatch::OnFrame(uint8_t type, uint8_t flags, size_t payload_bytes, Mono
   }
 }
 
-bool FloodWatch::OnIgnored(size_t frames, MonotonicTime now) {
-  return frames == 0 || Take(kIgnoredFrames, now, frames);
+bool FloodWatch::OnIgnored(size_t frames, const Data& data, MonotonicTime now) {
+  const bool is_late = data.bytes <= late_data_bytes_;
+  late_data_bytes_ = is_late ? late_data_bytes_ - data.bytes : 0;
+  const size_t counted = is_late ? frames - data.frames : frames;
+  return counted == 0 || Take(kIgnoredFrames, now, counted);
 }
 
 void FloodWatch::OnHeaders(MonotonicTime now) {
@@ -130,8 +125,10 @@ bool FloodWatch::OnHeader(size_t name_and_value_bytes, MonotonicTime now) {
   return flood_.empty();
 }
 
-void FloodWatch::OnData(std::string_view bytes) {
-  if (bytes.size() < kSmallBytes && AreWholeMessages(bytes)) guards_[kSmallData].GiveBack(1);
+void FloodWatch::OnMessages(size_t messages) {
+  if (messages > 0) {
+    guards_[kSmallData].GiveBack(kSmallFramesOfMessage * static_cast<int64_t>(messages));
+  }
 }
 
 bool FloodWatch::OnDataEnd(size_t data_bytes, bool padded, MonotonicTime now) {

@@ -25,13 +25,21 @@ class FloodWatch {
   // All of these: false when the connection must end; flood() says of what.
 
   // So many frames have come that HTTP/2 ignores: of unknown types, or of streams that have ended.
-  bool OnIgnored(size_t frames, MonotonicTime now);
+  // Some of them are `data`.
+  struct Data {
+    size_t frames = 0;
+    size_t bytes = 0;
+  };
+  bool OnIgnored(size_t frames, const Data& data, MonotonicTime now);
   // The head of any other frame, as RFC 9113, 4.1 has it.
   bool OnFrame(uint8_t type, uint8_t flags, size_t payload_bytes, MonotonicTime now);
   // One more header of a block: of a request, its trailers, or of what is not taken any more.
   bool OnHeader(size_t name_and_value_bytes, MonotonicTime now);
-  // Bytes of a DATA frame that are wanted.
-  void OnData(std::string_view bytes);
+  // So many messages have come to their ends.
+  void OnMessages(size_t messages);
+  // A call has ended whose request goes on: its client may have sent `window_bytes` of DATA more
+  // before it can know.
+  void OnEndedEarly(size_t window_bytes) { late_data_bytes_ += window_bytes; }
   // The end of a DATA frame that does not end its stream: so many bytes it had without its padding.
   bool OnDataEnd(size_t data_bytes, bool padded, MonotonicTime now);
   // An answer that waits for room has got little.
@@ -87,7 +95,8 @@ class FloodWatch {
 
   const size_t header_bytes_max_;
   Guards guards_;
-  size_t block_bytes_ = 0;  // Of the block in progress, as RFC 9113, 6.5.2 counts.
+  size_t late_data_bytes_ = 0;  // That may still come.
+  size_t block_bytes_ = 0;      // Of the block in progress, as RFC 9113, 6.5.2 counts.
   std::optional<MonotonicTime> block_since_;
   std::string_view flood_;
 };

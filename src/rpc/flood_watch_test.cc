@@ -93,13 +93,13 @@ TEST_F(FloodWatchTest, SmallDataThatAreWholeMessagesAreNoFlood) {
   for (int i = 0; i < 100'000; ++i) {
     for (const std::string& data : {message, message + message + Message("")}) {
       ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, data.size(), At(0)));
-      watch_.OnData(data);
+      watch_.OnMessages(data == message ? 1 : 3);
       ASSERT_TRUE(watch_.OnDataEnd(data.size(), false, At(0)));
     }
   }
   for (int i = 0; i < 10'000; ++i) {
     ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, 3, At(0)));
-    watch_.OnData(message.substr(0, 3));
+    watch_.OnMessages(0);
     ASSERT_TRUE(watch_.OnDataEnd(3, false, At(0)));
   }
   EXPECT_FALSE(watch_.OnFrame(NGHTTP2_DATA, 0, 3, At(0)));
@@ -108,7 +108,6 @@ TEST_F(FloodWatchTest, SmallDataThatAreWholeMessagesAreNoFlood) {
 TEST_F(FloodWatchTest, APrefixOfItsOwnBeforeManyBytesIsNoFlood) {
   for (int i = 0; i < 100'000; ++i) {
     ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, 0, 5, At(0)));
-    watch_.OnData(std::string("\0\0\0\x27\x10", 5));
     ASSERT_TRUE(watch_.OnDataEnd(5, false, At(0)));
     ASSERT_TRUE(watch_.OnFrame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 10'001, At(0)));
     ASSERT_TRUE(watch_.OnDataEnd(10'000, true, At(0)));
@@ -126,12 +125,20 @@ TEST_F(FloodWatchTest, WindowsThatGrowForAnswersAreNoFlood) {
 
 TEST_F(FloodWatchTest, FramesThatAreIgnoredAreAFlood) {
   for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(watch_.OnIgnored(200, At(0)));
-    ASSERT_TRUE(watch_.OnIgnored(0, At(0)));
+    ASSERT_TRUE(watch_.OnIgnored(200, {.frames = 100, .bytes = 500}, At(0)));
+    ASSERT_TRUE(watch_.OnIgnored(0, {}, At(0)));
   }
-  EXPECT_TRUE(watch_.OnIgnored(2'000, At(1)));
-  EXPECT_FALSE(watch_.OnIgnored(1, At(1)));
+  EXPECT_TRUE(watch_.OnIgnored(2'000, {}, At(1)));
+  EXPECT_FALSE(watch_.OnIgnored(1, {.frames = 1, .bytes = 1}, At(1)));
   EXPECT_EQ(watch_.flood(), "frames that say nothing");
+}
+
+// Goal: what a client may have sent before it knew that its call has an answer is no flood.
+TEST_F(FloodWatchTest, DataOfCallsThatEndedEarlyIsNoFloodWithinTheirWindows) {
+  watch_.OnEndedEarly(100'000);
+  EXPECT_TRUE(watch_.OnIgnored(100'000, {.frames = 100'000, .bytes = 100'000}, At(0)));
+  EXPECT_TRUE(watch_.OnIgnored(20'000, {.frames = 20'000, .bytes = 20'000}, At(0)));
+  EXPECT_FALSE(watch_.OnIgnored(1, {.frames = 1, .bytes = 1}, At(0)));
 }
 
 TEST_F(FloodWatchTest, EmptyDataIsAFloodInGreatNumbers) {

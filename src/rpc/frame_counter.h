@@ -15,9 +15,15 @@ namespace mokv::rpc {
 
 class FrameCounter {
  public:
+  struct Frames {
+    size_t all = 0;
+    size_t data = 0;  // DATA of at least one byte.
+    size_t data_bytes = 0;
+  };
+
   // Frames whose heads have been completed by the next bytes of the connection.
-  size_t Count(std::string_view bytes) {
-    size_t frames = 0;
+  Frames Count(std::string_view bytes) {
+    Frames frames;
     while (!bytes.empty()) {
       const size_t skipped = std::min(skip_, bytes.size());
       skip_ -= skipped;
@@ -30,7 +36,11 @@ class FrameCounter {
       if (head_size_ < kHeadBytes) break;
       head_size_ = 0;
       skip_ = size_t{head_[0]} << 16 | size_t{head_[1]} << 8 | head_[2];
-      ++frames;
+      ++frames.all;
+      if (head_[3] == kData && skip_ > 0) {
+        ++frames.data;
+        frames.data_bytes += skip_;
+      }
     }
     return frames;
   }
@@ -38,6 +48,7 @@ class FrameCounter {
  private:
   static constexpr size_t kPrefaceBytes = 24;  // RFC 9113, 3.4.
   static constexpr size_t kHeadBytes = 9;      // RFC 9113, 4.1.
+  static constexpr uint8_t kData = 0;          // RFC 9113, 6.1.
 
   size_t skip_ = kPrefaceBytes;  // Before the next head.
   std::array<uint8_t, kHeadBytes> head_{};

@@ -1,5 +1,6 @@
 #include "rpc/message_cutter.h"
 
+#include "base/give_back.h"
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
 
@@ -38,7 +39,7 @@ MessageCutter::Result MessageCutter::Take(std::string_view bytes, const Rules& r
     held_.assign(rest);
     held_begin_ = 0;
   }
-  if (held_.empty() && held_.capacity() > kKeptBytesMax) held_ = std::string();
+  if (held_.empty() && held_.capacity() > kKeptBytesMax) GiveBack(held_);
   return result;
 }
 
@@ -65,13 +66,16 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
     }
     plain_.clear();
     result.status = Gunzip(message.bytes, rules.message_bytes_max, &plain_);
-    if (!result.status.ok()) return false;
+    if (!result.status.ok()) {
+      GiveBack(plain_);
+      return false;
+    }
     message.bytes = plain_;
   }
   ++result.messages;
   result.message_bytes += message.bytes.size();
   sink.Take(message);
-  if (plain_.capacity() > kKeptBytesMax) plain_ = std::string();
+  if (plain_.capacity() > kKeptBytesMax) GiveBack(plain_);
   result.released_bytes += whole_bytes - released_bytes_;
   released_bytes_ = 0;
   rest.remove_prefix(whole_bytes);
@@ -80,7 +84,7 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
 
 size_t MessageCutter::Drop() {
   const size_t unreleased = held_.size() - held_begin_ - released_bytes_;
-  held_ = std::string();
+  GiveBack(held_);
   held_begin_ = 0;
   released_bytes_ = 0;
   blocked_ = false;

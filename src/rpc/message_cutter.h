@@ -39,6 +39,8 @@ class MessageCutter {
 
   // Whether every byte has gone into a message that was taken.
   bool empty() const { return held_begin_ == held_.size(); }
+  // Of the message that is being put together: what the window does not hold back any more.
+  size_t assembly_bytes() const { return released_bytes_; }
   // Whether whole messages wait for room, or may.
   bool blocked() const { return blocked_; }
 

@@ -37,7 +37,7 @@ void RequestHead::Take(std::string_view name, std::string_view value, const Serv
     encoding = known.value_or(Encoding::kIdentity);
     if (!known.has_value()) unknown_encoding = value;
   } else if (name == "grpc-accept-encoding") {
-    accepts_gzip = AcceptsGzip(value);
+    accepts_gzip = accepts_gzip || AcceptsGzip(value);  // It may come in several lines.
   } else if (!IsTransportHeader(name)) {
     metadata.emplace_back(name, value);
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/status.h"
 #include "rpc/compression.h"
 #include "rpc/grpc_wire.h"
@@ -17,7 +18,7 @@ constexpr size_t kStreamBatchBytes = size_t{16} << 10;
 
 void ClearBuffer(std::string& buffer) {
   if (buffer.capacity() > kKeptBufferBytesMax) {
-    buffer = std::string();
+    GiveBack(buffer);
   } else {
     buffer.clear();
   }
@@ -68,6 +69,7 @@ void ServerCall::Reset() {
   ClearBuffer(request);
   request_ended = false;
   request_was_compressed = false;
+  messages = {};
   DropSink();
   cutter.Drop();
   sink_ended = false;
@@ -77,6 +79,7 @@ void ServerCall::Reset() {
   source_waits = false;
   compression = MessageCompression::kAuto;
   response_is_compressed = false;
+  response_ended = false;
   http_status = {};
   taken_bytes = 0;
   received_bytes = 0;

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "rpc/completion.h"
+#include "rpc/message_counter.h"
 #include "rpc/message_cutter.h"
 #include "rpc/message_sink.h"
 #include "rpc/metadata.h"
@@ -96,6 +97,8 @@ class ServerCall {
   bool request_ended = false;
   bool request_was_compressed = false;
 
+  MessageCounter messages;
+
   // Of a stream of requests, while its handler wants them.
   MessageSink* sink = nullptr;
   std::unique_ptr<MessageSink> own_sink;  // Null if it is the source's.
@@ -110,6 +113,7 @@ class ServerCall {
   // Of a unary response; a source says it of each message.
   MessageCompression compression = MessageCompression::kAuto;
   bool response_is_compressed = false;
+  bool response_ended = false;  // All of it has left.
   // The status of an answer in HTTP alone, to a client that does not speak gRPC; empty: gRPC's.
   std::string_view http_status;
   absl::Status status;

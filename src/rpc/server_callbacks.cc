@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/status.h"
 #include "rpc/server_connection.h"
 
 namespace mokv::rpc {
@@ -39,7 +40,11 @@ struct ServerConnection::Callbacks {
   // nghttp2 ignores a stream that is opened after one with a greater number; RFC 9113, 5.1.1 calls
   // for a connection error. Streams that nghttp2 has forgotten must not be taken for such streams.
   static int OnBeginFrame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
-    ++Self(user).frames_begun_;
+    ++Self(user).frames_begun_.all;
+    if (head->type == NGHTTP2_DATA && head->length > 0) {
+      ++Self(user).frames_begun_.data;
+      Self(user).frames_begun_.data_bytes += head->length;
+    }
     if (!Self(user).flood_watch_.OnFrame(head->type, head->flags, head->length,
                                          Self(user).turn_time_)) {
       return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -86,7 +91,7 @@ struct ServerConnection::Callbacks {
     ServerConnection& self = Self(user);
     ServerCall* call = CallOf(session, stream);
     const std::string_view bytes{reinterpret_cast<const char*>(data), size};
-    self.flood_watch_.OnData(bytes);
+    if (call != nullptr) self.flood_watch_.OnMessages(call->messages.Count(bytes));
     if (call != nullptr && call->takes_stream()) {
       call->OnReceived(size, call->sink != nullptr && call->cutter.empty(), self.turn_time_);
       self.GrowConnectionWindow(self.receive_window_.OnReceived(size));
@@ -136,6 +141,18 @@ struct ServerConnection::Callbacks {
     return 0;
   }
 
+  // nghttp2 could not make a frame of it: a header block has a size that it cannot pass.
+  static int OnFrameNotSent(nghttp2_session* session, const nghttp2_frame* frame, int error,
+                            void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if (ServerCall* call = CallOf(session, frame->hd.stream_id); call != nullptr) {
+      call->status = MakeStatus(absl::StatusCode::kInternal, "the answer's headers: {}",
+                                nghttp2_strerror(error));
+      Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    }
+    return 0;
+  }
+
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type == NGHTTP2_GOAWAY) {
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
@@ -154,7 +171,8 @@ struct ServerConnection::Callbacks {
     Self(user).flood_watch_.OnAnswer();
     // The answer is complete but the client still uploads: it need not (RFC 9113, 8.1).
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
-      const ServerCall* call = CallOf(session, frame->hd.stream_id);
+      ServerCall* call = CallOf(session, frame->hd.stream_id);
+      if (call != nullptr) call->response_ended = true;
       if (call != nullptr && !call->request_ended) {
         Self(user).ResetStream(frame->hd.stream_id, NGHTTP2_NO_ERROR);
       }
@@ -162,10 +180,10 @@ struct ServerConnection::Callbacks {
     return 0;
   }
 
-  static int OnStreamClose(nghttp2_session* session, int32_t stream, uint32_t error, void* user) {
+  static int OnStreamClose(nghttp2_session* session, int32_t stream, uint32_t, void* user) {
     if (ServerCall* call = CallOf(session, stream); call != nullptr) {
       nghttp2_session_set_stream_user_data(session, stream, nullptr);
-      Self(user).CloseCall(*call, error);
+      Self(user).CloseCall(*call);
     }
     return 0;
   }
@@ -179,6 +197,7 @@ struct ServerConnection::Callbacks {
       nghttp2_session_callbacks_set_on_header_callback(made->get, OnHeader);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made->get, OnData);
       nghttp2_session_callbacks_set_on_frame_recv_callback(made->get, OnFrame);
+      nghttp2_session_callbacks_set_on_frame_not_send_callback(made->get, OnFrameNotSent);
       nghttp2_session_callbacks_set_on_frame_send_callback(made->get, OnFrameSent);
       nghttp2_session_callbacks_set_on_stream_close_callback(made->get, OnStreamClose);
       return made;

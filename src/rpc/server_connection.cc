@@ -2,10 +2,12 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/logging.h"
 #include "base/status.h"
 #include "rpc/call.h"
@@ -21,6 +23,9 @@ constexpr int32_t kConnectionWindowBytes = int32_t{16} << 20;
 // Frames that wait for a client to read. A client that obeys the rules causes a few for each of its
 // calls; one that reads nothing and goes on sending could make us queue resets without end.
 constexpr size_t kQueuedFramesMax = 10'000;
+// Sinks that are asked for room again in one turn: each may take a message and answer it, while the
+// connections beside wait.
+constexpr size_t kSinksAskedPerTurnMax = 256;
 // A request that is kept while its call waits for an answer has no larger buffer than this.
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
 // A client that has sent nothing for so long is at rest. Shorter, and buffers would come and go with calls
@@ -83,13 +88,17 @@ void ServerConnection::Start(std::string_view first_bytes) {
 void ServerConnection::OnBytes(std::string_view bytes) {
   turn_time_ = shared_.Now();
   keepalive_.OnBytes(turn_time_);
-  frames_begun_ = 0;
-  const size_t frames = frame_counter_.Count(bytes);
+  frames_begun_ = {};
+  const FrameCounter::Frames frames = frame_counter_.Count(bytes);
   at_rest_ = false;
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  if (result >= 0 && frames > frames_begun_) {
-    flood_watch_.OnIgnored(frames - frames_begun_, turn_time_);
+  if (result >= 0 && frames.all > frames_begun_.all) {
+    flood_watch_.OnIgnored(
+        frames.all - frames_begun_.all,
+        {.frames = frames.data - std::min(frames.data, frames_begun_.data),
+         .bytes = frames.data_bytes - std::min(frames.data_bytes, frames_begun_.data_bytes)},
+        turn_time_);
   }
   if (!flood_watch_.flood().empty()) {
     EndForFlood(flood_watch_.flood());
@@ -112,17 +121,19 @@ void ServerConnection::OnClosed(const absl::Status&) { Close(); }
 
 void ServerConnection::Close() {
   transport_->Close();
-  while (!calls_.empty()) CloseCall(*calls_.first(), NGHTTP2_CANCEL);
+  while (!calls_.empty()) CloseCall(*calls_.first());
   // The session may be on the stack above us; it is deleted with the connection.
   owner_.Remove(*this);
 }
 
-void ServerConnection::CloseCall(ServerCall& call, uint32_t http2_error) {
+void ServerConnection::CloseCall(ServerCall& call) {
   if (call.deadline_id != 0) deadlines_.Remove(call.deadline, call.deadline_id);
-  if (call.state != ServerCall::State::kAnswering || http2_error != NGHTTP2_NO_ERROR) {
+  if (!call.request_ended) flood_watch_.OnEndedEarly(kCallWindowBytes);
+  if (!call.response_ended) {
     if (call.status.ok()) call.status = absl::CancelledError("the client ended the call");
     call.Abandon();
   }
+  assembly_bytes_ -= call.cutter.assembly_bytes();
   GrowConnectionWindow(receive_window_.OnReleased(call.cutter.Drop()));
   if (CallObserver* observer = shared_.observer; observer != nullptr) {
     observer->OnCallFinished(call.Record(shared_.Now()));
@@ -141,7 +152,7 @@ void ServerConnection::Proceed(ServerCall& call, ServerReceiver::Next next) {
     Submit(call);
   }
   // Handlers keep what they need; the rest must not wait with the call.
-  if (call.request.capacity() > kDeferredRequestBytesMax) call.request = std::string();
+  if (call.request.capacity() > kDeferredRequestBytesMax) GiveBack(call.request);
 }
 
 void ServerConnection::AddDeadline(ServerCall& call) {
@@ -165,7 +176,9 @@ void ServerConnection::Submit(ServerCall& call) {
 }
 
 void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
+  const size_t assembly_bytes_before = call.cutter.assembly_bytes();
   if (call.sink == nullptr) {  // It has its answer, or is about to.
+    assembly_bytes_ -= assembly_bytes_before;
     Release(call, call.cutter.Drop() + bytes.size());
     return;
   }
@@ -174,7 +187,13 @@ void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
   call.request_bytes += taken.message_bytes;
   // What is left may have waited for room with the others: its client has all its time from now on.
   if (taken.message_bytes > 0 && !call.cutter.empty()) call.request_progress = shared_.Now();
+  assembly_bytes_ += call.cutter.assembly_bytes() - assembly_bytes_before;
   Release(call, taken.released_bytes);
+  if (taken.status.ok() && assembly_bytes_ > shared_.options.assembly_bytes_max) {
+    taken.status =
+        ResourceExhausted("messages in assembly on this connection are over the limit of {} bytes",
+                          shared_.options.assembly_bytes_max);
+  }
   if (!taken.status.ok()) return FailStream(call, std::move(taken.status));
   if (call.request_ended && !call.sink_ended && !call.cutter.blocked()) {
     if (!call.cutter.empty()) {
@@ -196,7 +215,7 @@ void ServerConnection::FailStream(ServerCall& call, absl::Status status) {
     return;
   }
   call.DropSource();
-  Release(call, call.cutter.Drop());
+  HandOver(call, {});  // To nobody.
   nghttp2_session_resume_data(session_, call.stream);
   MarkDirty();
 }
@@ -260,7 +279,7 @@ void ServerConnection::ExpireDeadline(int32_t stream) {
     if (!answer.trailer_name.empty()) {
       call->trailers.push_back(
           {std::string(answer.trailer_name), std::string(answer.trailer_value)});
-      CheckMetadata(call->trailers);
+      MOKV_CHECK(IsMetadata(answer.trailer_name, answer.trailer_value));
     }
     call->Abandon();
     Submit(*call);
@@ -312,7 +331,7 @@ void ServerConnection::Rest() {
   at_rest_ = true;
   memory_.Trim();
   calls_.Trim();
-  output_ = std::string();
+  GiveBack(output_);
   transport_->ReleaseBuffers();
 }
 
@@ -367,13 +386,20 @@ void ServerConnection::Flush() {
   if (transport_->closed()) return;
   flushing_ = true;
   size_t written = 0;
+  size_t sinks_asked = 0;
   while (!transport_->blocked() && written < kWriteBytesPerTurnMax) {
     output_.clear();
     while (output_.size() < kWriteBytes) {
       const uint8_t* bytes = nullptr;
       const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
       MOKV_CHECK_GE(size, 0);  // Negative only without memory, or when we misuse it.
-      if (size == 0) break;
+      if (size == 0) {
+        // Sinks that have room again may have answers to say, which leave together.
+        if (sinks_to_ask_.empty() || sinks_asked >= kSinksAskedPerTurnMax) break;
+        sinks_asked += sinks_to_ask_.size();
+        AskSinks();
+        continue;
+      }
       output_.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
     }
     if (output_.empty()) break;
@@ -382,13 +408,12 @@ void ServerConnection::Flush() {
   }
   flushing_ = false;
   if (!flood_watch_.flood().empty()) return EndForFlood(flood_watch_.flood());
-  if (!sinks_to_ask_.empty()) AskSinks();
   if (transport_->blocked()) {
     // OnWritable goes on.
     if (written > 0) blocked_since_ = shared_.Now();
     return;
   }
-  if (written >= kWriteBytesPerTurnMax) {
+  if (written >= kWriteBytesPerTurnMax || !sinks_to_ask_.empty()) {
     owner_.FlushLater(*this);
     return;
   }

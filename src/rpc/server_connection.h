@@ -88,7 +88,7 @@ class ServerConnection final : private net::Transport::Handler {
   void OnClosed(const absl::Status& reason) override;
 
   nghttp2_session* NewSession();
-  void CloseCall(ServerCall& call, uint32_t http2_error);
+  void CloseCall(ServerCall& call);
   void Proceed(ServerCall& call, ServerReceiver::Next next);
   void AddDeadline(ServerCall& call);
   // Gives the call's answer to HTTP/2.
@@ -131,10 +131,11 @@ class ServerConnection final : private net::Transport::Handler {
   ConnectionLife life_;
   OpenedStreams opened_;
   FrameCounter frame_counter_;
-  size_t frames_begun_ = 0;  // Of those in progress, by nghttp2.
-  FloodWatch flood_watch_;   // nghttp2's callback that finds a flood returns an error.
+  FrameCounter::Frames frames_begun_;  // Of those in progress, by nghttp2.
+  FloodWatch flood_watch_;             // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
   ReceiveWindow receive_window_;
+  uint64_t assembly_bytes_ = 0;  // Of messages of streams that are being put together.
   ServerCalls calls_;
   SessionMemory memory_;
   nghttp2_session* const session_;

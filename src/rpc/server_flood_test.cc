@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
         Frames{"Windows", Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(1)), "WINDOW_UPDATE"},
         Frames{"WindowsOfACall", Frame(NGHTTP2_WINDOW_UPDATE, 0, 1, Number(1)), "WINDOW_UPDATE"},
         Frames{"GoAways", Frame(NGHTTP2_GOAWAY, 0, 0, Number(0) + Number(0)), "GOAWAY"},
-        Frames{"DataOfACallThatIsOver", DataFrame(1, std::string(5, 'x'), /*end=*/false),
+        Frames{"DataOfACallThatIsOver", DataFrame(1, std::string(500, 'x'), /*end=*/false),
                "frames that say nothing"},
         Frames{"UnknownFrames", Frame(0xbb, 0, 0, "x"), "frames that say nothing"},
         Frames{"DataOfOneByte", DataFrame(1, std::string(1, '\0'), /*end=*/false),

@@ -101,6 +101,12 @@ class ServerStreamTest : protected HasSeen, public RawServerTest {
           server.AddClientStream("/t.T/Refuse", [](ClientStreamCall& call) {
             call.Fail(absl::PermissionDeniedError("no"));
           });
+          server.AddUnary("/t.T/LargeTrailers", [](UnaryCall& call) {
+            for (int i = 0; i < 20; ++i) {
+              call.AddTrailing({"x-" + std::to_string(i), std::string(4000, 'v')});
+            }
+            call.Finish();
+          });
           server.AddBidi("/t.T/Talk",
                          [](BidiCall& call) { call.Start(std::make_unique<EchoExchange>()); });
           server.AddBidi("/t.T/Guarded", [seen = seen_](BidiCall& call) {
@@ -309,6 +315,85 @@ TEST_F(ServerStreamTest, ADeadlineResetsAnAnswerThatIsNotRead) {
   client.SendHeaders(1, headers);
   client.SendData(1, Message(""));
   EXPECT_EQ(client.Wait(1).reset, NGHTTP2_CANCEL);
+}
+
+// A client may say NO_ERROR and mean it.
+TEST_F(ServerStreamTest, AResetWithoutAnErrorIsACancellationToo) {
+  RawClient client(port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Guarded"));
+  ASSERT_TRUE(Until([&] { return seen_->open == 1; }));
+  client.Send(Frame(NGHTTP2_RST_STREAM, 0, 1, Number(NGHTTP2_NO_ERROR)));
+  EXPECT_TRUE(Until([&] { return seen_->open == 0; }));
+  EXPECT_EQ(seen_->abandoned, 1);
+}
+
+// HTTP/2 cannot carry them, or at least nghttp2 cannot.
+TEST_F(ServerStreamTest, TrailersThatCannotBeSentEndTheCall) {
+  RawClient client(port());
+  EXPECT_EQ(client.Call(1, "/t.T/LargeTrailers", "").reset, NGHTTP2_INTERNAL_ERROR);
+  EXPECT_EQ(client.Call(3, "/t.T/Echo", "").grpc_status(), "0");
+}
+
+// Windows grow for the message that is being put together, so they do not bound it.
+TEST_F(ServerStreamTest, MessagesInAssemblyAreBoundedTogether) {
+  RawClient client(port());
+  AcknowledgeSettings(client, 1);
+  const std::string message = Message(std::string(Limits().message_bytes_max, 'x'));
+  uint32_t stream = 3;
+  for (size_t bytes = 0; bytes <= Limits().assembly_bytes_max; bytes += message.size() - 1) {
+    client.SendHeaders(stream, GrpcHeaders("/t.T/Sum"));
+    SendBytes(client, stream, message.substr(0, message.size() - 1));
+    stream += 2;
+  }
+  EXPECT_EQ(client.Wait(stream - 2).grpc_status(), "8");
+  client.SendData(3, "x", true);
+  EXPECT_EQ(client.Wait(3).grpc_status(), "0") << "those before it go on";
+}
+
+// Goal: a client that could not know yet that its call has an answer keeps its connection.
+TEST_F(ServerStreamTest, WhatComesBehindAnEarlyAnswerIsNoFlood) {
+  RawClient client(port());
+  AcknowledgeSettings(client, 1);
+  client.SendHeaders(3, GrpcHeaders("/t.T/Two"));
+  std::string frames;
+  for (size_t bytes = 0; bytes < kCallWindowBytes - 10; bytes += 6) {
+    frames += DataFrame(3, Message("x"), false);
+  }
+  client.Send(frames);
+  EXPECT_EQ(client.Wait(3).grpc_status(), "0");
+  EXPECT_EQ(client.Call(5, "/t.T/Echo", "").grpc_status(), "0");
+}
+
+// As some clients send them.
+TEST_F(ServerStreamTest, SmallMessagesWhosePrefixComesAloneAreNoFlood) {
+  RawClient client(port());
+  AcknowledgeSettings(client, 1);
+  const std::string message = Message("ten bytes.");
+  std::string frames = HeadersFrame(3, GrpcHeaders("/t.T/Sum"));
+  for (int i = 0; i < 6'000; ++i) {
+    frames += DataFrame(3, message.substr(0, 5), false) + DataFrame(3, message.substr(5), false);
+  }
+  client.Send(frames + DataFrame(3, "", true));
+  EXPECT_EQ(client.Wait(3).data, Message("60000"));
+}
+
+// Sinks may have the right to answer, and use it as they go.
+TEST(ServerEndTest, AServerMayEndWithOpenStreams) {
+  net::IoPool pool(1);
+  auto server = std::make_unique<Server>(pool, ServerOptions(), nullptr);
+  server->AddClientStream("/t.T/Sum", [](ClientStreamCall& call) {
+    auto sink = std::make_unique<SumOfBytes>(call.Defer());
+    call.Start(std::move(sink));
+  });
+  auto listener = net::BindLoopback(pool, server->protocol());
+  pool.Start();
+  listener->Start();
+  RawClient client(listener->port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Sum"));
+  ASSERT_TRUE(Until([&] { return server->stats().calls_open == 1; }));
+  listener->Stop();
+  pool.Stop();
+  server.reset();
 }
 
 // A connection with streams that nobody reads, and that hold up to `held_bytes_max` together.

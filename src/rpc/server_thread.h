@@ -64,7 +64,6 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   net::IoThread& io_;
   ServerShared& shared_;
   Deadlines deadlines_;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<ServerConnection>> connections_;
   uint64_t next_connection_ = 1;
   std::vector<ServerConnection*> dirty_;
 
@@ -84,6 +83,9 @@ class ServerThread final : public CompletionSink, public ServerConnection::Owner
   Mutex mutex_;
   std::vector<Completion> completions_ ABSL_GUARDED_BY(mutex_);
   std::vector<Completion> applying_;
+
+  // The last member: what calls hold may still answer as it goes.
+  absl::flat_hash_map<uint64_t, std::unique_ptr<ServerConnection>> connections_;
 };
 
 }  // namespace mokv::rpc
