@@ -151,6 +151,15 @@ TEST_F(ChannelTest, TellsTheTrailersOfTheAnswer) {
   EXPECT_EQ(EndAfter(HeadersFrame(1, alone, true)).trailers, (Metadata{{"fate", "no"}}));
 }
 
+// Goal: a server that is careless with spaces is understood; many are.
+TEST_F(ChannelTest, TakesAMessageWithASpaceAtItsEnd) {
+  Headers headers = kAnswerHeaders;
+  headers.emplace_back("grpc-status", "7");
+  headers.emplace_back("grpc-message", "not permitted to ");
+  const CallResult answer = EndAfter(HeadersFrame(1, headers, true));
+  EXPECT_EQ(answer.status, absl::PermissionDeniedError("not permitted to "));
+}
+
 // Goal: whoever may send a call again learns whether the server may have begun it.
 TEST_F(ChannelTest, SaysWhetherTheServerMayHaveBegunTheCall) {
   const CallResult lost = EndAfter("", /*close=*/true);

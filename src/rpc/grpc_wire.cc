@@ -98,8 +98,11 @@ absl::StatusCode CodeOfHttpStatus(std::string_view http_status) {
 std::string PercentEncode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    if (c >= ' ' && c <= '~' && c != '%') {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    // HTTP/2 allows no space at either end (RFC 9113, 8.2.1).
+    const bool is_end = i == 0 || i + 1 == text.size();
+    if (c >= (is_end ? '!' : ' ') && c <= '~' && c != '%') {
       out += c;
     } else {
       out += fmt::format("%{:02X}", static_cast<uint8_t>(c));

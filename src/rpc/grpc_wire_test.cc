@@ -41,6 +41,12 @@ RC_GTEST_PROP(GrpcMessage, SurvivesEncoding, (const std::string& text)) {
   RC_ASSERT(PercentDecode(encoded) == text);
 }
 
+// HTTP/2 allows none there.
+TEST(GrpcMessage, HasNoSpaceAtItsEnds) {
+  EXPECT_EQ(PercentEncode(" a b "), "%20a b%20");
+  EXPECT_EQ(PercentEncode(" "), "%20");
+}
+
 TEST(GrpcMessage, KeepsMalformedEscapes) {
   EXPECT_EQ(PercentDecode("100%"), "100%");
   EXPECT_EQ(PercentDecode("%zz%4"), "%zz%4");
