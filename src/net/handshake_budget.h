@@ -13,7 +13,11 @@ class HandshakeBudget {
   static constexpr int kStepsPerTurnMax = 2;
 
   // False: in the next turn; the socket is still ready then.
-  bool TakeStep() { return steps_ > 0 && steps_-- > 0; }
+  bool TakeStep() {
+    if (steps_ == 0) return false;
+    --steps_;
+    return true;
+  }
   void BeginTurn() { steps_ = kStepsPerTurnMax; }
 
  private:
