@@ -24,9 +24,10 @@ constexpr Duration kLookInterval = std::chrono::milliseconds(50);
 
 bool IsCertainlyNotDone(const rpc::CallEnd& end) {
   return end.reached == rpc::Reached::kNo ||
-         std::any_of(end.trailers.begin(), end.trailers.end(), [](const rpc::MetadataEntry& trailer) {
-           return trailer.name == kFateTrailer && trailer.value == kNotDone;
-         });
+         std::any_of(end.trailers.begin(), end.trailers.end(),
+                     [](const rpc::MetadataEntry& trailer) {
+                       return trailer.name == kFateTrailer && trailer.value == kNotDone;
+                     });
 }
 
 }  // namespace

@@ -22,8 +22,8 @@
 #include "service/gossip_member.h"
 #include "service/health_service.h"
 #include "service/kv_service.h"
-#include "service/replica_doors.h"
 #include "service/reflection_service.h"
+#include "service/replica_doors.h"
 #include "service/session_service.h"
 #include "telemetry/request_log.h"
 

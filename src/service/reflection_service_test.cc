@@ -128,7 +128,8 @@ TEST_P(ReflectionServiceTest, FindsAFileByItsName) {
 
 // The program knows of more files than its services need: those of the log, for one.
 TEST_P(ReflectionServiceTest, TellsOfItsServicesFilesOnly) {
-  for (const std::string file : {"api/kv.proto", "google/protobuf/descriptor.proto", "none.proto"}) {
+  for (const std::string file :
+       {"api/kv.proto", "google/protobuf/descriptor.proto", "none.proto"}) {
     ServerReflectionRequest request;
     request.set_file_by_filename(file);
     const ServerReflectionResponse response = Ask(request);
