@@ -60,7 +60,8 @@ class WatchedServerTest : public testing::Test,
     listener_->Start();
   }
 
-  ~WatchedServerTest() override {
+  // Before any part of the test goes: the thread calls its functions.
+  void TearDown() override {
     listener_->Stop();
     pool_.Stop();
   }
