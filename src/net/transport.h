@@ -113,7 +113,7 @@ class Transport final : private Poller::Target {
   bool handshake_was_refused() const { return handshake_was_refused_; }
 
  private:
-  // Thousands of requests, or some 15 MiB behind gzip: what others can wait for.
+  // More than a thousand small requests: what others can wait for.
   static constexpr size_t kReadBytesPerTurnMax = size_t{64} << 10;
   // A buffer that had to grow beyond this is given back once it is empty.
   static constexpr size_t kPendingKeptBytesMax = size_t{1} << 20;

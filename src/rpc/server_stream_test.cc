@@ -60,7 +60,7 @@ class Endless final : public MessageSource {
   }
 };
 
-// A client stream that never answers.
+// A client stream that answers after its second message, and not at all before.
 class Counted final : public MessageSink {
  public:
   Counted(std::shared_ptr<Seen> seen, Responder responder)
