@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -276,8 +277,10 @@ void Transport::ReadAvailable() {
   char* buffer = ReadBuffer();
   size_t total = 0;
   bool read_any = false;
-  while (total < kReadBytesPerTurnMax) {
-    const ssize_t size = ReadSome(buffer, kReadBufferBytes);
+  const size_t turn_bytes = read_bytes_per_turn_;
+  while (total < turn_bytes) {
+    const size_t wanted = std::min(kReadBufferBytes, turn_bytes - total);
+    const ssize_t size = ReadSome(buffer, wanted);
     if (size < 0) return;
     if (size == 0) break;
     read_any = true;
@@ -285,12 +288,12 @@ void Transport::ReadAvailable() {
     handler_->OnBytes({buffer, static_cast<size_t>(size)});
     if (!*alive || closed()) return;
     // A short read means that the socket is empty: that saves a system call.
-    if (ssl_ == nullptr && static_cast<size_t>(size) < kReadBufferBytes) break;
+    if (ssl_ == nullptr && static_cast<size_t>(size) < wanted) break;
     if (ssl_ != nullptr && SSL_has_pending(ssl_) == 0) break;
   }
   if (read_any) handler_->OnReadEnd();
   if (!*alive || closed()) return;
-  if (ssl_ != nullptr && SSL_has_pending(ssl_) == 1 && total >= kReadBytesPerTurnMax) {
+  if (ssl_ != nullptr && SSL_has_pending(ssl_) == 1 && total >= turn_bytes) {
     thread_->Post([this, alive] {
       if (*alive && !closed()) ReadAvailable();
     });
@@ -391,6 +394,11 @@ void Transport::WritePending() {
   if (pending_.capacity() > kPendingKeptBytesMax) GiveBack(pending_);
   WatchWrites(false);
   handler_->OnWritable();
+}
+
+void Transport::SetReadBytesPerTurn(size_t bytes) {
+  MOKV_CHECK_GE(bytes, size_t{1});
+  read_bytes_per_turn_ = std::min(bytes, kReadBytesPerTurnMax);
 }
 
 void Transport::ReleaseBuffers() {

@@ -2,7 +2,7 @@
 //
 // Owner:   the handler that it reports to, or the listener while a connection has no protocol yet.
 // Threads: confined to its I/O thread; MoveTo takes it to another one.
-// Bounds:  reads at most kReadBytesPerTurnMax in one turn, so that one busy connection does not
+// Bounds:  reads at most SetReadBytesPerTurn in one turn, so that one busy connection does not
 //          starve the others. Send takes everything; a caller checks `blocked()` and waits for
 //          OnWritable, so at most one of its own batches is buffered. What TLS itself may have to
 //          say is bounded by kTlsMessagesMax.
@@ -26,6 +26,9 @@ namespace mokv::net {
 
 class Transport final : private Poller::Target {
  public:
+  // More than a thousand small requests: what others can wait for.
+  static constexpr size_t kReadBytesPerTurnMax = size_t{64} << 10;
+
   class Handler {
    public:
     virtual ~Handler() = default;
@@ -79,6 +82,10 @@ class Transport final : private Poller::Target {
   // What the socket has taken since the beginning.
   uint64_t sent_bytes() const { return sent_bytes_; }
 
+  // How much is read in one turn from now on, at most; at first, kReadBytesPerTurnMax. A handler that
+  // finds that its bytes are much work asks for fewer.
+  void SetReadBytesPerTurn(size_t bytes);
+
   // Gives back buffers that a connection at rest does not need; they come again with the next bytes.
   void ReleaseBuffers();
 
@@ -113,8 +120,6 @@ class Transport final : private Poller::Target {
   bool handshake_was_refused() const { return handshake_was_refused_; }
 
  private:
-  // More than a thousand small requests: what others can wait for.
-  static constexpr size_t kReadBytesPerTurnMax = size_t{64} << 10;
   // A buffer that had to grow beyond this is given back once it is empty.
   static constexpr size_t kPendingKeptBytesMax = size_t{1} << 20;
   // Messages of TLS itself that the other side may send within a minute once the handshake is over:
@@ -152,6 +157,7 @@ class Transport final : private Poller::Target {
   std::string pending_;
   size_t pending_sent_ = 0;  // Of `pending_`, from its beginning.
   uint64_t sent_bytes_ = 0;
+  size_t read_bytes_per_turn_ = kReadBytesPerTurnMax;
   std::string peer_address_;
   std::string peer_name_;
   std::string protocol_;

@@ -78,6 +78,7 @@ void ServerConnection::Start(std::string_view first_bytes) {
       nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindowBytes),
       0);
   transport_->SetHandler(this);
+  transport_->SetReadBytesPerTurn(read_pace_.bytes());
   if (!first_bytes.empty()) {
     OnBytes(first_bytes);
   } else {
@@ -100,6 +101,8 @@ void ServerConnection::OnBytes(std::string_view bytes) {
          .bytes = frames.data_bytes - std::min(frames.data_bytes, frames_begun_.data_bytes)},
         turn_time_);
   }
+  read_pace_.OnRead(bytes.size(), frames.all);
+  transport_->SetReadBytesPerTurn(read_pace_.bytes());
   if (!flood_watch_.flood().empty()) {
     EndForFlood(flood_watch_.flood());
   } else if (result == NGHTTP2_ERR_FLOODED || result == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {

@@ -19,6 +19,7 @@
 #include "rpc/keepalive.h"
 #include "rpc/opened_streams.h"
 #include "rpc/ping_policy.h"
+#include "rpc/read_pace.h"
 #include "rpc/receive_window.h"
 #include "rpc/server_call.h"
 #include "rpc/server_calls.h"
@@ -132,7 +133,8 @@ class ServerConnection final : private net::Transport::Handler {
   OpenedStreams opened_;
   FrameCounter frame_counter_;
   FrameCounter::Frames frames_begun_;  // Of those in progress, by nghttp2.
-  FloodWatch flood_watch_;             // nghttp2's callback that finds a flood returns an error.
+  ReadPace read_pace_;
+  FloodWatch flood_watch_;         // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
   ReceiveWindow receive_window_;
   uint64_t assembly_bytes_ = 0;  // Of messages of streams that are being put together.
