@@ -112,7 +112,9 @@ TEST(ClientRequest, CompressesWhatIsWorthItAndMayBe) {
       return false;
     }
     std::string plain;
-    EXPECT_TRUE(Gunzip(std::string_view(bytes).substr(kMessagePrefixBytes), 10'000, &plain).ok());
+    UncompressedCost cost;
+    EXPECT_TRUE(
+        Gunzip(std::string_view(bytes).substr(kMessagePrefixBytes), 10'000, &plain, &cost).ok());
     EXPECT_EQ(plain, message);
     return true;
   };

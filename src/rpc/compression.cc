@@ -67,7 +67,8 @@ void Gzip(std::string_view message, std::string* out) {
   deflateEnd(&stream);
 }
 
-absl::Status Gunzip(std::string_view compressed, uint64_t bytes_max, std::string* out) {
+absl::Status Gunzip(std::string_view compressed, uint64_t bytes_max, std::string* out,
+                    UncompressedCost* cost) {
   Inflater inflater;
   z_stream& stream = inflater.stream;
   stream.next_in = Input(compressed);
@@ -83,7 +84,9 @@ absl::Status Gunzip(std::string_view compressed, uint64_t bytes_max, std::string
     }
     const size_t made = part.size() - stream.avail_out;
     size_bytes += made;
+    cost->bytes += made;
     if (size_bytes > bytes_max) {
+      ++cost->over_the_limit;
       return ResourceExhausted("a message, uncompressed, is over the limit of {} bytes", bytes_max);
     }
     out->append(part.data(), made);

@@ -34,11 +34,25 @@ enum class MessageCompression {
 // Below this kAuto does not compress: a packet is a packet, and gzip adds 18 bytes.
 inline constexpr size_t kCompressedBytesMin = 1024;
 
+// What uncompressing has cost.
+struct UncompressedCost {
+  size_t bytes = 0;           // That were made.
+  size_t over_the_limit = 0;  // Messages of which more would have been made.
+
+  UncompressedCost& operator+=(const UncompressedCost& other) {
+    bytes += other.bytes;
+    over_the_limit += other.over_the_limit;
+    return *this;
+  }
+};
+
 // Appends `message`, compressed, to `out`.
 void Gzip(std::string_view message, std::string* out);
 
 // Appends what `compressed` holds to `out`. RESOURCE_EXHAUSTED once it is over `bytes_max`, without
-// making more of it; INTERNAL when it is not gzip, or cut off, or has anything behind it.
-absl::Status Gunzip(std::string_view compressed, uint64_t bytes_max, std::string* out);
+// making more of it; INTERNAL when it is not gzip, or cut off, or has anything behind it. Adds to `cost`
+// in any case.
+absl::Status Gunzip(std::string_view compressed, uint64_t bytes_max, std::string* out,
+                    UncompressedCost* cost);
 
 }  // namespace mokv::rpc

@@ -31,8 +31,11 @@ TEST(CompressionTest, BringsBackWhatItTook) {
     Gzip(message, &compressed);
     ASSERT_TRUE(compressed.starts_with("before"));
     std::string plain = "and";
-    ASSERT_TRUE(Gunzip(std::string_view(compressed).substr(6), size, &plain).ok());
+    UncompressedCost cost;
+    ASSERT_TRUE(Gunzip(std::string_view(compressed).substr(6), size, &plain, &cost).ok());
     EXPECT_EQ(plain, "and" + message);
+    EXPECT_EQ(cost.bytes, size);
+    EXPECT_EQ(cost.over_the_limit, size_t{0});
   }
 }
 
@@ -41,10 +44,13 @@ TEST(CompressionTest, MakesNoMoreThanTheLimit) {
   Gzip(std::string(size_t{64} << 20, '\0'), &bomb);
   ASSERT_LT(bomb.size(), size_t{1} << 20);
   std::string plain;
-  const absl::Status status = Gunzip(bomb, 100'000, &plain);
+  UncompressedCost cost;
+  const absl::Status status = Gunzip(bomb, 100'000, &plain, &cost);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(MessageOf(status), "a message, uncompressed, is over the limit of 100000 bytes");
   EXPECT_LE(plain.size(), size_t{100'000});
+  EXPECT_GE(cost.bytes, plain.size());
+  EXPECT_EQ(cost.over_the_limit, size_t{1});
 }
 
 TEST(CompressionTest, RefusesWhatIsNotOneWholeGzip) {
@@ -55,7 +61,8 @@ TEST(CompressionTest, RefusesWhatIsNotOneWholeGzip) {
   for (const std::string& bad : {std::string(), std::string("plain"),
                                  good.substr(0, good.size() - 1), good + "x", flipped}) {
     std::string plain;
-    EXPECT_EQ(Gunzip(bad, 1000, &plain).code(), absl::StatusCode::kInternal) << bad.size();
+    UncompressedCost cost;
+    EXPECT_EQ(Gunzip(bad, 1000, &plain, &cost).code(), absl::StatusCode::kInternal) << bad.size();
   }
 }
 

@@ -53,6 +53,8 @@ const FloodWatch::Limit FloodWatch::kLimits[kKinds] = {
     {"calls over the limit", 4'000, 100},
     // By a few bytes, for answers that wait for room: each lets one tiny frame go.
     {"windows of a few bytes", 1'000, 100},
+    // Each takes some milliseconds up to its limit, and next to nothing to send.
+    {"compressed messages over the limit", 20, 1},
 };
 
 FloodWatch::Guards FloodWatch::MakeGuards(MonotonicTime now) {
@@ -139,6 +141,10 @@ bool FloodWatch::OnDataEnd(size_t data_bytes, bool padded, MonotonicTime now) {
 }
 
 bool FloodWatch::OnSmallWindow(MonotonicTime now) { return Take(kSmallWindows, now); }
+
+bool FloodWatch::OnBombs(size_t messages, MonotonicTime now) {
+  return messages == 0 || Take(kBombs, now, messages);
+}
 
 bool FloodWatch::OnResetSent(uint32_t http2_error, MonotonicTime now) {
   switch (http2_error) {

@@ -65,7 +65,7 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
       return false;
     }
     plain_.clear();
-    result.status = Gunzip(message.bytes, rules.message_bytes_max, &plain_);
+    result.status = Gunzip(message.bytes, rules.message_bytes_max, &plain_, &result.uncompressed);
     if (!result.status.ok()) {
       GiveBack(plain_);
       return false;

@@ -30,6 +30,7 @@ class MessageCutter {
     size_t released_bytes = 0;  // By which the other side's window may grow again.
     size_t messages = 0;        // That were taken.
     size_t message_bytes = 0;   // Of these, uncompressed.
+    UncompressedCost uncompressed;
   };
 
   // Hands over what is there, `bytes` last, as long as the sink has room.

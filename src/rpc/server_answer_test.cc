@@ -17,7 +17,8 @@ std::string Gzipped(std::string_view text) {
 std::string Gunzipped(const RawAnswer& answer) {
   EXPECT_EQ(answer.data.substr(0, 1), "\1") << "is compressed";
   std::string plain;
-  EXPECT_TRUE(Gunzip(std::string_view(answer.data).substr(5), 1 << 20, &plain).ok());
+  UncompressedCost cost;
+  EXPECT_TRUE(Gunzip(std::string_view(answer.data).substr(5), 1 << 20, &plain, &cost).ok());
   return plain;
 }
 

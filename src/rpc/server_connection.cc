@@ -28,6 +28,8 @@ constexpr size_t kQueuedFramesMax = 10'000;
 constexpr size_t kSinksAskedPerTurnMax = 256;
 // A request that is kept while its call waits for an answer has no larger buffer than this.
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
+// Uncompressing so much takes about as long as a frame does.
+constexpr size_t kFrameCostBytes = size_t{1} << 10;
 // A client that has sent nothing for so long is at rest. Shorter, and buffers would come and go with calls
 // that are made now and then; longer, and more of many quiet connections would have theirs.
 constexpr Duration kRestAfter = std::chrono::seconds(1);
@@ -101,7 +103,10 @@ void ServerConnection::OnBytes(std::string_view bytes) {
          .bytes = frames.data_bytes - std::min(frames.data_bytes, frames_begun_.data_bytes)},
         turn_time_);
   }
-  read_pace_.OnRead(bytes.size(), frames.all);
+  UncompressedCost uncompressed = std::exchange(uncompressed_, {});
+  uncompressed += receiver_.TakeUncompressedCost();
+  flood_watch_.OnBombs(uncompressed.over_the_limit, turn_time_);
+  read_pace_.OnRead(bytes.size(), frames.all + uncompressed.bytes / kFrameCostBytes);
   transport_->SetReadBytesPerTurn(read_pace_.bytes());
   if (!flood_watch_.flood().empty()) {
     EndForFlood(flood_watch_.flood());
@@ -191,6 +196,7 @@ void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
   // What is left may have waited for room with the others: its client has all its time from now on.
   if (taken.message_bytes > 0 && !call.cutter.empty()) call.request_progress = shared_.Now();
   assembly_bytes_ += call.cutter.assembly_bytes() - assembly_bytes_before;
+  uncompressed_ += taken.uncompressed;
   Release(call, taken.released_bytes);
   if (taken.status.ok() && assembly_bytes_ > shared_.options.assembly_bytes_max) {
     taken.status =

@@ -134,6 +134,7 @@ class ServerConnection final : private net::Transport::Handler {
   FrameCounter frame_counter_;
   FrameCounter::Frames frames_begun_;  // Of those in progress, by nghttp2.
   ReadPace read_pace_;
+  UncompressedCost uncompressed_;  // Of messages of streams, that is in no turn's cost yet.
   FloodWatch flood_watch_;         // nghttp2's callback that finds a flood returns an error.
   ServerReceiver receiver_;
   ReceiveWindow receive_window_;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "net/testing/wait.h"
+#include "rpc/compression.h"
 #include "rpc/testing/raw_http2.h"
 #include "rpc/testing/raw_server.h"
 
@@ -95,6 +96,40 @@ TEST_F(ServerFloodTest, SomeEmptyDataFramesAreNoFlood) {
   client.SendData(1, Message("x"), /*end=*/false);
   client.SendData(1, "");
   EXPECT_EQ(client.Wait(1).grpc_status(), "0");
+}
+
+// Goal: a message that gzip makes too large is answered, and many of them are a flood; those that it makes
+//       large enough are none.
+class ServerBombTest : public ServerFloodTest {
+ protected:
+  ServerBombTest() : ServerFloodTest(ServerOptions{.message_bytes_max = 100'000}) {}
+};
+
+TEST_F(ServerBombTest, CompressedMessagesOverTheLimitAreAnsweredSomeTimes) {
+  Headers head = GrpcHeaders("/t.T/Echo");
+  head.push_back({"grpc-encoding", "gzip"});
+  const auto compressed = [](size_t bytes) {
+    std::string gzip;
+    Gzip(std::string(bytes, 'x'), &gzip);
+    return Message(gzip, /*compressed=*/true);
+  };
+  const std::string large = compressed(1'000);
+  const std::string bomb = compressed(100'001);
+  RawClient client(port());
+  uint32_t stream = 1;
+  for (; stream < 50; stream += 2) {
+    client.SendHeaders(stream, head);
+    client.SendData(stream, large);
+    ASSERT_EQ(client.Wait(stream).grpc_status(), "0") << stream;
+  }
+  client.SendHeaders(stream, head);
+  client.SendData(stream, bomb);
+  EXPECT_EQ(client.Wait(stream).grpc_status(), "8");
+  for (stream += 2; stream < 300; stream += 2) {
+    client.SendHeaders(stream, head);
+    client.SendData(stream, bomb);
+  }
+  ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM, "compressed messages over the limit");
 }
 
 // ---- Frames that say nothing.

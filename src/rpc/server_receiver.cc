@@ -61,14 +61,14 @@ ServerReceiver::Next CheckDeadline(ServerCall& call, MonotonicTime now) {
 }
 
 // Replaces a compressed message by what it holds.
-absl::Status Uncompress(ServerCall& call, uint64_t message_bytes_max) {
+absl::Status Uncompress(ServerCall& call, uint64_t message_bytes_max, UncompressedCost* cost) {
   if (!ParseMessagePrefix(call.request).compressed) return absl::OkStatus();
   if (call.head.encoding == Encoding::kIdentity) {
     return absl::InternalError("a message is compressed, and grpc-encoding is not set");
   }
   std::string plain(kMessagePrefixBytes, '\0');
   const std::string_view message = std::string_view(call.request).substr(kMessagePrefixBytes);
-  if (absl::Status status = Gunzip(message, message_bytes_max, &plain); !status.ok()) {
+  if (absl::Status status = Gunzip(message, message_bytes_max, &plain, cost); !status.ok()) {
     return status;
   }
   WriteMessagePrefix(static_cast<uint32_t>(plain.size() - kMessagePrefixBytes), plain.data());
@@ -120,7 +120,8 @@ ServerReceiver::Next ServerReceiver::OnEnd(ServerCall& call, MonotonicTime now) 
   if (absl::Status status = CheckMessage(call.request); !status.ok()) {
     return Refuse(call, std::move(status));
   }
-  if (absl::Status status = Uncompress(call, options_.message_bytes_max); !status.ok()) {
+  if (absl::Status status = Uncompress(call, options_.message_bytes_max, &uncompressed_);
+      !status.ok()) {
     return Refuse(call, std::move(status));
   }
   call.request_bytes = call.request.size() - kMessagePrefixBytes;

@@ -13,8 +13,10 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
+#include "rpc/compression.h"
 #include "rpc/server_call.h"
 #include "rpc/server_options.h"
 
@@ -39,9 +41,13 @@ class ServerReceiver {
   Next OnEnd(ServerCall& call, MonotonicTime now);
   void OnClose(const ServerCall& call);
 
+  // Of requests that came compressed, since it was last asked.
+  UncompressedCost TakeUncompressedCost() { return std::exchange(uncompressed_, {}); }
+
  private:
   const ServerOptions& options_;
   uint64_t assembly_bytes_ = 0;  // Of the requests that have not ended.
+  UncompressedCost uncompressed_;
 };
 
 }  // namespace mokv::rpc
