@@ -89,12 +89,22 @@ void SubmitTrailers(nghttp2_session* session, const ServerCall& call) {
 ssize_t ReadResponse(nghttp2_session* session, int32_t, uint8_t* buffer, size_t size,
                      uint32_t* flags, nghttp2_data_source* data_source, void*) {
   ServerCall& call = *static_cast<ServerCall*>(data_source->ptr);
-  if (call.response_sent == call.response.size() && call.source != nullptr) call.FillFromSource();
+  AnswerBudget& answers = call.origin.answers;
+  if (call.response_sent == call.response.size() && call.source != nullptr) {
+    if (answers.spent()) {
+      call.progress = MonotonicTime::Max();  // It is for others that it waits.
+      answers.Hold(call.stream);
+      return NGHTTP2_ERR_DEFERRED;
+    }
+    call.FillFromSource();
+    answers.Add(call.response.size());
+  }
   const size_t left = call.response.size() - call.response_sent;
   const size_t taken = std::min(left, size);
   if (taken == 0 && call.source != nullptr) return NGHTTP2_ERR_DEFERRED;
   std::memcpy(buffer, call.response.data() + call.response_sent, taken);
   call.response_sent += taken;
+  answers.Remove(taken);
   if (taken == left && call.source == nullptr) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (call.http_status.empty()) {
@@ -121,6 +131,7 @@ nghttp2_data_provider ResponseOf(ServerCall& call) {
 
 void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
   call.response = fmt::format("{}\n", MessageOf(call.status));
+  call.origin.answers.Add(call.response.size());
   const nghttp2_nv headers[] = {CopiedHeader(":status", call.http_status), kPlainText, kAllow};
   const nghttp2_data_provider provider = ResponseOf(call);
   // RFC 9110, 15.5.6: the refusal of a method names the allowed one.
@@ -134,6 +145,8 @@ void SubmitHttpError(nghttp2_session* session, ServerCall& call) {
 void SubmitAnswer(nghttp2_session* session, ServerCall& call) {
   if (!call.http_status.empty()) return SubmitHttpError(session, call);
   if (call.status.ok() && call.source == nullptr) call.FrameResponse();
+  if (!call.status.ok()) call.response.clear();
+  call.origin.answers.Add(call.response.size());
   const nghttp2_data_provider provider = ResponseOf(call);
   const bool may_compress =
       call.response_is_compressed || (call.source != nullptr && call.head.accepts_gzip);
@@ -145,13 +158,10 @@ void SubmitAnswer(nghttp2_session* session, ServerCall& call) {
   HeaderBlock headers;
   headers.Add(kStatusOk);
   headers.Add(kContentType);
-  if (!call.status.ok()) {
-    call.response.clear();
-    if (call.leading.empty()) {
-      headers.AddStatus(call);
-      nghttp2_submit_response(session, call.stream, headers.data(), headers.size(), nullptr);
-      return;
-    }
+  if (!call.status.ok() && call.leading.empty()) {
+    headers.AddStatus(call);
+    nghttp2_submit_response(session, call.stream, headers.data(), headers.size(), nullptr);
+    return;
   }
   if (may_compress) headers.Add(kGzipEncoding);
   headers.Add(call.leading);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/executor.h"
+#include "rpc/answer_budget.h"
 #include "rpc/completion.h"
 #include "rpc/message_counter.h"
 #include "rpc/message_cutter.h"
@@ -38,6 +39,7 @@ struct CallOrigin {
   const std::string& peer_address;
   // Streams whose sinks had no room, and whose sources have been asked since.
   std::vector<int32_t>& sinks_to_ask;
+  AnswerBudget& answers;
   // Of ServerOptions.
   uint64_t response_message_bytes_max;
 };

@@ -42,6 +42,7 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
       shared_(parts.shared),
       deadlines_(parts.deadlines),
       transport_(std::move(transport)),
+      answers_(shared_.options.answer_bytes_max),
       origin_{.clock = *shared_.options.clock,
               .sink = parts.completions,
               .connection = id,
@@ -49,6 +50,7 @@ ServerConnection::ServerConnection(Owner& owner, const Parts& parts, uint64_t id
               .subject = transport_->peer_name(),
               .peer_address = transport_->peer_address(),
               .sinks_to_ask = sinks_to_ask_,
+              .answers = answers_,
               .response_message_bytes_max = shared_.options.response_message_bytes_max},
       keepalive_(shared_.options.keepalive_idle, shared_.options.keepalive_timeout, shared_.Now()),
       ping_policy_({.interval_min = shared_.options.ping_interval_min,
@@ -142,6 +144,11 @@ void ServerConnection::CloseCall(ServerCall& call) {
     call.Abandon();
   }
   assembly_bytes_ -= call.cutter.assembly_bytes();
+  if (call.state == ServerCall::State::kAnswering) {
+    answers_.Remove(call.response.size() - call.response_sent);
+    answers_.Forget(call.stream);
+    if (answers_.has_released()) MarkDirty();
+  }
   GrowConnectionWindow(receive_window_.OnReleased(call.cutter.Drop()));
   if (CallObserver* observer = shared_.observer; observer != nullptr) {
     observer->OnCallFinished(call.Record(shared_.Now()));
@@ -171,6 +178,7 @@ void ServerConnection::AddDeadline(ServerCall& call) {
 
 void ServerConnection::Submit(ServerCall& call) {
   call.state = ServerCall::State::kAnswering;
+  RefuseLargeAnswer(call);
   if (call.own_sink != nullptr) {
     call.DropSink();
     HandOver(call, {});
@@ -181,6 +189,26 @@ void ServerConnection::Submit(ServerCall& call) {
   }
   SubmitAnswer(session_, call);
   MarkDirty();
+}
+
+void ServerConnection::RefuseLargeAnswer(ServerCall& call) {
+  if (!call.status.ok() || call.source != nullptr || answers_.Admits(call.response.size())) return;
+  ++shared_.stats.answers_refused;
+  call.status = ResourceExhausted(
+      "an answer of {} bytes, beside {} that wait on this connection to be read, is over the limit "
+      "of {}: "
+      "read them, or use another connection",
+      call.response.size(), answers_.waiting_bytes(), shared_.options.answer_bytes_max);
+  GiveBack(call.response);
+}
+
+void ServerConnection::ReleaseSources() {
+  for (const int32_t stream : answers_.TakeReleased()) {
+    ServerCall* call = Find(stream);
+    if (call == nullptr) continue;
+    call->progress = shared_.Now();
+    nghttp2_session_resume_data(session_, stream);
+  }
 }
 
 void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
@@ -402,6 +430,10 @@ void ServerConnection::Flush() {
       const uint8_t* bytes = nullptr;
       const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
       MOKV_CHECK_GE(size, 0);  // Negative only without memory, or when we misuse it.
+      if (size == 0 && answers_.has_released()) {
+        ReleaseSources();
+        continue;
+      }
       if (size == 0) {
         // Sinks that have room again may have answers to say, which leave together.
         if (sinks_to_ask_.empty() || sinks_asked >= kSinksAskedPerTurnMax) break;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "net/transport.h"
+#include "rpc/answer_budget.h"
 #include "rpc/completion.h"
 #include "rpc/connection_life.h"
 #include "rpc/deadlines.h"
@@ -103,6 +104,10 @@ class ServerConnection final : private net::Transport::Handler {
   // Asks a source that waits once more.
   void ResumeSource(ServerCall& call);
   void AskSinks();
+  // A unary answer for which there is no room becomes a failure.
+  void RefuseLargeAnswer(ServerCall& call);
+  // Asks sources again that had to wait for other answers to leave.
+  void ReleaseSources();
   // `bytes` of the call's stream are not held any more.
   void Release(ServerCall& call, size_t bytes);
   void GrowConnectionWindow(size_t bytes);
@@ -126,6 +131,7 @@ class ServerConnection final : private net::Transport::Handler {
   Deadlines& deadlines_;
   std::unique_ptr<net::Transport> transport_;
   std::vector<int32_t> sinks_to_ask_;
+  AnswerBudget answers_;
   const CallOrigin origin_;
   Keepalive keepalive_;
   PingPolicy ping_policy_;

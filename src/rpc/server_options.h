@@ -22,6 +22,9 @@ struct ServerOptions {
   // Messages of streams that wait on one connection until their handlers have room, before the client
   // has to wait with all of its calls.
   size_t held_bytes_max = size_t{64} << 20;
+  // Answers that wait on one connection for its client to take them; see AnswerBudget. As much as 128 KiB
+  // for each of its calls: clients that read meet it with many large answers at once only.
+  uint64_t answer_bytes_max = uint64_t{128} << 20;
   // Header bytes of one call; gRPC's usual limit is 8 KiB.
   size_t header_bytes_max = size_t{16} << 10;
   // A call whose client sends or takes nothing for so long while the server waits for it, or so little

@@ -44,8 +44,9 @@ class ServerReceiverTest : public testing::Test {
   Nobody nobody_;
   const std::string subject_ = "someone";
   std::vector<int32_t> sinks_to_ask_;
-  const CallOrigin origin_{SystemClock(), nobody_,       1,         0, subject_,
-                           subject_,      sinks_to_ask_, UINT32_MAX};
+  AnswerBudget answers_{UINT64_MAX};
+  const CallOrigin origin_{SystemClock(), nobody_,       1,        0,         subject_,
+                           subject_,      sinks_to_ask_, answers_, UINT32_MAX};
   Method method_;
   ServerOptions options_;
   ServerReceiver receiver_{options_};

@@ -48,6 +48,7 @@ struct ServerStats {
   std::atomic<uint64_t> connections_total{0};
   std::atomic<uint64_t> connections_broken{0};  // HTTP/2 that does not parse, or breaks its rules.
   std::atomic<uint64_t> calls_open{0};
+  std::atomic<uint64_t> answers_refused{0};         // Over ServerOptions::answer_bytes_max.
   std::atomic<uint64_t> streams_stalled{0};         // Ended: no progress for stall_timeout.
   std::atomic<uint64_t> connections_silent{0};      // Closed: no answer to a PING.
   std::atomic<uint64_t> connections_retired{0};     // Told to go away: idle or old.
