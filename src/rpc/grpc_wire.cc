@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace mokv::rpc {
 namespace {
@@ -109,6 +110,19 @@ std::string PercentEncode(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string_view CutToPercentEncoded(std::string_view text, size_t bytes_max) {
+  size_t size = 0;
+  while (size < text.size()) {
+    // What is no UTF-8 is cut anywhere.
+    const size_t next = std::max<size_t>(1, Utf8SequenceLength(text.substr(size)));
+    const size_t encoded = PercentEncode(text.substr(size, next)).size();
+    if (encoded > bytes_max) break;
+    bytes_max -= encoded;
+    size += next;
+  }
+  return text.substr(0, size);
 }
 
 std::string PercentDecode(std::string_view text) {

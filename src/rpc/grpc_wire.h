@@ -44,6 +44,9 @@ absl::StatusCode CodeOfHttpStatus(std::string_view http_status);
 
 // Status messages travel percent-encoded; whatever is not printable ASCII is escaped.
 std::string PercentEncode(std::string_view text);
+// The beginning of `text` that has at most `bytes_max` bytes once it is encoded, and ends with a whole
+// character of UTF-8. Spaces are counted as if each had to be escaped, as one at the end has.
+std::string_view CutToPercentEncoded(std::string_view text, size_t bytes_max);
 // Malformed escapes are kept as they are, as the specification asks.
 std::string PercentDecode(std::string_view text);
 

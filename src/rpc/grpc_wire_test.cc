@@ -47,6 +47,25 @@ TEST(GrpcMessage, HasNoSpaceAtItsEnds) {
   EXPECT_EQ(PercentEncode(" "), "%20");
 }
 
+TEST(GrpcMessage, IsCutAsItTravels) {
+  EXPECT_EQ(CutToPercentEncoded("a message", 100), "a message");
+  EXPECT_EQ(CutToPercentEncoded("a message", 11), "a message");
+  EXPECT_EQ(CutToPercentEncoded("a message", 10), "a messag");
+  EXPECT_EQ(CutToPercentEncoded("message", 4), "mess");
+  EXPECT_EQ(CutToPercentEncoded("\n\n\n", 8), "\n\n");
+  EXPECT_EQ(CutToPercentEncoded("m\u00f6kv", 6), "m") << "of two bytes, which are six";
+  EXPECT_EQ(CutToPercentEncoded("m\u00f6kv", 7), "m\u00f6");
+  EXPECT_EQ(CutToPercentEncoded("\xff\xff", 5), "\xff") << "no character";
+  EXPECT_EQ(CutToPercentEncoded("", 0), "");
+}
+
+RC_GTEST_PROP(GrpcMessage, IsNeverLongerThanItMayBe, (const std::string& text)) {
+  const size_t bytes_max = *rc::gen::inRange<size_t>(0, 50);
+  const std::string_view cut = CutToPercentEncoded(text, bytes_max);
+  RC_ASSERT(text.starts_with(cut));
+  RC_ASSERT(PercentEncode(cut).size() <= bytes_max);
+}
+
 TEST(GrpcMessage, KeepsMalformedEscapes) {
   EXPECT_EQ(PercentDecode("100%"), "100%");
   EXPECT_EQ(PercentDecode("%zz%4"), "%zz%4");
