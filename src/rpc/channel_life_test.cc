@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/mutex.h"
 #include "base/status.h"
@@ -92,6 +93,39 @@ class ChannelLifeTest : public testing::Test {
   std::vector<absl::Status> reasons_;
   net::IoPool pool_{1};
 };
+
+// Goal:   a server that begins messages and ends none gets no memory without end, however many calls it has;
+//         what it does end does not count any more.
+// Method: three calls with half a message each are too many, two are not; twice.
+TEST_F(ChannelLifeTest, MessagesInAssemblyAreBoundedTogether) {
+  const std::string message = Message(std::string(1000, 'x'));
+  const std::string half = message.substr(0, 500);
+  Channel::Options options = To(server_.port());
+  options.assembly_bytes_max = 2 * half.size();
+  Channel channel(pool_.thread(0), options);
+  std::optional<Peer> peer;
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::future<CallResult>> calls;
+    std::vector<uint32_t> streams;
+    for (int i = 0; i < 3; ++i) {
+      calls.push_back(BeginCall(channel, "/t.T/Echo", ""));
+      if (!peer.has_value()) {
+        peer.emplace(server_);
+        peer->Send(Setting(NGHTTP2_SETTINGS_ENABLE_PUSH, 0));
+      }
+      streams.push_back(peer->Read(NGHTTP2_DATA).stream);
+      peer->Send(HeadersFrame(streams.back(), kAnswerHeaders) +
+                 DataFrame(streams.back(), half, /*end=*/false));
+    }
+    EXPECT_EQ(calls[2].get().status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(peer->Read(NGHTTP2_RST_STREAM).stream, streams[2]);
+    for (int i = 0; i < 2; ++i) {
+      peer->Send(DataFrame(streams[i], message.substr(half.size()), /*end=*/false) +
+                 HeadersFrame(streams[i], {{"grpc-status", "0"}}, /*end=*/true));
+      EXPECT_TRUE(calls[i].get().status.ok());
+    }
+  }
+}
 
 using S = ChannelState;
 

@@ -48,6 +48,10 @@ struct ChannelOptions {
   BackoffOptions backoff;
   // Of one message, as it comes and uncompressed.
   uint64_t message_bytes_max = uint64_t{64} << 20;
+  // Of all messages of one connection that are being put together. What HTTP/2's window does not hold back
+  // would else be as many as there are calls, of a server that begins messages and ends none. Four of the
+  // largest.
+  uint64_t assembly_bytes_max = uint64_t{256} << 20;
   // Of one message that is sent, uncompressed. gRPC sets no limit here; its format has this one.
   uint64_t request_bytes_max = UINT32_MAX;
   // Beyond those that the server allows at a time.
@@ -180,6 +184,8 @@ class ClientCall final : public std::enable_shared_from_this<ClientCall>, privat
   bool TookMessage() { return std::exchange(took_message_, false); }
   // Whether messages wait for room.
   bool blocked() const { return cutter_.blocked(); }
+  // Of the message that is being put together.
+  size_t assembly_bytes() const { return cutter_.assembly_bytes(); }
 
   // The server has ended its answer, all of which was taken.
   void EndWithAnswer();

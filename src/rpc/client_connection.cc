@@ -262,8 +262,15 @@ void ClientConnection::OnData(ClientCall& call, std::string_view bytes) {
 }
 
 void ClientConnection::Deliver(ClientCall& call, std::string_view bytes) {
-  const MessageCutter::Result taken = call.TakeData(bytes, options_.message_bytes_max);
+  const size_t assembly_bytes_before = call.assembly_bytes();
+  MessageCutter::Result taken = call.TakeData(bytes, options_.message_bytes_max);
+  assembly_bytes_ += call.assembly_bytes() - assembly_bytes_before;
   Release(call, taken.released_bytes);
+  if (taken.status.ok() && assembly_bytes_ > options_.assembly_bytes_max) {
+    taken.status =
+        ResourceExhausted("messages in assembly on this connection are over the limit of {} bytes",
+                          options_.assembly_bytes_max);
+  }
   if (!taken.status.ok()) {
     Fail(call, taken.status);
   } else if (call.TookMessage() && call.request.Wake()) {
@@ -289,6 +296,7 @@ std::shared_ptr<ClientCall> ClientConnection::Remove(ClientCall& call) {
   MOKV_CHECK(found != calls_.end());
   std::shared_ptr<ClientCall> removed = std::move(found->second);
   calls_.erase(found);
+  assembly_bytes_ -= call.assembly_bytes();
   nghttp2_session_set_stream_user_data(session_, call.stream, nullptr);
   nghttp2_session_consume_connection(session_,
                                      window_.OnReleased(std::exchange(call.held_bytes, 0)));

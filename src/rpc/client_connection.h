@@ -4,7 +4,8 @@
 // Owner:   its Channel.
 // Threads: confined to its I/O thread.
 // Bounds:  answers that wait for room in their exchanges: kHeldBytesMax and one window. Beyond that
-//          the server has to wait, with the answers to other calls as well.
+//          the server has to wait, with the answers to other calls as well. Messages that are being
+//          put together: assembly_bytes_max of the channel's options.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -110,6 +111,7 @@ class ClientConnection final : private net::Transport::Handler {
   absl::flat_hash_map<int32_t, std::shared_ptr<ClientCall>> calls_;
   size_t open_streams_ = 0;
   size_t calls_begun_ = 0;
+  uint64_t assembly_bytes_ = 0;  // Of messages of `calls_` that are being put together.
   ReceiveWindow window_;
   // Whose sources were asked while their sinks had no room: those may have some now.
   std::vector<std::weak_ptr<ClientCall>> to_deliver_;
