@@ -66,6 +66,11 @@ class Connection final : private net::Transport::Handler {
   const std::string* certificate_name() const {
     return is_tls_ ? &transport_->peer_name() : nullptr;
   }
+  // Whether a certificate by which the other side was believed has ended by then. CheckTrust says whether
+  // there is another one.
+  bool CertificateEndsBy(int64_t unix_s) const {
+    return transport_->peer_valid_until_unix_s().value_or(INT64_MAX) <= unix_s;
+  }
   // Whether the other side is believed, and may speak Raft, by what is in force now. Says why not.
   absl::Status CheckTrust(bool is_outgoing) const;
   const std::string& address() const { return transport_->peer_address(); }

@@ -1,6 +1,7 @@
 #include "peer/peer_network.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "base/check.h"
@@ -431,6 +432,16 @@ void PeerNetwork::Tick() {
     End(id, "heard nothing for too long");
   }
   snapshots_.Tick();
+  EndExpired();
+}
+
+void PeerNetwork::EndExpired() {
+  const int64_t now_unix_s = std::time(nullptr);
+  const bool any = std::any_of(established_.begin(), established_.end(), [&](const auto& entry) {
+    return entry.second.connection->CertificateEndsBy(now_unix_s);
+  });
+  if (any) EndDistrusted(/*grace_is_over=*/false);
+  if (snapshots_.CertificateEndsBy(now_unix_s)) snapshots_.LeaveDistrusted();
 }
 
 void PeerNetwork::CountBytes(Established& established) {

@@ -146,6 +146,8 @@ class PeerNetwork final : public replica::Peers,
   // Those that other nodes have made wait for this node's own, until their grace is over. It begins
   // when the first one has to wait.
   void EndDistrusted(bool grace_is_over);
+  // Looks at everybody's trust again if a certificate has ended.
+  void EndExpired();
   // Forgets a peer that is neither member nor connected.
   void ForgetIfGone(raft::NodeId id);
   void Tick();

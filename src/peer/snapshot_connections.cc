@@ -1,5 +1,6 @@
 #include "peer/snapshot_connections.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -266,6 +267,12 @@ void SnapshotConnections::LeaveOtherClusters() {
     if (!theirs.empty() && theirs != context_.local.cluster_id) others.push_back(id);
   }
   for (const replica::ConnectionId id : others) End(id, "of another cluster");
+}
+
+bool SnapshotConnections::CertificateEndsBy(int64_t unix_s) const {
+  return std::any_of(lines_.begin(), lines_.end(), [unix_s](const auto& line) {
+    return line.second.connection->CertificateEndsBy(unix_s);
+  });
 }
 
 void SnapshotConnections::LeaveDistrusted() {

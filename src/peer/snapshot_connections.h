@@ -62,6 +62,8 @@ class SnapshotConnections final : private Connection::Owner, private Link::Owner
   void LeaveOtherClusters();
   // Others are believed than before: those with nodes that are not any more end.
   void LeaveDistrusted();
+  // Whether a certificate of one of them has ended by then.
+  bool CertificateEndsBy(int64_t unix_s) const;
   void Stop();
 
  private:

@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <future>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -41,6 +43,22 @@ class PeerTlsTest : public testing::Test {
     EXPECT_TRUE(server_tls.ok() && client_tls.ok());
     options.tls = {.outgoing = *client_tls, .incoming = *server_tls, .allowed_names = {"node"}};
     return std::make_unique<PeerNode>(options, 0, *server_tls);
+  }
+
+  // A pair of connected nodes, of which the second has a certificate that ends soon, to dial with or to be
+  // dialled by. Later, if this machine is so slow that it has ended before it is of use.
+  std::pair<std::unique_ptr<PeerNode>, std::unique_ptr<PeerNode>> ConnectForSoLong(bool dials) {
+    for (long seconds = 2; seconds <= 32; seconds *= 2) {
+      files_.Make("short", "ca", {.common_name = "node", .valid_until = seconds});
+      auto a = Start("a", "node", "node");
+      auto b = Start("b", dials ? "node" : "short", dials ? "short" : "node");
+      for (PeerNode* node : {a.get(), b.get()}) node->Join("cluster", {a->member(), b->member()});
+      const auto ended = [&] { return a->stats().distrusted + b->stats().distrusted > 0; };
+      if (Until([&] { return (a->Reaches(*b) && b->Reaches(*a)) || ended(); }) && !ended()) {
+        return {std::move(a), std::move(b)};
+      }
+    }
+    return {nullptr, nullptr};
   }
 
   // To believe the authority `ca`, but for what is on the list, and nodes of this name.
@@ -169,6 +187,24 @@ TEST_F(PeerTlsTest, LeavesWhoIsNotBelievedAnyMore) {
   files_.MakeRevocationList("list", "ca", {.revoked = {"node"}});
   believe("node", "list");
   EXPECT_TRUE(Until([&] { return b->stats().distrusted == 2 && !a->Reaches(*b); }));
+}
+
+// Goal: who has a certificate no longer has no connection either: neither those that it made ...
+TEST_F(PeerTlsTest, LeavesADialerWhoseCertificateHasExpired) {
+  const auto [a, b] = ConnectForSoLong(/*dials=*/true);
+  ASSERT_NE(a, nullptr);
+  EXPECT_TRUE(Until([&] { return a->stats().distrusted == 1 && !b->Reaches(*a); }));
+  EXPECT_TRUE(a->Reaches(*b)) << "its other certificate is good";
+}
+
+// ... nor those that were made to it.
+TEST_F(PeerTlsTest, LeavesAListenerWhoseCertificateHasExpired) {
+  const auto [a, b] = ConnectForSoLong(/*dials=*/false);
+  ASSERT_NE(a, nullptr);
+  EXPECT_TRUE(Until([&] { return a->stats().distrusted >= 1 && !a->Reaches(*b); }));
+  EXPECT_TRUE(
+      Until([&] { return a->StatsOf(b->id()).last_error.find("expired") != std::string::npos; }));
+  EXPECT_TRUE(b->Reaches(*a));
 }
 
 // Goal:   reloads do not put off the end of who is not believed any more.
