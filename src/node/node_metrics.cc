@@ -25,6 +25,21 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   writer.Counter("mokv_rpc_connections_distrusted_total",
                  "Connections closed because their client's certificate is not believed any more.",
                  rpc.connections_distrusted);
+  writer.Counter("mokv_rpc_connections_retired_total",
+                 "Connections that were told to go away because they were idle or old.",
+                 rpc.connections_retired);
+  writer.Counter(
+      "mokv_rpc_answers_refused_total",
+      "Calls whose answer was too large beside those that their client had not read yet.",
+      rpc.answers_refused);
+  writer.Counter("mokv_rpc_accepts_failed_total",
+                 "Times that no connection could be accepted: no descriptors were left.",
+                 listener.accepts_failed);
+  for (const auto& [kind, count] : rpc.floods.get()) {
+    writer.Counter("mokv_rpc_floods_total",
+                   "Connections closed because their client sent too much of something, by what.",
+                   count, {{"kind", kind}});
+  }
   constexpr std::string_view kRefused = "mokv_rpc_connections_refused_total";
   constexpr std::string_view kRefusedHelp = "Connections that were not served, by reason.";
   const auto refused = [&](std::string_view reason, uint64_t count) {
@@ -34,6 +49,8 @@ void WriteConnections(telemetry::MetricsWriter& writer, const NodeParts& parts) 
   refused("too_many", listener.refused_full);
   refused("tls_handshake", listener.handshakes_failed);
   refused("handshake_timeout", listener.handshakes_timed_out);
+  refused("handshakes_crowded_out", listener.handshakes_crowded_out);
+  refused("no_descriptors", listener.turned_away);
   refused("unknown_protocol", listener.protocols_unknown);
   refused("closed_early", listener.closed_early);
 }

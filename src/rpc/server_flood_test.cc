@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <functional>
+#include <map>
 #include <string>
 
 #include "net/testing/wait.h"
@@ -22,6 +23,10 @@ class ServerFloodTest : public RawServerTest {
     const auto& goaways = client.WaitForGoAways(1);
     ASSERT_EQ(goaways.size(), 1u);
     EXPECT_EQ(goaways[0].error, error);
+    if (error == NGHTTP2_ENHANCE_YOUR_CALM) {
+      const std::map<std::string, uint64_t> floods = {{goaways[0].debug, 1}};
+      EXPECT_EQ(server_.stats().floods.get(), floods);
+    }
     if (!debug.empty()) {
       EXPECT_EQ(goaways[0].debug, debug);
     }

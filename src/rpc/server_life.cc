@@ -31,6 +31,7 @@ std::string GoAwayFrame(uint32_t last_stream, uint32_t http2_error, std::string_
 
 void ServerConnection::EndForFlood(std::string_view reason) {
   CountBroken(reason);
+  shared_.stats.floods.Add(reason);
   // The first frame of a server is its SETTINGS, even now (RFC 9113, 3.4).
   if (const uint8_t* settings = nullptr;
       transport_->sent_bytes() + transport_->pending_bytes() == 0) {

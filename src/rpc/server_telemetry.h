@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "rpc/flood_counts.h"
 
 namespace mokv::rpc {
 
@@ -53,6 +54,7 @@ struct ServerStats {
   std::atomic<uint64_t> connections_silent{0};      // Closed: no answer to a PING.
   std::atomic<uint64_t> connections_retired{0};     // Told to go away: idle or old.
   std::atomic<uint64_t> connections_distrusted{0};  // Closed: not believed any more.
+  FloodCounts floods;                               // They are among the broken ones, too.
 };
 
 }  // namespace mokv::rpc

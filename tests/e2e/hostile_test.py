@@ -242,6 +242,15 @@ class HostileTestCase:
             self.send(connection, frame(CONTINUATION, padding, 0, 1))
         self.assert_closed(connection)
 
+    def test_a_flood_is_counted_by_what_it_is(self):
+        def floods(metrics):
+            return metrics.sum("mokv_rpc_floods_total", kind="too_many_pings") or 0
+
+        connection = self.connect_ready()
+        self.send(connection, PREFACE + frame(SETTINGS) + 1000 * frame(PING, bytes(8)))
+        self.assert_closed(connection)
+        self.assertEqual(floods(self.node.metrics()), floods(self.before) + 1)
+
     def test_oversize_headers_fail_their_call_only(self):
         with self.node.client() as client:
             for size in (64_000, 1_000_000):
