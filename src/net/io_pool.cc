@@ -117,7 +117,8 @@ class IoThread::Impl {
   }
 
   void Turn() {
-    const bool may_wait = FallAsleep() && !asio_has_more;
+    TakeDueHandshakes();
+    const bool may_wait = FallAsleep() && !asio_has_more && !handshakes.has_waiters();
     size_t events = 0;
     if (busy) {
       events = poller.Poll(may_wait);
@@ -137,6 +138,14 @@ class IoThread::Impl {
     }
   }
 
+  void TakeDueHandshakes() {
+    handshakes.BeginTurn();
+    while (HandshakeBudget::Waiter* waiter = handshakes.TakeDue()) {
+      waiter->Step();
+      worked = true;
+    }
+  }
+
   void LookAfterAsio() {
     int handlers = 0;
     while (handlers < kHandlersPerTurnMax && context.poll_one() != 0) ++handlers;
@@ -144,7 +153,6 @@ class IoThread::Impl {
   }
 
   void EndTurn() {
-    handshakes.BeginTurn();  // The next one.
     for (Task& task : turn_end) task();
     // Destructors may retire further objects.
     while (!retired.empty()) {

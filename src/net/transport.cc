@@ -131,8 +131,8 @@ void Transport::Start(Handler* handler) {
     handler_->OnReady();
   } else if (!failure_.ok()) {
     ReportFailureSoon();
-  } else {
-    ContinueHandshake();
+  } else if (!tls_->is_server()) {  // The other side begins.
+    DoHandshake();
   }
 }
 
@@ -195,8 +195,22 @@ void Transport::OnReady(uint32_t events) {
 }
 
 void Transport::ContinueHandshake() {
-  // Strangers' can wait. The poller is level-triggered: it tells of this one again.
-  if (tls_->is_server() && !thread_->handshakes().TakeStep()) return;
+  // Strangers' can wait.
+  if (tls_->is_server() && !thread_->handshakes().TakeStep(this)) {
+    waits_for_step_ = true;
+    thread_->poller().Remove(fd_, this);
+    return;
+  }
+  DoHandshake();
+}
+
+void Transport::Step() {
+  waits_for_step_ = false;
+  thread_->poller().Add(fd_, watching_writes_ ? EPOLLIN | EPOLLOUT : EPOLLIN, this);
+  DoHandshake();
+}
+
+void Transport::DoHandshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
@@ -434,6 +448,7 @@ void Transport::Close() {
     ssl_ = nullptr;
   }
   if (handler_ != nullptr) thread_->poller().Remove(fd_, this);
+  if (std::exchange(waits_for_step_, false)) thread_->handshakes().Leave(this);
   close(fd_);
   fd_ = -1;
   handler_ = nullptr;

@@ -18,13 +18,14 @@
 #include <string>
 #include <string_view>
 
+#include "net/handshake_budget.h"
 #include "net/io_pool.h"
 #include "net/poller.h"
 #include "net/tls.h"
 
 namespace mokv::net {
 
-class Transport final : private Poller::Target {
+class Transport final : private Poller::Target, private HandshakeBudget::Waiter {
  public:
   // More than a thousand small requests: what others can wait for.
   static constexpr size_t kReadBytesPerTurnMax = size_t{64} << 10;
@@ -134,7 +135,10 @@ class Transport final : private Poller::Target {
   void CountTlsMessage();
   // From inside OpenSSL: it finds nothing more to read.
   void StopReading(std::string_view why);
+  // In this turn, if there is a step left.
   void ContinueHandshake();
+  void Step() override;
+  void DoHandshake();
   void FinishHandshake();
   void ReadAvailable();
   // Bytes read into `buffer`; 0: nothing there now; negative: closed or broken, already reported.
@@ -164,6 +168,7 @@ class Transport final : private Poller::Target {
   mutable std::optional<int64_t> peer_valid_until_unix_s_;  // What the last verification found.
   absl::Status failure_;
   bool ready_ = false;
+  bool waits_for_step_ = false;  // The poller does not know it meanwhile.
   bool watching_writes_ = false;
   bool refused_by_tls_ = false;
   bool handshake_was_refused_ = false;
