@@ -129,10 +129,7 @@ class Bench:
                 make_certificates_with_mokvctl(self.program("mokvctl"), directory)
             except (Skip, subprocess.SubprocessError):
                 make_certificates_with_openssl(directory)
-            names = {"ca": "ca", "server": "server", "server_key": "server-key",
-                     "peer": "peer", "peer_key": "peer-key",
-                     "client": "root-client", "client_key": "root-client-key"}
-            self.tls = {k: os.path.join(directory, v + ".pem") for k, v in names.items()}
+            self.tls = certificate_paths(directory)
         return self.tls
 
     def client_tls(self):
@@ -142,6 +139,13 @@ class Bench:
     def server_tls(self):
         tls = self.certificates()
         return ["--tls", tls["ca"], tls["server"], tls["server_key"]]
+
+
+def certificate_paths(directory):
+    names = {"ca": "ca", "server": "server", "server_key": "server-key",
+             "peer": "peer", "peer_key": "peer-key",
+             "client": "root-client", "client_key": "root-client-key"}
+    return {key: os.path.join(directory, name + ".pem") for key, name in names.items()}
 
 
 def make_certificates_with_mokvctl(mokvctl, directory):

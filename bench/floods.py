@@ -3,7 +3,8 @@
 
 One row for each kind of flood. The server is our engine with a handler that does nothing, on one I/O
 thread, so that nobody is spared by sitting on another. A flood comes from one connection at a time, as
-fast as it can; when the server closes it, the next one is opened after --pause. The client that behaves
+fast as it can; when the server closes it, the next one is opened after --pause. A crowd is many
+connections that each send next to nothing, or handshakes of TLS that go no further. The client that behaves
 is mokv_load, which starts calls at a fixed rate. Its p99 is held against the median of --rounds without
 any flood, but beside a process that keeps a processor as busy as a flood does. Memory is by how much the
 server's peak (VmHWM) grew.
@@ -18,13 +19,17 @@ import pathlib
 import select
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "e2e"))
 
+import compare
 from http2_peer import (  # noqa: E402
     ACK, END_HEADERS, END_STREAM, GOAWAY, INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY,
     SETTINGS, UNKNOWN, WINDOW_MAX, continuation, data, depends_on, frame, headers, http, rst, settings,
@@ -36,6 +41,8 @@ HEAD = unindexed(*http("POST", PATH), ("te", "trailers"), ("content-type", "appl
 MESSAGE = bytes(5)
 START_SECONDS_MAX = 10
 STOP_SECONDS_MAX = 10
+CROWD = 500  # Connections at a time.
+CROWD_PAUSE_SECONDS = 1  # Between two bytes of one.
 PORTION = 500  # Frames, or calls, that are sent at a time.
 
 # ---- Floods. Each is what begins a connection, and a function that makes what follows, again and again,
@@ -98,6 +105,69 @@ FLOODS = {
     "unknown frames": (b"", again(frame(UNKNOWN, b"x"))),
     "GOAWAY": (b"", again(frame(GOAWAY, bytes(8)))),
 }  # fmt: skip
+
+
+# ---- Crowds. Each is what a connection begins with; a byte follows now and then, if it is to stay.
+
+
+def client_hello():
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+CROWDS = {  # Of clear text.
+    "slow headers": PREFACE + settings() + headers(bytes(1 << 14), 0)[:9],
+    "slow bodies": PREFACE + settings() + OPEN + data(bytes(1 << 14))[:9],
+}
+HANDSHAKES = {
+    "half of a ClientHello": lambda: client_hello()[:100],
+    "ClientHello and nothing more": client_hello,
+}
+
+
+def stay(port, begin, until):
+    """As many as may be there, and how many the server ended; all together send little."""
+    connections, ended, sent = [], 0, 0
+    while time.monotonic() < until:
+        while len(connections) < CROWD:
+            connections.append(socket.create_connection(("127.0.0.1", port)))
+            connections[-1].sendall(begin)
+            sent += len(begin)
+        time.sleep(CROWD_PAUSE_SECONDS)
+        alive = []
+        for connection in connections:
+            try:
+                connection.sendall(b"\0")
+                sent += 1
+                alive.append(connection)
+            except OSError:
+                ended += 1
+        connections = alive
+    return {"closed" if ended else "goes on": CROWD + ended}, sent
+
+
+def come_and_go(port, begin, until):
+    """One after the other, as fast as it goes; the oldest leave."""
+    connections, count = collections.deque(maxlen=CROWD), 0
+    while time.monotonic() < until:
+        connections.append(socket.create_connection(("127.0.0.1", port)))
+        connections[-1].sendall(begin)
+        count += 1
+    return {"goes on": count}, count * len(begin)
+
+
+def crowd(port, name, seconds, _pause, result):
+    until = time.monotonic() + seconds
+    if name in CROWDS:
+        result.put(stay(port, CROWDS[name], until))
+    else:
+        result.put(come_and_go(port, HANDSHAKES[name](), until))
 
 
 def goaway_of(received):
@@ -176,11 +246,18 @@ def spin(_port, _name, seconds, _pause, result):
 
 
 class Server:
-    def __init__(self, program):
+    def __init__(self, program, tls=None):
+        self.load_options = []
+        if tls is not None:
+            self.load_options += ["--cacert", tls["ca"]]
+            self.load_options += ["--cert", tls["client"], "--key", tls["client_key"]]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.process = subprocess.Popen([program, "--port", str(self.port), "--threads", "1"])
+        command = [program, "--port", str(self.port), "--threads", "1"]
+        if tls is not None:
+            command += ["--tls", tls["ca"], tls["server"], tls["server_key"]]
+        self.process = subprocess.Popen(command)
         deadline = time.monotonic() + START_SECONDS_MAX
         while True:
             try:
@@ -215,7 +292,7 @@ def measure(options, server):
     done = subprocess.run(
         [options.load, "--target", "empty", "--path", PATH, "--endpoint", f"127.0.0.1:{server.port}",
          "-c", "4", "-s", "8", "--rate", str(options.rate), "--duration", str(options.seconds),
-         "--warmup", "0.2", "--json"],
+         "--warmup", "0.2", "--json", *server.load_options],
         capture_output=True, text=True, timeout=options.seconds + 60)  # fmt: skip
     result = json.loads(done.stdout)
     return result["all"]["p99_us"], result["as_expected"]
@@ -236,23 +313,33 @@ def beside(options, server, name, function):
     return p99, right, told, (server.peak_kib() - before) / 1024
 
 
-def run(options, server):
-    """Prints the table; whether every call of the client that behaves was answered as it should be."""
+def run(options, server, kinds):
+    """Prints the rows of `kinds`, which are functions by their names; whether every call of the client that behaves was answered as it should be."""
     quiet = [beside(options, server, "", spin) for _ in range(options.rounds)]
     base = statistics.median(p99 for p99, *_ in quiet)
     all_right = all(right for _, right, *_ in quiet)
-    print("| flood | the client hears | connections | sent | memory | p99 us | ratio |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    print(f"| (none) | | | | {max(grown for *_, grown in quiet):.1f} MiB | {base:,.0f} | |", flush=True)
-    for name in FLOODS:
-        if options.only and options.only not in name:
-            continue
-        p99, right, (ends, sent), grown = beside(options, server, name, flood)
+    print(f"| (none){', TLS' if server.load_options else ''} | | | | {max(grown for *_, grown in quiet):.1f} MiB | {base:,.0f} | |", flush=True)
+    for name, function in kinds.items():
+        p99, right, (ends, sent), grown = beside(options, server, name, function)
         words = ", ".join(sorted(set(ends) - {"goes on"} or set(ends)))
         print(f"| {name} | {words} | {sum(ends.values()):,} | {sent / 1e6:,.1f} MB | {grown:.1f} MiB "
               f"| {p99:,.0f} | {p99 / base:.1f}x |", flush=True)  # fmt: skip
         all_right = all_right and right
     return all_right
+
+
+def table(options, tls, kinds):
+    kinds = {name: kinds[name] for name in kinds if not options.only or options.only in name}
+    if not kinds:
+        return True
+    server = Server(options.server, tls)
+    try:
+        right = run(options, server, kinds)
+        if server.process.poll() is not None:
+            sys.exit("the server is gone")
+        return right
+    finally:
+        server.stop()
 
 
 def main():
@@ -266,13 +353,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="without a flood")
     parser.add_argument("--only", help="kinds that contain this text")
     options = parser.parse_args()
-    server = Server(options.server)
-    try:
-        right = run(options, server)
-        if server.process.poll() is not None:
-            sys.exit("the server is gone")
-    finally:
-        server.stop()
+    print("| flood | the client hears | connections | sent | memory | p99 us | ratio |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as directory:
+        right = table(options, None, dict.fromkeys(FLOODS, flood) | dict.fromkeys(CROWDS, crowd))
+        compare.make_certificates_with_openssl(directory)
+        tls = compare.certificate_paths(directory)
+        right &= table(options, tls, dict.fromkeys(HANDSHAKES, crowd))
     if not right:
         sys.exit("calls of the client that behaves were not answered as they should be")
 
