@@ -1,11 +1,12 @@
 #include "net/connector.h"
 
 #include <utility>
+#include <vector>
 
-#include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 
 #include "base/status.h"
+#include "net/connect_race.h"
 
 namespace mokv::net {
 
@@ -44,9 +45,8 @@ class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
     ++attempt_;
     done_ = nullptr;
     resolver_.cancel();
-    asio::error_code ignored;
-    if (socket_ != nullptr) socket_->close(ignored);
-    socket_ = nullptr;
+    if (race_ != nullptr) race_->Cancel();
+    race_ = nullptr;
   }
 
   bool resolved() const { return resolved_; }
@@ -54,25 +54,19 @@ class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
  private:
   void Connect(const asio::ip::tcp::resolver::results_type& endpoints) {
     resolved_ = true;
-    // Each attempt has a socket of its own: one that was cancelled may still look at its socket,
-    // and would go on with the next address if it found that open.
-    socket_ = std::make_shared<asio::ip::tcp::socket>(thread_.context());
-    asio::async_connect(*socket_, endpoints,
-                        [self = shared_from_this(), socket = socket_, attempt = attempt_](
-                            const asio::error_code& error, const asio::ip::tcp::endpoint&) {
-                          if (attempt != self->attempt_) return;
-                          self->OnConnected(error);
-                        });
-  }
-
-  void OnConnected(const asio::error_code& error) {
-    const std::shared_ptr<asio::ip::tcp::socket> socket = std::exchange(socket_, nullptr);
-    if (error) {
-      Finish(Unavailable("cannot connect to {}: {}", target_.ToString(), error.message()));
-      return;
-    }
-    socket->native_non_blocking(true);
-    Finish(std::make_unique<Transport>(thread_, socket->release(), tls_));
+    std::vector<asio::ip::tcp::endpoint> addresses;
+    for (const auto& found : endpoints) addresses.push_back(found.endpoint());
+    race_ = std::make_shared<ConnectRace>(thread_);
+    race_->Start(
+        std::move(addresses), [self = shared_from_this()](const asio::error_code& error, int fd) {
+          self->race_ = nullptr;
+          if (error) {
+            self->Finish(
+                Unavailable("cannot connect to {}: {}", self->target_.ToString(), error.message()));
+          } else {
+            self->Finish(std::make_unique<Transport>(self->thread_, fd, self->tls_));
+          }
+        });
   }
 
   void Finish(absl::StatusOr<std::unique_ptr<Transport>> transport) {
@@ -86,7 +80,7 @@ class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
   std::shared_ptr<const TlsContext> tls_;
   Done done_;
   asio::ip::tcp::resolver resolver_;
-  std::shared_ptr<asio::ip::tcp::socket> socket_;
+  std::shared_ptr<ConnectRace> race_;  // While one is under way.
   uint64_t attempt_ = 0;
   bool resolved_ = false;
 };

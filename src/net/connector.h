@@ -1,4 +1,5 @@
-// Connector: connects to a host and port, one attempt at a time.
+// Connector: connects to a host and port, one attempt at a time. Of several addresses of a name, to the first
+// that answers (connect_race.h).
 //
 // Threads: confined to its I/O thread. Names are resolved on a thread of Asio's, literal addresses
 //          without one.
