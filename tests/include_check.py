@@ -55,10 +55,12 @@ FLOORS = {
         (
             "rules",
             {
+                "answer_budget",
                 "backoff",
                 "compression",
                 "connection_life",
                 "deadline_queue",
+                "flood_counts",
                 "flood_guard",
                 "frame_counter",
                 "grpc_wire",
@@ -66,6 +68,7 @@ FLOORS = {
                 "keepalive",
                 "opened_streams",
                 "ping_policy",
+                "read_pace",
                 "receive_window",
                 "session_memory",
             },
