@@ -57,7 +57,8 @@ class Call {
   void AddTrailing(MetadataEntry entry);
 
   // `task` runs on the I/O thread should the client be gone (cancelled, deadline passed, connection
-  // lost) before the call has all of its answer. Instead of an earlier one.
+  // lost), or have broken the rules of its stream, before the call has all of its answer. Instead of an
+  // earlier one.
   void WhenAbandoned(Task task);
 
   // `status` must not be OK. The trailers go with it.

@@ -35,7 +35,9 @@ bool ServerCall::StalledSince(MonotonicTime time) const {
   // The client of a stream may be silent for as long as it likes, but not within a message.
   const bool owes_message = sink != nullptr && !cutter.empty() && !cutter.blocked();
   if ((state == State::kReceiving || owes_message) && request_progress <= time) return true;
-  return state == State::kAnswering && !source_waits && progress <= time;
+  // Nor need it take anything while its source has nothing for it.
+  const bool owes_nothing = source_waits && response_sent == response.size();
+  return state == State::kAnswering && !owes_nothing && progress <= time;
 }
 
 void ServerCall::OnReceived(size_t bytes, bool begins, MonotonicTime now) {

@@ -246,11 +246,8 @@ void ServerConnection::HandOver(ServerCall& call, std::string_view bytes) {
 
 void ServerConnection::FailStream(ServerCall& call, absl::Status status) {
   call.status = std::move(status);
-  if (call.state == ServerCall::State::kDeferred) {
-    call.Abandon();
-    Submit(call);
-    return;
-  }
+  call.Abandon();
+  if (call.state == ServerCall::State::kDeferred) return Submit(call);
   call.DropSource();
   HandOver(call, {});  // To nobody.
   nghttp2_session_resume_data(session_, call.stream);
@@ -332,7 +329,6 @@ void ServerConnection::ExpireAnswer(ServerCall& call) {
       nghttp2_session_get_stream_remote_window_size(session_, call.stream) > 0 &&
       nghttp2_session_get_remote_window_size(session_) > 0;
   if (all_has_left && has_window) {
-    call.Abandon();
     FailStream(call, absl::DeadlineExceededError("deadline exceeded"));
   } else {  // It would have to read the rest first, and may never.
     call.status = absl::DeadlineExceededError("deadline exceeded");

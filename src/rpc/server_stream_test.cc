@@ -257,6 +257,16 @@ TEST_F(ServerStreamTest, WhatIsNotAMessageEndsTheCall) {
   }
 }
 
+// Goal: a handler whose answer is under way hears that its client has broken the stream's rules.
+TEST_F(ServerStreamTest, WhatIsNotAMessageTellsTheHandler) {
+  RawClient client(port());
+  client.SendHeaders(1, GrpcHeaders("/t.T/Guarded"));
+  client.SendData(1, std::string("\0\x7f\xff\xff\xff", 5), false);
+  EXPECT_EQ(client.Wait(1).grpc_status(), "8");
+  EXPECT_TRUE(Until([&] { return seen_->open == 0; }));
+  EXPECT_EQ(seen_->abandoned, 1);
+}
+
 TEST_F(ServerStreamTest, ACancelledCallIsForgotten) {
   RawClient client(port());
   for (const std::string path : {"/t.T/Two", "/t.T/Guarded"}) {

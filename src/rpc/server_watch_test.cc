@@ -164,6 +164,29 @@ TEST_F(ServerSlowReaderTest, EndsCallsWhoseClientTakesOneByteAtATime) {
   EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
 }
 
+// Goal: that a stream's source has nothing more is no reason to leave what it gave, and to hold it for ever.
+TEST_F(ServerSlowReaderTest, EndsStreamsWhoseLastMessageIsLeft) {
+  RawClient client(port());
+  client.Send(NoWindow());
+  Begin(client, "/t.T/One");
+  client.Send(WindowUpdate(1));
+  EXPECT_EQ(client.WaitForData(1, 1).data.size(), size_t{1});
+  Pass(seconds(61));
+  EXPECT_EQ(stats().streams_stalled, 1u);
+  EXPECT_EQ(client.Wait(1).reset, std::optional<uint32_t>(NGHTTP2_CANCEL));
+}
+
+TEST_F(ServerSlowReaderTest, KeepsStreamsWhoseMessagesHaveBeenTaken) {
+  RawClient client(port());
+  client.Send(Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(1 << 20)) + NoWindow());
+  Begin(client, "/t.T/One");
+  client.Send(WindowUpdate(1 << 20));
+  EXPECT_EQ(client.WaitForData(1, OneMessage::kBytes + 5).data.size(), OneMessage::kBytes + 5);
+  Pass(seconds(61));
+  EXPECT_EQ(stats().streams_stalled, 0u);
+  EXPECT_EQ(stats().calls_open, 1u);
+}
+
 TEST_F(ServerSlowReaderTest, KeepsCallsWhoseClientReadsSlowly) {
   RawClient client(port());
   client.Send(NoWindow());

@@ -8,6 +8,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/testing/fake_clock.h"
@@ -30,6 +31,21 @@ class Counter final : public MessageSink {
   std::atomic<size_t>& messages_;
 };
 
+// Has one message, and nothing more for a long time.
+class OneMessage final : public MessageSource {
+ public:
+  static constexpr size_t kBytes = 1'000;
+
+  Next Produce(std::string* message) override {
+    if (std::exchange(done_, true)) return Next::kWait;
+    message->append(kBytes, 'x');
+    return Next::kMessage;
+  }
+
+ private:
+  bool done_ = false;
+};
+
 class WatchedServerTest : public testing::Test,
                           public CompletionSink,
                           public ServerConnection::Owner {
@@ -42,6 +58,9 @@ class WatchedServerTest : public testing::Test,
     Add("/t.T/Large", UnaryHandler([](UnaryCall& call) {
           call.response().append(size_t{1} << 20, 'x');
           call.Finish();
+        }));
+    Add("/t.T/One", ServerStreamHandler([](ServerStreamCall& call) {
+          call.Start(std::make_unique<OneMessage>());
         }));
     Add("/t.T/Count", ClientStreamHandler([this](ClientStreamCall& call) {
           kept_.push_back(call.Defer());
