@@ -22,6 +22,8 @@ void ConnectRace::Cancel() {
 }
 
 void ConnectRace::TryNext() {
+  MOKV_CHECK_LT(next_, endpoints_.size());
+  next_timer_.Cancel();  // One that failed at once has left it running.
   const auto socket = sockets_.emplace(sockets_.end(), thread_.context());
   socket->async_connect(endpoints_[next_++],
                         [self = shared_from_this(), socket](const asio::error_code& error) {

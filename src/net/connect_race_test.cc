@@ -90,6 +90,24 @@ TEST_F(ConnectRaceTest, DoesNotWaitForWhoIsSilent) {
                     Loopback(listener.port())}));
 }
 
+// Goal: behind the last address there is none, whenever the one before failed.
+TEST_F(ConnectRaceTest, WaitsForTheLast) {
+  Silence silence;
+  ReservedPort nobody;
+  std::promise<void> waited;
+  Timer timer(pool_.thread(0));
+  pool_.thread(0).Post([&] {
+    const auto race = std::make_shared<ConnectRace>(pool_.thread(0));
+    race->Start({Loopback(nobody.port()), silence.endpoint()},
+                [](const asio::error_code&, int) { ADD_FAILURE() << "nobody answers"; });
+    timer.Start(2 * ConnectRace::kNextAfter, [&waited, race] {
+      race->Cancel();
+      waited.set_value();
+    });
+  });
+  waited.get_future().wait();
+}
+
 TEST_F(ConnectRaceTest, IsQuietOnceCancelled) {
   Silence silence;
   RawListener listener;

@@ -1,6 +1,6 @@
 // ReadPace: how many bytes of a connection are read in one turn of its I/O thread. What bytes cost is a
 // matter of the frames in them: 64 KiB of an upload are some microseconds of work, 64 KiB of calls that
-// are begun and reset are thousands of times as many, for which everybody else on the thread would wait.
+// are begun and reset are a hundred times as many, for which everybody else on the thread would wait.
 //
 // Owner:   the connection.
 // Threads: confined to its I/O thread. Pure.

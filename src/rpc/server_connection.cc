@@ -196,8 +196,7 @@ void ServerConnection::RefuseLargeAnswer(ServerCall& call) {
   ++shared_.stats.answers_refused;
   call.status = ResourceExhausted(
       "an answer of {} bytes, beside {} that wait on this connection to be read, is over the limit "
-      "of {}: "
-      "read them, or use another connection",
+      "of {}: read them, or use another connection",
       call.response.size(), answers_.waiting_bytes(), shared_.options.answer_bytes_max);
   GiveBack(call.response);
 }
