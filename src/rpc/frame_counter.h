@@ -1,7 +1,9 @@
 // FrameCounter: how many frames of HTTP/2 have begun in the bytes of a client, whatever becomes of
-// them. nghttp2 tells of those that it looks at, so the others are those that it ignores.
+// them. nghttp2 tells of those that it looks at, so the others are those that it ignores. Some of these
+// may not come at all: nghttp2 forgets streams that are over, and so does not know.
 //
 // Threads: confined to its connection's. Pure.
+// Bounds:  EndedStreams::kRememberedMax streams whose end is known.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +13,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "rpc/ended_streams.h"
+
 namespace mokv::rpc {
 
 class FrameCounter {
@@ -19,6 +23,7 @@ class FrameCounter {
     size_t all = 0;
     size_t data = 0;  // DATA of at least one byte.
     size_t data_bytes = 0;
+    bool behind_the_end = false;  // HEADERS or DATA of a stream that the client has ended.
   };
 
   // Frames whose heads have been completed by the next bytes of the connection.
@@ -41,18 +46,33 @@ class FrameCounter {
         ++frames.data;
         frames.data_bytes += skip_;
       }
+      frames.behind_the_end |= IsBehindTheEnd();
     }
     return frames;
   }
 
  private:
+  // Of the frame whose head is complete.
+  bool IsBehindTheEnd() {
+    const uint8_t type = head_[3];
+    if (type != kData && type != kHeaders && type != kReset) return false;
+    const int32_t stream = (head_[5] & 0x7f) << 24 | head_[6] << 16 | head_[7] << 8 | head_[8];
+    const bool is_behind = type != kReset && ended_.Has(stream);
+    if (type == kReset || (head_[4] & kEndStream) != 0) ended_.Add(stream);
+    return is_behind;
+  }
+
   static constexpr size_t kPrefaceBytes = 24;  // RFC 9113, 3.4.
   static constexpr size_t kHeadBytes = 9;      // RFC 9113, 4.1.
-  static constexpr uint8_t kData = 0;          // RFC 9113, 6.1.
+  static constexpr uint8_t kData = 0;          // RFC 9113, 6.1 to 6.4.
+  static constexpr uint8_t kHeaders = 1;
+  static constexpr uint8_t kReset = 3;
+  static constexpr uint8_t kEndStream = 1;  // Of DATA and HEADERS.
 
   size_t skip_ = kPrefaceBytes;  // Before the next head.
   std::array<uint8_t, kHeadBytes> head_{};
   size_t head_size_ = 0;  // Of a head that is not complete.
+  EndedStreams ended_;
 };
 
 }  // namespace mokv::rpc

@@ -40,5 +40,32 @@ TEST(FrameCounter, AFrameCountsOnceItsHeadIsThere) {
   EXPECT_EQ(counter.Count(frame.substr(9)).all, 0u);
 }
 
+// Goal: what RFC 9113, 5.1 forbids is found, and what it allows is not taken for it.
+TEST(FrameCounter, FindsWhatComesBehindTheEndOfAStream) {
+  constexpr uint8_t kData = 0, kHeaders = 1, kPriority = 2, kReset = 3, kWindowUpdate = 8;
+  constexpr uint8_t kEndStream = 1, kEndHeaders = 4;
+  const auto found = [](const std::string& end, const std::string& more) {
+    FrameCounter apart;
+    EXPECT_FALSE(apart.Count(kPreface).behind_the_end);
+    EXPECT_FALSE(apart.Count(end).behind_the_end);
+    const bool is_found = apart.Count(more).behind_the_end;
+    EXPECT_FALSE(apart.Count(Frame(kData, 0, 3, "another")).behind_the_end);
+    FrameCounter together;
+    EXPECT_EQ(together.Count(std::string(kPreface) + end + more).behind_the_end, is_found);
+    return is_found;
+  };
+  for (const std::string& end :
+       {Frame(kData, kEndStream, 1, ""), Frame(kHeaders, kEndStream | kEndHeaders, 1, "block"),
+        Frame(kReset, 0, 1, Number(8))}) {
+    EXPECT_TRUE(found(end, Frame(kData, 0, 1, "more")));
+    EXPECT_TRUE(found(end, Frame(kHeaders, kEndHeaders, 1, "block")));
+    EXPECT_FALSE(found(end, Frame(kReset, 0, 1, Number(8))));
+    EXPECT_FALSE(found(end, Frame(kWindowUpdate, 0, 1, Number(8))));
+    EXPECT_FALSE(found(end, Frame(kPriority, kEndStream, 1, "12345")));
+  }
+  EXPECT_FALSE(found(Frame(kHeaders, kEndHeaders, 1, "block"), Frame(kData, kEndStream, 1, "")));
+  EXPECT_FALSE(found(Frame(kWindowUpdate, kEndStream, 1, Number(8)), Frame(kData, 0, 1, "")));
+}
+
 }  // namespace
 }  // namespace mokv::rpc

@@ -119,6 +119,9 @@ void ServerConnection::OnBytes(std::string_view bytes) {
     Close();
   } else if (nghttp2_session_get_outbound_queue_size(session_) > kQueuedFramesMax) {
     EndForFlood("the client does not read");
+  } else if (frames.behind_the_end) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_STREAM_CLOSED);
+    MarkDirty();
   }
 }
 

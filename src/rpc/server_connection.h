@@ -62,6 +62,7 @@ class ServerConnection final : private net::Transport::Handler {
 
   uint64_t id() const { return origin_.connection; }
   const net::Transport& transport() const { return *transport_; }
+  size_t session_bytes() const { return memory_.bytes(); }
 
   // The answer, or news, of a handler that deferred.
   void Complete(Completion completion);

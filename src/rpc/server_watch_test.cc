@@ -50,6 +50,27 @@ TEST_F(ServerWatchTest, AConnectionAtRestServesAgain) {
   EXPECT_EQ(stats().calls_open, 1u);
 }
 
+// Goal:   a connection that has been busy costs, once it is at rest, little more than a new one.
+// Method: several times as many calls as may be open, as many at once as may be; then nothing.
+TEST_F(ServerWatchTest, AConnectionAtRestHasForgottenItsCalls) {
+  // The tables of HPACK, and those that nghttp2 has made larger for many calls at once and cannot make
+  // smaller again.
+  constexpr size_t kBytesMax = size_t{48} << 10;
+  constexpr uint32_t kCallsAtOnce = 1024;
+  RawClient client(port());
+  for (uint32_t round = 0; round < 3; ++round) {
+    std::string calls;
+    for (uint32_t i = 0; i < kCallsAtOnce; ++i) {
+      const uint32_t stream = 2 * (round * kCallsAtOnce + i) + 1;
+      calls += HeadersFrame(stream, GrpcHeaders("/t.T/Echo")) + DataFrame(stream, Message("x"));
+    }
+    client.Send(calls);
+    EXPECT_EQ(client.Wait(2 * (round + 1) * kCallsAtOnce - 1).grpc_status(), "0");
+  }
+  Pass(seconds(2));
+  EXPECT_LE(SessionBytes(), kBytesMax);
+}
+
 TEST_F(ServerWatchTest, EndsCallsWhoseRequestStandsStill) {
   RawClient client(port());
   Begin(client, "/t.T/Echo", Message("half").substr(0, 6), /*end=*/false);

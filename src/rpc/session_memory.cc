@@ -28,18 +28,21 @@ void* SessionMemory::Allocate(size_t size) {
       Head* const head = first;
       first = head->next;
       kept_bytes_ -= bytes;
+      used_bytes_ += bytes;
       return head + 1;
     }
   }
   Head* const head = static_cast<Head*>(std::malloc(bytes));
   if (head == nullptr) return nullptr;
   head->bytes = bytes;
+  used_bytes_ += bytes;
   return head + 1;
 }
 
 void SessionMemory::Free(void* block) {
   if (block == nullptr) return;
   Head* const head = static_cast<Head*>(block) - 1;
+  used_bytes_ -= head->bytes;
   if (head->bytes > kBlockBytesMax || kept_bytes_ + head->bytes > kept_bytes_max_) {
     std::free(head);
     return;

@@ -35,6 +35,8 @@ class SessionMemory {
   // Gives back to malloc what waits for the next call.
   void Trim();
   size_t kept_bytes() const { return kept_bytes_; }
+  // What the session has, and what waits for it.
+  size_t bytes() const { return used_bytes_ + kept_bytes_; }
 
  private:
   // Stands before each block, and says which list takes it. It is as large as blocks are aligned.
@@ -65,6 +67,7 @@ class SessionMemory {
 
   const size_t kept_bytes_max_;
   size_t kept_bytes_ = 0;
+  size_t used_bytes_ = 0;
   std::array<Head*, kLists> kept_{};
 };
 

@@ -107,6 +107,13 @@ class WatchedServerTest : public testing::Test,
     return open;
   }
 
+  // That HTTP/2 has for the connection, which must be open.
+  size_t SessionBytes() {
+    size_t bytes = 0;
+    OnThread([&] { bytes = connection_->session_bytes(); });
+    return bytes;
+  }
+
   // A client with one call under way that the server has begun.
   void Begin(RawClient& client, const std::string& path) {
     Begin(client, path, Message(""), /*end=*/true);
