@@ -20,6 +20,8 @@ class OpenedStreams {
     last_ = stream;
     return true;
   }
+  // Whether the client may open it now.
+  bool IsNew(int32_t stream) const { return stream > last_; }
 
  private:
   static constexpr size_t kGapsMax = 8;

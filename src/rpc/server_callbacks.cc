@@ -50,6 +50,12 @@ struct ServerConnection::Callbacks {
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     if (head->type != NGHTTP2_HEADERS || head->stream_id % 2 == 0) return 0;
+    // Of a block on a stream that is over, nghttp2 tells no more than that it begins.
+    if (!Self(user).opened_.IsNew(head->stream_id) &&
+        nghttp2_session_find_stream(session, head->stream_id) == nullptr &&
+        !Self(user).flood_watch_.OnIgnored(1, {}, Self(user).turn_time_)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (!Self(user).opened_.Take(head->stream_id)) {
       nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
       Self(user).MarkDirty();

@@ -9,6 +9,7 @@
 
 #include "net/testing/wait.h"
 #include "rpc/compression.h"
+#include "rpc/ended_streams.h"
 #include "rpc/testing/raw_http2.h"
 #include "rpc/testing/raw_server.h"
 
@@ -369,6 +370,22 @@ TEST_F(ServerFloodTest, HeadersOnAStreamThatIsOverEndTheConnection) {
   EXPECT_EQ(client.Call(1, "/t.T/Echo", "x").grpc_status(), "0");
   client.SendHeaders(1, GrpcHeaders("/t.T/Echo"), true);
   ExpectEnd(client, NGHTTP2_STREAM_CLOSED);
+}
+
+// Goal: what comes for a stream of long ago is ignored, but not for ever.
+TEST_F(ServerFloodTest, HeadersOnAStreamThatIsForgottenAreIgnoredFrames) {
+  RawClient client(port());
+  uint32_t stream = 1;
+  for (size_t i = 0; i <= EndedStreams::kRememberedMax; ++i, stream += 2) {
+    EXPECT_EQ(client.Call(stream, "/t.T/Echo", "x").grpc_status(), "0");
+  }
+  client.SendHeaders(1, GrpcHeaders("/t.T/Echo"));
+  EXPECT_EQ(client.Call(stream, "/t.T/Echo", "x").grpc_status(), "0");
+  std::string many;
+  for (int i = 0; i < 1'000; ++i) many += HeadersFrame(1, GrpcHeaders("/t.T/Echo"));
+  for (int i = 0; i < 100 && client.Send(many); ++i) {
+  }
+  ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM, "frames that say nothing");
 }
 
 TEST_F(ServerFloodTest, ASmallerStreamNumberEndsTheConnection) {
