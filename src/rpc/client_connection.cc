@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/give_back.h"
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2_header.h"
@@ -26,6 +27,9 @@ constexpr size_t kFlushBytes = size_t{64} << 10;
 // Looks within the shorter of the two times of keepalive.
 constexpr int kKeepaliveLooks = 4;
 constexpr Duration kKeepaliveLookMin = std::chrono::milliseconds(1);
+// A connection on which nothing has come or left for so long, or twice as long, is at rest; as at the
+// server, buffers do not come and go with calls that are made now and then.
+constexpr Duration kRestAfter = std::chrono::seconds(1);
 // What gRPC's servers say with GOAWAY when keepalive asks too often.
 constexpr std::string_view kTooManyPings = "too_many_pings";
 
@@ -142,7 +146,8 @@ ClientConnection::ClientConnection(Owner& owner, net::IoThread& thread,
       window_(kHeldBytesMax),
       keepalive_idle_(keepalive_idle),
       keepalive_(keepalive_idle, options.keepalive_timeout, options.clock->Now()),
-      keepalive_timer_(thread) {
+      keepalive_timer_(thread),
+      rest_timer_(thread) {
   nghttp2_session_callbacks* callbacks = nullptr;
   MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, Callbacks::OnBeginHeaders);
@@ -351,6 +356,7 @@ void ClientConnection::OnGoAway(uint32_t error, std::string_view debug_data) {
 
 void ClientConnection::OnBytes(std::string_view bytes) {
   if (keepalive_idle_ != Duration(0)) keepalive_.OnBytes(options_.clock->Now());
+  OnBusy();
   const ssize_t result = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (result >= 0) return;
@@ -379,6 +385,29 @@ void ClientConnection::WatchSilence() {
     }
     if (!ended_) WatchSilence();
   });
+}
+
+void ClientConnection::OnBusy() {
+  quiet_ = false;
+  if (std::exchange(at_rest_, false)) WatchRest();
+}
+
+void ClientConnection::WatchRest() {
+  quiet_ = true;
+  rest_timer_.Start(kRestAfter, [this] {
+    if (quiet_) {
+      Rest();
+    } else {
+      WatchRest();
+    }
+  });
+}
+
+void ClientConnection::Rest() {
+  at_rest_ = true;
+  memory_.Trim();
+  GiveBack(output_);
+  transport_->ReleaseBuffers();
 }
 
 void ClientConnection::ScheduleFlush() {
@@ -425,6 +454,7 @@ void ClientConnection::SendOutput() {
       if (call != nullptr && call->connection == this) Deliver(*call, {});
     }
     if (output_.empty()) break;
+    OnBusy();
     transport_->Send(output_);
   }
 }
@@ -445,6 +475,7 @@ void ClientConnection::Abort(const absl::Status& reason) { EndAll(reason); }
 void ClientConnection::EndAll(const absl::Status& reason) {
   ended_ = true;
   keepalive_timer_.Cancel();
+  rest_timer_.Cancel();
   // TLS 1.3 lets a client speak before the server has accepted its certificate.
   const bool refused = transport_->handshake_was_refused();
   transport_->Close();

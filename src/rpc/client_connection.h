@@ -5,7 +5,8 @@
 // Threads: confined to its I/O thread.
 // Bounds:  answers that wait for room in their exchanges: kHeldBytesMax and one window. Beyond that
 //          the server has to wait, with the answers to other calls as well. Messages that are being
-//          put together: assembly_bytes_max of the channel's options.
+//          put together: assembly_bytes_max of the channel's options. What only a busy connection needs
+//          is given back when it is at rest.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -66,6 +67,7 @@ class ClientConnection final : private net::Transport::Handler {
   bool established() const { return established_; }
   // Whether the server allows another call now (HTTP/2, 5.1.2).
   bool HasRoom() const;
+  size_t session_bytes() const { return memory_.bytes(); }
 
  private:
   struct Callbacks;
@@ -85,6 +87,11 @@ class ClientConnection final : private net::Transport::Handler {
   void Release(ClientCall& call, size_t bytes);
   std::shared_ptr<ClientCall> Remove(ClientCall& call);
   void WatchSilence();
+  // Something has come or left: the connection is not at rest.
+  void OnBusy();
+  // Rests once nothing has come or left for a while.
+  void WatchRest();
+  void Rest();
   void EndAll(const absl::Status& reason);
   void ScheduleFlush();
   void Flush();
@@ -118,6 +125,9 @@ class ClientConnection final : private net::Transport::Handler {
   const Duration keepalive_idle_;  // 0: never.
   Keepalive keepalive_;
   net::Timer keepalive_timer_;
+  net::Timer rest_timer_;  // Runs unless it is at rest.
+  bool at_rest_ = true;
+  bool quiet_ = true;  // Since the timer was started.
 };
 
 }  // namespace mokv::rpc
