@@ -28,11 +28,14 @@ SPEED_ROWS = [
     (64, 1, "rate", "at least 1.8; mutual TLS 2.5"),
     (1, 1, "p50", "at most 0.85"),
 ]
-# Calls of the shorter of two counted runs, the other makes three times as many. Each connection makes more
-# than the 1,024 whose streams nghttp2 remembers after their end.
+# Calls of the shorter of two counted runs, the other makes three times as many.
 COUNTED_CALLS = 80_000
 IDLE_CONNECTIONS = 5_000
 IDLE_SECONDS = 10
+# Connections that are busy for a while before they are idle; each makes thousands of calls.
+RESTED_CONNECTIONS = 256
+RESTED_STREAMS = 128
+BUSY_SECONDS = 5
 COUNTS_SECONDS = 5  # A server that has not printed its counts by then counts as broken.
 
 
@@ -170,6 +173,29 @@ def count_idle(bench):
           f"{IDLE_SECONDS} s")
 
 
+def count_rested(bench):
+    """Prints what a connection with mutual TLS keeps when it has been busy."""
+    server = start_ours(bench, True, counted=True)
+    load = None
+    try:
+        before = counts_of(server)
+        command = [bench.program("mokv_load"), "--endpoint", f"127.0.0.1:{server.port}", "--target",
+                   "empty", *shape(RESTED_CONNECTIONS, RESTED_STREAMS), "--duration", "100",
+                   *secured(bench, True)]
+        load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(BUSY_SECONDS)
+        load.send_signal(signal.SIGSTOP)  # Its connections stay, and say nothing any more.
+        settle(server)
+        end = counts_of(server)
+    finally:
+        if load is not None:
+            load.kill()
+            load.wait()
+        server.stop()
+    kib = (end["heap_bytes"] - before["heap_bytes"]) / RESTED_CONNECTIONS / 1024
+    print(f"{RESTED_CONNECTIONS} connections that were busy, mutual TLS: heap {kib:.1f} KiB each")
+
+
 def settle(server):
     """Returns when the server has had nothing to say for some seconds: all connections are there,
     and it has put away what only busy ones need."""
@@ -219,6 +245,7 @@ def run(bench, parts):
     if "idle" in parts:
         print()
         count_idle(bench)
+        count_rested(bench)
     return good
 
 
