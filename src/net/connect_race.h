@@ -26,7 +26,7 @@ class ConnectRace : public std::enable_shared_from_this<ConnectRace> {
  public:
   // What RFC 8305 recommends: longer than a round trip around the world.
   static constexpr Duration kNextAfter = std::chrono::milliseconds(250);
-  // As many as are tried in the ten seconds that a caller waits, give or take.
+  // The sockets of one attempt. To come to the last of so many silent ones takes eight seconds.
   static constexpr size_t kAddressesMax = 32;
 
   // A connected, non-blocking socket, or the last error and -1.

@@ -53,7 +53,7 @@ const FloodWatch::Limit FloodWatch::kLimits[kKinds] = {
     {"calls over the limit", 4'000, 100},
     // By a few bytes, for answers that wait for room: each lets one tiny frame go.
     {"windows of a few bytes", 1'000, 100},
-    // Each takes some milliseconds up to its limit, and next to nothing to send.
+    // Each is uncompressed up to the limit, and may be a thousandth of that to send.
     {"compressed messages over the limit", 20, 1},
 };
 

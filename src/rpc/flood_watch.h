@@ -44,7 +44,7 @@ class FloodWatch {
   bool OnDataEnd(size_t data_bytes, bool padded, MonotonicTime now);
   // An answer that waits for room has got little.
   bool OnSmallWindow(MonotonicTime now);
-  // So many messages came that are over the limit uncompressed, and are a thousandth of it as they come.
+  // So many compressed messages came that are over the limit once they are uncompressed.
   bool OnBombs(size_t messages, MonotonicTime now);
   // The server has ended a stream with an error.
   bool OnResetSent(uint32_t http2_error, MonotonicTime now);
