@@ -1,5 +1,7 @@
 #include "rpc/message_cutter.h"
 
+#include <algorithm>
+
 #include "base/give_back.h"
 #include "base/status.h"
 #include "rpc/grpc_wire.h"
@@ -15,32 +17,43 @@ constexpr size_t kKeptBytesMax = size_t{16} << 10;
 MessageCutter::Result MessageCutter::Take(std::string_view bytes, const Rules& rules,
                                           MessageSink& sink) {
   Result result;
-  // Messages that come whole are not copied.
-  const bool had_held = !empty();
-  if (had_held) held_ += bytes;
-  std::string_view rest = had_held ? std::string_view(held_).substr(held_begin_) : bytes;
   blocked_ = false;
-  while (TakeOne(rest, rules, sink, result)) {
+  bool more = true;
+  while (more && !empty()) {
+    // Only what the message lacks that has begun: those behind it come whole, and are not copied.
+    CompleteHeld(bytes);
+    std::string_view rest = held();
+    more = TakeOne(rest, rules, sink, result);
+    held_begin_ = held_.size() - rest.size();
   }
+  while (more && TakeOne(bytes, rules, sink, result)) {
+  }
+  // What is left moves to the front only now and then: else messages that are taken one by one
+  // would each move all that are behind them.
+  if (held_begin_ >= held_.size() / 2) {
+    held_.erase(0, held_begin_);
+    held_begin_ = 0;
+  }
+  held_ += bytes;
   if (!blocked_ && result.status.ok()) {
     // The message that is next in line may be larger than the window: the rest of it is to come.
-    result.released_bytes += rest.size() - released_bytes_;
-    released_bytes_ = rest.size();
-  }
-  if (had_held) {
-    held_begin_ = held_.size() - rest.size();
-    // What is left moves to the front only now and then: else messages that are taken one by one
-    // would each move all that are behind them.
-    if (held_begin_ >= held_.size() / 2) {
-      held_.erase(0, held_begin_);
-      held_begin_ = 0;
-    }
-  } else {
-    held_.assign(rest);
-    held_begin_ = 0;
+    result.released_bytes += held().size() - released_bytes_;
+    released_bytes_ = held().size();
   }
   if (held_.empty() && held_.capacity() > kKeptBytesMax) GiveBack(held_);
   return result;
+}
+
+void MessageCutter::CompleteHeld(std::string_view& bytes) {
+  const auto hold = [&](size_t whole_bytes) {
+    if (held().size() >= whole_bytes) return;
+    const size_t lacking = std::min(whole_bytes - held().size(), bytes.size());
+    held_ += bytes.substr(0, lacking);
+    bytes.remove_prefix(lacking);
+  };
+  hold(kMessagePrefixBytes);
+  if (held().size() < kMessagePrefixBytes) return;
+  hold(kMessagePrefixBytes + ParseMessagePrefix(held()).size_bytes);
 }
 
 bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageSink& sink,
@@ -83,7 +96,7 @@ bool MessageCutter::TakeOne(std::string_view& rest, const Rules& rules, MessageS
 }
 
 size_t MessageCutter::Drop() {
-  const size_t unreleased = held_.size() - held_begin_ - released_bytes_;
+  const size_t unreleased = held().size() - released_bytes_;
   GiveBack(held_);
   held_begin_ = 0;
   released_bytes_ = 0;

@@ -39,13 +39,16 @@ class MessageCutter {
   size_t Drop();
 
   // Whether every byte has gone into a message that was taken.
-  bool empty() const { return held_begin_ == held_.size(); }
+  bool empty() const { return held().empty(); }
   // Of the message that is being put together: what the window does not hold back any more.
   size_t assembly_bytes() const { return released_bytes_; }
   // Whether whole messages wait for room, or may.
   bool blocked() const { return blocked_; }
 
  private:
+  std::string_view held() const { return std::string_view(held_).substr(held_begin_); }
+  // Moves what the first message that is held lacks from `bytes`, as far as it has come.
+  void CompleteHeld(std::string_view& bytes);
   // Of `rest`, which it shortens. False: no whole message for now.
   bool TakeOne(std::string_view& rest, const Rules& rules, MessageSink& sink, Result& result);
 

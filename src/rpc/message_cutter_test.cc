@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <cstddef>
 #include <vector>
 
 #include "rpc/receive_window.h"
@@ -73,6 +74,22 @@ TEST_F(MessageCutterTest, ReleasesTheBeginningOfTheMessageThatIsNext) {
   EXPECT_TRUE(cutter_.blocked());
   EXPECT_EQ(cutter_.Drop(), size_t{50});
   EXPECT_TRUE(cutter_.empty());
+}
+
+// A stream of small messages comes in pieces that end anywhere: to copy each piece costs more than all
+// the rest of the cutting.
+TEST_F(MessageCutterTest, CopiesOnlyTheMessageThatComesInTwoPieces) {
+  class Addresses final : public MessageSink {
+   public:
+    void Take(const ReceivedMessage& message) override { taken.push_back(message.bytes.data()); }
+    std::vector<const char*> taken;
+  } sink;
+  const std::string three = Message("one") + Message("two") + Message("three");
+  cutter_.Take(std::string_view(three).substr(0, 3), rules_, sink);
+  cutter_.Take(std::string_view(three).substr(3), rules_, sink);
+  ASSERT_EQ(sink.taken.size(), size_t{3});
+  EXPECT_EQ(sink.taken[1] - three.data(), std::ptrdiff_t{2 * 5 + 3});
+  EXPECT_EQ(sink.taken[2] - three.data(), std::ptrdiff_t{3 * 5 + 2 * 3});
 }
 
 TEST_F(MessageCutterTest, RefusesMessagesOverTheLimit) {
