@@ -22,6 +22,10 @@
 namespace mokv::net {
 namespace {
 
+// Four whole records: senders have 64 KiB at a time for us, and a buffer that is shorter by what TLS adds
+// would cost a second read for the end of the last one.
+constexpr size_t kReadBufferBytes = size_t{4} * SSL3_RT_MAX_PACKET_SIZE;
+
 // Where a verification keeps why it refused a name; OpenSSL has numbers only.
 thread_local std::string refused_name;
 
@@ -184,7 +188,7 @@ void TlsContext::SetDefaults() {
   SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // One recv for all records that have come, instead of two for each.
   SSL_CTX_set_read_ahead(context_, 1);
-  SSL_CTX_set_default_read_buffer_len(context_, 64 << 10);
+  SSL_CTX_set_default_read_buffer_len(context_, kReadBufferBytes);
   // AES-128 first: the cheapest where processors have AES, and strong enough.
   SSL_CTX_set_ciphersuites(
       context_, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
