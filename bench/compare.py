@@ -261,9 +261,10 @@ def redis(bench, fsync):
 # One run of one case: calls a second, latencies, CPU times.
 
 
-def run_load(bench, server, arguments, seconds, warmup):
+def run_load(bench, server, arguments, seconds, warmup, threads=None):
+    threads = threads or bench.options.client_threads
     command = [bench.program("mokv_load"), "--endpoint", f"127.0.0.1:{server.port}", "--engine",
-               bench.options.engine, "--threads", str(bench.options.client_threads), "--duration",
+               bench.options.engine, "--threads", str(threads), "--duration",
                str(seconds), "--warmup", str(warmup), "--json", *arguments]
     cpu_before = server.cpu_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + warmup + 60)

@@ -68,7 +68,8 @@ def speed(bench, tls):
             rounds = []
             for _ in range(bench.options.rounds):
                 rounds.append({key: compare.run_load(bench, server, load, bench.options.seconds,
-                                                     bench.options.warmup)
+                                                     bench.options.warmup,
+                                                     min(bench.options.client_threads, connections))
                                for key, server in running.items()})
             bench.results.append({"tls": tls, "connections": connections, "streams": streams,
                                   "rounds": rounds})
@@ -220,7 +221,7 @@ def parse_options():
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--engine", default="lean", choices=["lean", "nghttp2"],
                         help="the load generator's HTTP/2")
-    parser.add_argument("--client-threads", type=int, default=1)
+    parser.add_argument("--client-threads", type=int, default=os.cpu_count())
     parser.add_argument("--server-threads", type=int, default=os.cpu_count())
     parser.add_argument("--idle-connections", type=int, default=IDLE_CONNECTIONS)
     parser.add_argument("--json", help="every single result, to this file")

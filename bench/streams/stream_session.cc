@@ -24,22 +24,22 @@ nghttp2_nv Header(std::string_view name, std::string_view value) {
   return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
-std::string FramedMessage() {
+constexpr size_t kFrameHeadBytes = 9;
+constexpr size_t kFrameBytesMax = 16'384 - kFrameHeadBytes;  // A frame is a record of TLS.
+
+// So many messages one after another that a frame's worth of them is there from any position on.
+std::string FramedMessages() {
   std::string framed("\0\0\0\x04\0", 5);  // 1,024 bytes, not compressed.
-  return framed.append(kMessageBytes, 'x');
+  framed.append(kMessageBytes, 'x');
+  std::string many;
+  while (many.size() < kFramedBytes + kFrameBytesMax) many += framed;
+  return many;
 }
 
 // Of messages one after another, `size` bytes from position `offset` on.
-void CopyMessages(uint64_t offset, size_t size, uint8_t* out) {
-  static const std::string kFramed = FramedMessage();
-  size_t begin = offset % kFramedBytes;
-  while (size > 0) {
-    const size_t part = std::min(size, kFramedBytes - begin);
-    std::memcpy(out, kFramed.data() + begin, part);
-    out += part;
-    size -= part;
-    begin = 0;
-  }
+std::string_view Messages(uint64_t offset, size_t size) {
+  static const std::string kFramed = FramedMessages();
+  return std::string_view(kFramed).substr(offset % kFramedBytes, size);
 }
 
 }  // namespace
@@ -56,15 +56,26 @@ struct StreamSession::Callbacks {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
       return 5;
     }
-    const size_t part = std::min<uint64_t>(size, stream.may_send_bytes - stream.sent_bytes);
+    const size_t part =
+        std::min({size, kFrameBytesMax, size_t{stream.may_send_bytes - stream.sent_bytes}});
     if (part == 0) return NGHTTP2_ERR_DEFERRED;
-    CopyMessages(stream.sent_bytes, part, buffer);
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (self.options_.direction == Direction::kToServer) {
       self.messages_ +=
           (stream.sent_bytes + part) / kFramedBytes - stream.sent_bytes / kFramedBytes;
     }
     stream.sent_bytes += part;
     return static_cast<ssize_t>(part);
+  }
+
+  // A frame whose bytes Read has announced.
+  static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* head, size_t size,
+                      nghttp2_data_source* source, void* user_data) {
+    std::string& out = *Self(user_data).out_;
+    const Stream& stream = *static_cast<const Stream*>(source->ptr);
+    out.append(reinterpret_cast<const char*>(head), kFrameHeadBytes);
+    out += Messages(stream.sent_bytes - size, size);
+    return out.size() < kOutputBytes ? 0 : NGHTTP2_ERR_PAUSE;
   }
 
   static int OnData(nghttp2_session* session, uint8_t, int32_t id, const uint8_t*, size_t size,
@@ -97,6 +108,7 @@ StreamSession::StreamSession(Options options, Sink& sink)
     : options_(std::move(options)), sink_(sink), streams_(options_.streams) {
   nghttp2_session_callbacks* callbacks = nullptr;
   MOKV_CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
+  nghttp2_session_callbacks_set_send_data_callback(callbacks, &Callbacks::SendData);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &Callbacks::OnData);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &Callbacks::OnStreamClose);
   MOKV_CHECK_EQ(nghttp2_session_client_new(&session_, callbacks, this), 0);
@@ -156,6 +168,7 @@ absl::Status StreamSession::Receive(std::string_view bytes) {
 }
 
 absl::Status StreamSession::TakeOutput(std::string& out) {
+  out_ = &out;
   while (out.size() < kOutputBytes) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &data);

@@ -68,6 +68,7 @@ class StreamSession {
   uint64_t messages_ = 0;
   absl::Status status_;
   bool closing_ = false;
+  std::string* out_ = nullptr;  // Of the TakeOutput in progress.
   nghttp2_session* session_ = nullptr;
 };
 
