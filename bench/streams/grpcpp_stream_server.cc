@@ -1,25 +1,16 @@
 // The methods of stream_server on stock grpc++, in its two server interfaces. They are generic services: what
 // they take and send are bytes, which spares them protobuf, as it does our engine.
-//   grpcpp_stream_server --mode async|callback --port N --threads T [--tls CA CERT KEY]
-// Ends on SIGTERM or SIGINT.
-#include <fmt/format.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
-#include <signal.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <deque>
-#include <fstream>
 #include <memory>
 #include <mutex>
-#include <sstream>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
+#include "grpcpp/grpcpp_server.h"
 
 namespace {
 
@@ -188,87 +179,32 @@ class CallbackService final : public grpc::CallbackGenericService {
   }
 };
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream in(path);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-std::shared_ptr<grpc::ServerCredentials> Credentials(const std::vector<std::string>& tls) {
-  if (tls.empty()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(
-      GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = ReadFile(tls[0]);
-  options.pem_key_cert_pairs.push_back({ReadFile(tls[2]), ReadFile(tls[1])});
-  return grpc::SslServerCredentials(options);
-}
-
-void AwaitStop() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  int signal = 0;
-  sigwait(&signals, &signal);
-  // Streams have no end of their own; nothing is worth an orderly one here.
-  std::_Exit(0);
-}
-
 void ServeAsync(grpc::ServerBuilder& builder, int threads) {
   grpc::AsyncGenericService service;
   builder.RegisterAsyncGenericService(&service);
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
   for (int i = 0; i < threads; ++i) queues.push_back(builder.AddCompletionQueue());
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  std::vector<std::jthread> workers;
   for (const auto& queue : queues) {
     for (int i = 0; i < kPendingCallsPerQueue; ++i) new AsyncCall(service, *queue);
-    workers.emplace_back([&queue] {
-      void* tag = nullptr;
-      bool ok = false;
-      while (queue->Next(&tag, &ok)) {
-        const AsyncCall::Tag& event = *static_cast<AsyncCall::Tag*>(tag);
-        event.call->Proceed(event.event, ok);
-      }
-    });
   }
-  AwaitStop();
+  mokv::bench::StartQueueThreads(queues, [](void* tag, bool ok) {
+    const AsyncCall::Tag& event = *static_cast<AsyncCall::Tag*>(tag);
+    event.call->Proceed(event.event, ok);
+  });
+  mokv::bench::AwaitStop();
 }
 
-void ServeCallback(grpc::ServerBuilder& builder) {
+void ServeCallback(grpc::ServerBuilder& builder, int /*threads*/) {
   CallbackService service;
   builder.RegisterCallbackGenericService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  AwaitStop();
+  mokv::bench::AwaitStop();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
-  CLI::App app("Streams on stock grpc++");
-  std::string mode = "callback";
-  int port = 0;
-  int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  std::vector<std::string> tls;
-  app.add_option("--mode", mode)->check(CLI::IsMember({"async", "callback"}));
-  app.add_option("--port", port);
-  app.add_option("--threads", threads, "async: completion queues, a thread each")
-      ->check(CLI::Range(1, 256));
-  app.add_option("--tls", tls, "CA CERT KEY: mutual TLS")->expected(3);
-  CLI11_PARSE(app, argc, argv);
-
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(fmt::format("127.0.0.1:{}", port), Credentials(tls));
-  if (mode == "async") {
-    ServeAsync(builder, threads);
-  } else {
-    ServeCallback(builder);
-  }
+  return mokv::bench::RunGrpcppServer(argc, argv, "Streams on stock grpc++", ServeAsync,
+                                      ServeCallback);
 }

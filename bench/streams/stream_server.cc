@@ -1,18 +1,11 @@
 // stream_server: our RPC engine with streams of messages that nobody looks at.
-//   stream_server --port N --threads T [--tls CA CERT KEY]
 // /bench.Streams/Produce sends messages of 1 KiB without end, Consume takes them, Echo sends back what comes.
-// Ends on SIGTERM or SIGINT.
-#include <signal.h>
-
-#include <cstdio>
 #include <deque>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "base/status.h"
-#include "net/listener.h"
-#include "rpc/server.h"
+#include "engine/bench_server.h"
 
 namespace {
 
@@ -74,56 +67,5 @@ void AddMethods(mokv::rpc::Server& server) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  uint16_t port = 0;
-  size_t threads = 2;
-  mokv::net::TlsFiles tls;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--port" && i + 1 < argc) {
-      port = static_cast<uint16_t>(std::stoi(argv[++i]));
-    } else if (flag == "--threads" && i + 1 < argc) {
-      threads = static_cast<size_t>(std::stoi(argv[++i]));
-    } else if (flag == "--tls" && i + 3 < argc) {
-      tls.ca_file = argv[++i];
-      tls.certificate_file = argv[++i];
-      tls.key_file = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: stream_server --port N --threads T [--tls CA CERT KEY]\n");
-      return 2;
-    }
-  }
-
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
-  mokv::net::IoPool pool(threads);
-  mokv::rpc::Server server(pool, {}, nullptr);
-  AddMethods(server);
-  mokv::net::Listener::Options options;
-  options.address = {"127.0.0.1", port};
-  if (!tls.ca_file.empty()) {
-    auto context = mokv::net::TlsContext::ForServer(tls, {"h2"});
-    if (!context.ok()) {
-      std::fprintf(stderr, "%s\n", context.status().ToString().c_str());
-      return 1;
-    }
-    options.tls = *context;
-  }
-  auto listener = mokv::net::Listener::Bind(pool, options);
-  if (!listener.ok()) {
-    std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-    return 1;
-  }
-  (*listener)->AddProtocol(server.protocol());
-  pool.Start();
-  (*listener)->Start();
-  int signal = 0;
-  sigwait(&signals, &signal);
-  (*listener)->Stop();
-  server.Drain(std::chrono::seconds(1));
-  pool.Stop();
-  return 0;
+  return mokv::bench::RunBenchServer(argc, argv, AddMethods, [] {});
 }
