@@ -135,7 +135,7 @@ class Subject final : public ClientConnection::Owner {
 
   // What a channel does for handles.
   void Later(Kind kind, const std::weak_ptr<ClientCall>& weak) {
-    pool_.thread(0).Post([this, kind, weak] {
+    pool_.thread(0).Post([kind, weak] {
       const std::shared_ptr<ClientCall> call = weak.lock();
       if (call == nullptr || call->connection == nullptr) return;
       if (kind == kCancelled) {
