@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <future>
 
@@ -129,7 +130,10 @@ class Subject {
   static void AwaitEnd(int fd) {
     char buffer[16 << 10];
     pollfd readable{fd, POLLIN, 0};
-    while (poll(&readable, 1, -1) == 1 && recv(fd, buffer, sizeof(buffer), 0) > 0) {
+    while (true) {
+      const int ready = poll(&readable, 1, -1);
+      if (ready < 0 && errno == EINTR) continue;  // libFuzzer's own alarm.
+      if (ready != 1 || recv(fd, buffer, sizeof(buffer), 0) <= 0) return;
     }
   }
 
