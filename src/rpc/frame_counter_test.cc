@@ -40,6 +40,29 @@ TEST(FrameCounter, AFrameCountsOnceItsHeadIsThere) {
   EXPECT_EQ(counter.Count(frame.substr(9)).all, 0u);
 }
 
+// Goal: a PRIORITY that makes a stream wait for itself, or is of none, is found, wherever it is cut.
+TEST(FrameCounter, FindsBadPriorities) {
+  constexpr uint8_t kPriority = 2;
+  const auto found = [](uint32_t stream, const std::string& payload, size_t cut) {
+    FrameCounter counter;
+    counter.Count(kPreface);
+    const std::string frame = Frame(kPriority, 0, stream, payload);
+    const auto begin = counter.Count(std::string_view(frame).substr(0, cut));
+    const auto end = counter.Count(std::string_view(frame).substr(cut));
+    EXPECT_EQ(begin.all + end.all, 1u);
+    EXPECT_EQ(counter.Count(Frame(6, 0, 0, "question")).all, 1u) << "what follows is found";
+    return begin.bad_priority || end.bad_priority;
+  };
+  for (size_t cut = 0; cut <= 14; ++cut) {
+    EXPECT_TRUE(found(7, Number(7) + '\x10', cut)) << cut;
+    EXPECT_TRUE(found(7, Number(0x80000007) + '\x10', cut)) << "exclusive, " << cut;
+    EXPECT_TRUE(found(0, Number(7) + '\x10', cut)) << "of no stream, " << cut;
+    EXPECT_FALSE(found(7, Number(5) + '\x10', cut)) << cut;
+  }
+  EXPECT_FALSE(found(7, Number(7), 9)) << "no PRIORITY has four bytes";
+  EXPECT_FALSE(found(7, Number(7) + "\x10 ", 9)) << "none has six";
+}
+
 // Goal: what RFC 9113, 5.1 forbids is found, and what it allows is not taken for it.
 TEST(FrameCounter, FindsWhatComesBehindTheEndOfAStream) {
   constexpr uint8_t kData = 0, kHeaders = 1, kPriority = 2, kReset = 3, kWindowUpdate = 8;

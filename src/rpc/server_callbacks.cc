@@ -218,7 +218,8 @@ nghttp2_session* ServerConnection::NewSession() {
   // Windows grow when we say so: when a slow reader has taken what came.
   nghttp2_option_set_no_auto_window_update(option, 1);
   // It would keep as many whole streams as may be open, 200 to 300 bytes each, for as long as the
-  // connection lives. They serve priorities, and FrameCounter for what may not come on them.
+  // connection lives. They serve priorities, which this server does not know, and what FrameCounter
+  // has instead.
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_stream_reset_rate_limit(option, kResetsBurst, kResetsPerSecond);
   nghttp2_session* session = nullptr;

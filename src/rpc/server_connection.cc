@@ -30,6 +30,8 @@ constexpr size_t kSinksAskedPerTurnMax = 256;
 constexpr size_t kDeferredRequestBytesMax = size_t{16} << 10;
 // Uncompressing so much takes about as long as a frame does.
 constexpr size_t kFrameCostBytes = size_t{1} << 10;
+// Longer answers take turns, of one frame each (RFC 9113, 4.2).
+constexpr size_t kTurnBytes = size_t{16} << 10;
 // A client that has sent nothing for so long is at rest. Shorter, and buffers would come and go with calls
 // that are made now and then; longer, and more of many quiet connections would have theirs.
 constexpr Duration kRestAfter = std::chrono::seconds(1);
@@ -75,6 +77,8 @@ void ServerConnection::Start(std::string_view first_bytes) {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.calls_per_connection_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kCallWindowBytes},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(options.header_bytes_max)},
+      // A client could make its calls one long chain, down which nghttp2 would go for each frame.
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   };
   MOKV_CHECK_EQ(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings)),
                 0);
@@ -121,6 +125,9 @@ void ServerConnection::OnBytes(std::string_view bytes) {
     EndForFlood("the client does not read");
   } else if (frames.behind_the_end) {
     nghttp2_session_terminate_session(session_, NGHTTP2_STREAM_CLOSED);
+    MarkDirty();
+  } else if (frames.bad_priority) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
     MarkDirty();
   }
 }
@@ -191,6 +198,13 @@ void ServerConnection::Submit(ServerCall& call) {
     AddDeadline(call);  // A stream that began at once has a deadline as well.
   }
   SubmitAnswer(session_, call);
+  if (call.source != nullptr || call.response.size() > kTurnBytes) {
+    // Each would otherwise be sent to its end before the next, in the order that their client likes
+    // (RFC 9218, 10).
+    const nghttp2_extpri turns{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+    nghttp2_session_change_extpri_stream_priority(session_, call.stream, &turns,
+                                                  /*ignore_client_signal=*/1);
+  }
   MarkDirty();
 }
 
