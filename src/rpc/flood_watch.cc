@@ -22,6 +22,10 @@ constexpr int64_t kSmallFramesOfMessage = 2;
 // gRPC's clients let a call's window grow a few times, by a few bytes, as they read its answer.
 constexpr int64_t kWindowUpdatesOfAnswer = 4;
 
+constexpr std::string_view kEndlessBlock = "headers far over the limit";
+constexpr std::string_view kTooManyPings =
+    "too_many_pings";  // As gRPC has it; its clients know the word.
+
 }  // namespace
 
 // What a client may send: at once, and per second from then on. The names are what it hears.
@@ -56,6 +60,16 @@ const FloodWatch::Limit FloodWatch::kLimits[kKinds] = {
     // Each is uncompressed up to the limit, and may be a thousandth of that to send.
     {"compressed messages over the limit", 20, 1},
 };
+
+std::vector<std::string_view> FloodWatch::Kinds() {
+  std::vector<std::string_view> kinds = {kEndlessBlock, kTooManyPings, kEndlessHeaders,
+                                         kUnreadFrames};
+  for (const Limit& limit : kLimits) kinds.push_back(limit.what);
+  for (const int error : {NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS}) {
+    kinds.emplace_back(nghttp2_strerror(error));
+  }
+  return kinds;
+}
 
 FloodWatch::Guards FloodWatch::MakeGuards(MonotonicTime now) {
   return [now]<size_t... kind>(std::index_sequence<kind...>) {
@@ -122,7 +136,7 @@ bool FloodWatch::OnHeader(size_t name_and_value_bytes, MonotonicTime now) {
   if (block_bytes_ <= header_bytes_max_) return true;
   if (before <= header_bytes_max_) Take(kLongBlocks, now);
   if (block_bytes_ > kDecodedBlockFactor * header_bytes_max_) {
-    flood_ = "headers far over the limit";
+    flood_ = kEndlessBlock;
   }
   return flood_.empty();
 }
@@ -159,7 +173,7 @@ bool FloodWatch::OnResetSent(uint32_t http2_error, MonotonicTime now) {
 }
 
 bool FloodWatch::OnPings() {
-  flood_ = "too_many_pings";  // As gRPC has it; its clients know the word.
+  flood_ = kTooManyPings;
   return false;
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "rpc/flood_guard.h"
@@ -63,6 +64,12 @@ class FloodWatch {
 
   // What there has been too much of; empty: nothing. It stays once it is set.
   std::string_view flood() const { return flood_; }
+
+  // What others than this see, and end the connection for.
+  static constexpr std::string_view kEndlessHeaders = "headers that do not end";
+  static constexpr std::string_view kUnreadFrames = "the client does not read";
+  // All that a connection may end for, these and nghttp2's included.
+  static std::vector<std::string_view> Kinds();
 
   // DATA of fewer bytes are small, and so are windows.
   static constexpr size_t kSmallBytes = 64;

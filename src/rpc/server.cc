@@ -3,6 +3,7 @@
 #include <future>
 
 #include "base/check.h"
+#include "rpc/flood_watch.h"
 #include "rpc/server_shared.h"
 #include "rpc/server_thread.h"
 
@@ -13,6 +14,7 @@ class Server::Impl {
   Impl(net::IoPool& pool, Options options, CallObserver* observer) : pool(pool) {
     shared.options = options;
     shared.observer = observer;
+    shared.stats.floods.Know(FloodWatch::Kinds());
     for (size_t i = 0; i < pool.size(); ++i) {
       threads.push_back(std::make_unique<ServerThread>(pool.thread(i), shared));
     }

@@ -122,7 +122,7 @@ void ServerConnection::OnBytes(std::string_view bytes) {
     CountBroken(nghttp2_strerror(static_cast<int>(result)));
     Close();
   } else if (nghttp2_session_get_outbound_queue_size(session_) > kQueuedFramesMax) {
-    EndForFlood("the client does not read");
+    EndForFlood(FloodWatch::kUnreadFrames);
   } else if (frames.behind_the_end) {
     nghttp2_session_terminate_session(session_, NGHTTP2_STREAM_CLOSED);
     MarkDirty();
@@ -355,7 +355,7 @@ void ServerConnection::ExpireAnswer(ServerCall& call) {
 void ServerConnection::Watch(MonotonicTime now) {
   if (flood_watch_.IsWithinHeadersSince(now - shared_.options.stall_timeout)) {
     ++shared_.stats.streams_stalled;
-    return EndForFlood("headers that do not end");
+    return EndForFlood(FloodWatch::kEndlessHeaders);
   }
   EndStalledCalls(now - shared_.options.stall_timeout);
   if (transport_->closed()) return;

@@ -10,6 +10,7 @@
 #include "net/testing/wait.h"
 #include "rpc/compression.h"
 #include "rpc/ended_streams.h"
+#include "rpc/flood_watch.h"
 #include "rpc/testing/raw_http2.h"
 #include "rpc/testing/raw_server.h"
 
@@ -20,12 +21,19 @@ class ServerFloodTest : public RawServerTest {
  protected:
   explicit ServerFloodTest(const ServerOptions& options = {}) : RawServerTest(options) {}
 
+  static std::map<std::string, uint64_t> NoFloods() {
+    std::map<std::string, uint64_t> floods;
+    for (const std::string_view kind : FloodWatch::Kinds()) floods.emplace(kind, 0);
+    return floods;
+  }
+
   void ExpectEnd(RawClient& client, uint32_t error, const std::string& debug = "") {
     const auto& goaways = client.WaitForGoAways(1);
     ASSERT_EQ(goaways.size(), 1u);
     EXPECT_EQ(goaways[0].error, error);
     if (error == NGHTTP2_ENHANCE_YOUR_CALM) {
-      const std::map<std::string, uint64_t> floods = {{goaways[0].debug, 1}};
+      std::map<std::string, uint64_t> floods = NoFloods();
+      ++floods[goaways[0].debug];
       EXPECT_EQ(server_.stats().floods.get(), floods);
     }
     if (!debug.empty()) {
@@ -136,6 +144,12 @@ TEST_F(ServerBombTest, CompressedMessagesOverTheLimitAreAnsweredSomeTimes) {
     client.SendData(stream, bomb);
   }
   ExpectEnd(client, NGHTTP2_ENHANCE_YOUR_CALM, "compressed messages over the limit");
+}
+
+// Goal: each kind of flood has a count that grows from 0; whoever draws rates would miss the first.
+TEST_F(ServerFloodTest, EachKindIsCountedFromTheBeginning) {
+  EXPECT_EQ(server_.stats().floods.get(), NoFloods());
+  EXPECT_GT(NoFloods().size(), 15u);
 }
 
 // ---- Frames that say nothing.
