@@ -32,6 +32,8 @@ ALLOWED = {
     "peer": {"replica", "machine", "raft", "net", "base"},
     # Reads are answered from the store on the I/O thread: docs/decisions/0004-folders.md.
     "service": {"replica", "auth", "rpc", "telemetry", "api", "base", "machine", "store", "net"},
+    # What every gRPC server has, and so without what this one serves.
+    "standard": {"rpc", "api", "base"},
     "client": {"rpc", "net", "api", "base"},
 }
 # The composition roots put everything together, so they may include everything in src/.
@@ -228,6 +230,8 @@ def self_test():
         ("replica/a.cc", '#include "net/b.h"', True),
         ("service/a.cc", '#include "api/kv.pb.h"', False),
         ("rpc/a.cc", '#include "api/kv.pb.h"', True),
+        ("standard/a.cc", '#include "api/health.pb.h"', False),
+        ("standard/a.cc", '#include "service/a.h"', True),
         ("client/a.cc", '#include "replica/replica.h"', True),
         ("node/a.cc", '#include "replica/replica.h"', False),
         ("cli/a.cc", '#include "node/config.h"', False),

@@ -27,8 +27,8 @@
 #include "peer/peer_network.h"
 #include "replica/open_log.h"
 #include "replica/replica.h"
-#include "service/health_service.h"
 #include "snapshot/directory.h"
+#include "standard/health_service.h"
 #include "store/epochs.h"
 #include "telemetry/exposition.h"
 #include "telemetry/http_server.h"
@@ -134,7 +134,7 @@ class Node::Impl {
   DataDirectory data_;
   std::unique_ptr<Security> security_;
   telemetry::RequestLog request_log_;
-  service::HealthService health_;
+  standard::HealthService health_{{"api.KV"}};
   LogSyncTimes sync_times_;
   machine::Machine machine_;
   SeededRandom random_;

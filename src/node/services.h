@@ -20,11 +20,11 @@
 #include "service/call_log.h"
 #include "service/cluster_service.h"
 #include "service/gossip_member.h"
-#include "service/health_service.h"
 #include "service/kv_service.h"
-#include "service/reflection_service.h"
 #include "service/replica_doors.h"
 #include "service/session_service.h"
+#include "standard/health_service.h"
+#include "standard/reflection_service.h"
 #include "telemetry/request_log.h"
 
 namespace mokv {
@@ -38,7 +38,7 @@ class Services {
     machine::Machine* machine;
     replica::Replica* replica;
     const Security* security;
-    service::HealthService* health;
+    standard::HealthService* health;
     telemetry::RequestLog* request_log;
     std::string instance_id;
     std::string rpc_address;
@@ -61,7 +61,7 @@ class Services {
   service::KvService kv_;
   service::ClusterService cluster_;
   service::SessionService sessions_;
-  service::ReflectionService reflection_;
+  standard::ReflectionService reflection_;
 };
 
 }  // namespace mokv

@@ -1,4 +1,4 @@
-#include "service/health_service.h"
+#include "standard/health_service.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,13 +11,13 @@
 #include "net/testing/wait.h"
 #include "service/testing/served.h"
 
-namespace mokv::service {
+namespace mokv::standard {
 namespace {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
+using service::testing::Served;
 using ::testing::ElementsAre;
-using testing::Served;
 
 HealthCheckRequest Of(const std::string& service) {
   HealthCheckRequest request;
@@ -44,7 +44,7 @@ class HealthServiceTest : public ::testing::Test {
     return TextOf(result.message);
   }
 
-  HealthService health_;
+  HealthService health_{{"api.KV"}};
   Served served_;
 };
 
@@ -123,7 +123,7 @@ TEST_F(HealthServiceTest, WatchTellsTheStateAndEachChangeOnce) {
   EXPECT_THAT(watch.WaitForStates(3), ElementsAre("NOT_SERVING", "SERVING", "NOT_SERVING"));
   EXPECT_EQ(watch.end(), std::nullopt);
   health_.Stop();
-  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the node is stopping"));
+  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the server is stopping"));
   EXPECT_EQ(watch.states().size(), 3u);
 }
 
@@ -138,7 +138,7 @@ TEST_F(HealthServiceTest, EveryWatcherHearsOfAChange) {
 }
 
 // It may come to be known: the protocol has the call stay open.
-TEST_F(HealthServiceTest, WatchOfAnUnknownServiceStaysOpenUntilTheNodeStops) {
+TEST_F(HealthServiceTest, WatchOfAnUnknownServiceStaysOpenUntilTheServerStops) {
   const Watch watch(served_, "api.Other");
   EXPECT_THAT(watch.WaitForStates(1), ElementsAre("SERVICE_UNKNOWN"));
   health_.SetServing(true);
@@ -146,7 +146,7 @@ TEST_F(HealthServiceTest, WatchOfAnUnknownServiceStaysOpenUntilTheNodeStops) {
   EXPECT_THAT(watch.states(), ElementsAre("SERVICE_UNKNOWN"));
   EXPECT_EQ(watch.end(), std::nullopt);
   health_.Stop();
-  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the node is stopping"));
+  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the server is stopping"));
   EXPECT_THAT(watch.states(), ElementsAre("SERVICE_UNKNOWN"));
 }
 
@@ -155,14 +155,14 @@ TEST_F(HealthServiceTest, StopIsForGoodAndTheLastThingThatWatchersHear) {
   const Watch watch(served_, "");
   EXPECT_THAT(watch.WaitForStates(1), ElementsAre("SERVING"));
   health_.Stop();
-  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the node is stopping"));
+  EXPECT_EQ(watch.WaitForEnd(), absl::UnavailableError("the server is stopping"));
   EXPECT_THAT(watch.states(), ElementsAre("SERVING", "NOT_SERVING"));
-  // A leader that is found while the node stops changes nothing.
+  // What begins to serve while the server stops changes nothing.
   health_.SetServing(true);
   EXPECT_FALSE(health_.serving());
   EXPECT_EQ(Check(""), "NOT_SERVING");
   const Watch late(served_, "");
-  EXPECT_EQ(late.WaitForEnd(), absl::UnavailableError("the node is stopping"));
+  EXPECT_EQ(late.WaitForEnd(), absl::UnavailableError("the server is stopping"));
   EXPECT_THAT(late.states(), ElementsAre("NOT_SERVING"));
 }
 
@@ -178,4 +178,4 @@ TEST_F(HealthServiceTest, ForgetsWatchersThatHaveGone) {
 }
 
 }  // namespace
-}  // namespace mokv::service
+}  // namespace mokv::standard

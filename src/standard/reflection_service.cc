@@ -1,4 +1,4 @@
-#include "service/reflection_service.h"
+#include "standard/reflection_service.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -10,7 +10,7 @@
 #include "api/reflection_v1alpha.pb.h"
 #include "base/status.h"
 
-namespace mokv::service {
+namespace mokv::standard {
 
 using google::protobuf::DescriptorPool;
 using google::protobuf::FileDescriptor;
@@ -147,4 +147,4 @@ bool ReflectionService::Answer(std::string_view bytes, std::string* out) const {
   return response.AppendToString(out);
 }
 
-}  // namespace mokv::service
+}  // namespace mokv::standard

@@ -19,7 +19,7 @@ namespace google::protobuf {
 class FileDescriptor;
 }
 
-namespace mokv::service {
+namespace mokv::standard {
 
 class ReflectionService {
  public:
@@ -38,4 +38,4 @@ class ReflectionService {
   std::set<const google::protobuf::FileDescriptor*> files_;
 };
 
-}  // namespace mokv::service
+}  // namespace mokv::standard

@@ -1,4 +1,4 @@
-#include "service/reflection_service.h"
+#include "standard/reflection_service.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -12,16 +12,16 @@
 #include <vector>
 
 #include "api/reflection.pb.h"
-#include "service/health_service.h"
 #include "service/testing/served.h"
+#include "standard/health_service.h"
 
-namespace mokv::service {
+namespace mokv::standard {
 namespace {
 
 using grpc::reflection::v1::ServerReflectionRequest;
 using grpc::reflection::v1::ServerReflectionResponse;
+using service::testing::Served;
 using ::testing::ElementsAre;
-using testing::Served;
 
 struct Conversation {
   std::vector<std::string> answers;
@@ -91,7 +91,7 @@ class ReflectionServiceTest : public ::testing::TestWithParam<const char*> {
     return names;
   }
 
-  HealthService health_;
+  HealthService health_{{"api.KV"}};
   ReflectionService reflection_;
   Served served_;
 };
@@ -168,4 +168,4 @@ TEST_P(ReflectionServiceTest, RefusesWhatDoesNotParse) {
 INSTANTIATE_TEST_SUITE_P(Versions, ReflectionServiceTest, ::testing::Values("v1", "v1alpha"));
 
 }  // namespace
-}  // namespace mokv::service
+}  // namespace mokv::standard

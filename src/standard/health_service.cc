@@ -1,18 +1,20 @@
-#include "service/health_service.h"
+#include "standard/health_service.h"
 
 #include <optional>
 
 #include "api/health.pb.h"
 #include "base/status.h"
-#include "service/kv_wire.h"
 
-namespace mokv::service {
+namespace mokv::standard {
 namespace {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-bool IsKnown(const std::string& service) { return service.empty() || service == "api.KV"; }
+absl::Status Parse(std::string_view bytes, HealthCheckRequest& request) {
+  if (request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return absl::OkStatus();
+  return InvalidArgument("the message does not parse as {}", request.GetTypeName());
+}
 
 }  // namespace
 
@@ -40,7 +42,7 @@ class HealthWatch final : public rpc::MessageSource {
     return stopped ? Next::kEnd : Next::kWait;
   }
 
-  absl::Status status() const override { return absl::UnavailableError("the node is stopping"); }
+  absl::Status status() const override { return absl::UnavailableError("the server is stopping"); }
 
  private:
   HealthService& health_;
@@ -84,7 +86,7 @@ void HealthService::RemoveWatcher(uint64_t id) {
 
 void HealthService::Check(rpc::UnaryCall& call) {
   HealthCheckRequest request;
-  if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
+  if (absl::Status status = Parse(call.request(), request); !status.ok()) {
     return call.Fail(std::move(status));
   }
   if (!IsKnown(request.service())) {
@@ -99,10 +101,10 @@ void HealthService::Check(rpc::UnaryCall& call) {
 
 void HealthService::Watch(rpc::ServerStreamCall& call) {
   HealthCheckRequest request;
-  if (absl::Status status = ParseRequest(call.request(), request); !status.ok()) {
+  if (absl::Status status = Parse(call.request(), request); !status.ok()) {
     return call.Fail(std::move(status));
   }
   call.Start(std::make_unique<HealthWatch>(*this, IsKnown(request.service()), call.waker()));
 }
 
-}  // namespace mokv::service
+}  // namespace mokv::standard
