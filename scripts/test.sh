@@ -9,10 +9,10 @@ jobs=${1:-$(nproc)}
 top=$(pwd)
 
 asan_tests="base_test;net_test;rpc_test;raft_test;raft_losses_test;wal_test;wal_crash_test;store_test"
-asan_tests="$asan_tests;replica_test;peer_test;machine_test;auth_test;telemetry_test;service_test;config_test;lincheck_test"
+asan_tests="$asan_tests;replica_test;peer_test;machine_test;auth_test;telemetry_test;service_test;standard_test;config_test;lincheck_test"
 asan_tests="$asan_tests;snapshot_test;certificates_test;node_test;sim_test;serf_test;serf_agent_test"
 tsan_tests="auth_test;net_test;rpc_test;peer_test;store_test;wal_test;telemetry_test;serf_agent_test;replica_test"
-tsan_tests="$tsan_tests;service_test;node_test;machine_test;e2e/cluster_kill"
+tsan_tests="$tsan_tests;service_test;standard_test;node_test;machine_test;e2e/cluster_kill"
 
 build() { # NAME TARGETS CMAKE_OPTION...
   name=$1
