@@ -68,7 +68,7 @@ lincheck:
 .PHONY: interop-server
 interop-server:
 	@scripts/install_packages.sh build
-	@cmake -S . -B build/interop -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;net;rpc" -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_INTEROP=ON >/dev/null
+	@cmake -S . -B build/interop -G Ninja -DCMAKE_BUILD_TYPE=Release -DMOKV_ONLY_FOLDERS="base;net;rpc;standard" -DMOKV_BUILD_TESTS=OFF -DMOKV_BUILD_INTEROP=ON >/dev/null
 	@cmake --build build/interop -j $(JOBS) --target interop_server
 	@mkdir -p bin
 	@cp -f build/interop/bin/interop_server bin/

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <functional>
@@ -42,6 +43,10 @@ inline constexpr std::string_view kStatusMessage = "test status message";
 inline constexpr std::string_view kSpecialStatusMessage =
     "\t\ntest with whitespace\r\nand Unicode BMP \u263a and non-BMP \U0001f608\t\n";
 
+// Before each answer of a stream.
+inline constexpr std::chrono::milliseconds kInterval{20};
+inline constexpr std::string_view kCacheControl = "max-age=60";
+
 // No call of a case that goes well takes so long, on whatever machine.
 inline constexpr int kCallSecondsMax = 30;
 
@@ -52,6 +57,23 @@ inline pb::SimpleRequest LargeRequest() {
   request.set_response_size(kLargeResponse);
   request.mutable_payload()->set_body(Zeros(kLargeRequest));
   return request;
+}
+
+// An answer of each size, an interval before each.
+inline pb::StreamingOutputCallRequest IntervalRequest() {
+  pb::StreamingOutputCallRequest request;
+  for (const int size : kResponseSizes) {
+    pb::ResponseParameters* parameters = request.add_response_parameters();
+    parameters->set_size(size);
+    parameters->set_interval_us(static_cast<int32_t>(std::chrono::microseconds(kInterval).count()));
+  }
+  return request;
+}
+
+// Since then intervals before so many answers have passed. Never less; how much more is the machine's.
+inline absl::Status ExpectIntervals(std::chrono::steady_clock::time_point since, size_t answers) {
+  if (std::chrono::steady_clock::now() - since >= answers * kInterval) return absl::OkStatus();
+  return FailedPrecondition("answer {} came too early", answers);
 }
 
 inline pb::StreamingInputCallRequest InputRequest(int size) {
@@ -87,6 +109,15 @@ inline absl::Status ExpectZeros(const pb::Payload& payload, int size) {
   const auto other = std::count_if(payload.body().begin(), payload.body().end(),
                                    [](char byte) { return byte != '\0'; });
   return Expect("bytes that are not zero", other, 0);
+}
+
+// The payload of CacheableUnaryCall, in nanoseconds; whose headers allow to keep it.
+inline absl::Status ExpectTimestamp(const pb::Payload& payload, std::string_view cache_control) {
+  MOKV_RETURN_IF_ERROR(Expect("leave to keep the answer",
+                              cache_control.find(kCacheControl) != std::string_view::npos, true));
+  const std::string& body = payload.body();
+  return Expect("a number", !body.empty() && body.find_first_not_of("0123456789") == body.npos,
+                true);
 }
 
 // Runs those that are named, and prints a line for each.

@@ -193,6 +193,23 @@ absl::Status ServerStreaming(rpc::Channel& channel) {
   return ExpectEnd(call, StatusCode::kOk);
 }
 
+// Each answer of either kind of stream waits its interval, behind the one before.
+absl::Status Intervals(rpc::Channel& channel) {
+  for (const std::string_view method : {"StreamingOutputCall", "FullDuplexCall"}) {
+    const auto since = std::chrono::steady_clock::now();
+    Call call(channel, method);
+    SendOnly(call, IntervalRequest());
+    for (size_t i = 0; i < kResponseSizes.size(); ++i) {
+      pb::StreamingOutputCallResponse response;
+      MOKV_RETURN_IF_ERROR(Receive(call, &response));
+      MOKV_RETURN_IF_ERROR(ExpectIntervals(since, i + 1));
+      MOKV_RETURN_IF_ERROR(ExpectZeros(response.payload(), kResponseSizes[i]));
+    }
+    MOKV_RETURN_IF_ERROR(ExpectEnd(call, StatusCode::kOk));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ServerCompressedStreaming(rpc::Channel& channel) {
   Call call(channel, "StreamingOutputCall");
   pb::StreamingOutputCallRequest request;
@@ -286,6 +303,20 @@ absl::Status CustomMetadata(rpc::Channel& channel) {
   return ExpectMetadata(stream);
 }
 
+// Without a proxy: what one would go by.
+absl::Status CacheableUnary(rpc::Channel& channel) {
+  Call call(channel, "CacheableUnaryCall");
+  SendOnly(call, pb::SimpleRequest());
+  pb::SimpleResponse response;
+  MOKV_RETURN_IF_ERROR(Receive(call, &response));
+  MOKV_RETURN_IF_ERROR(ExpectEnd(call, StatusCode::kOk));
+  std::string cache_control;
+  for (const rpc::MetadataEntry& entry : call.leading()) {
+    if (entry.name == "cache-control") cache_control = entry.value;
+  }
+  return ExpectTimestamp(response.payload(), cache_control);
+}
+
 absl::Status StatusCodeAndMessage(rpc::Channel& channel) {
   Call unary(channel, "UnaryCall");
   SendOnly(unary, StatusRequest<pb::SimpleRequest>(kStatusMessage));
@@ -327,6 +358,7 @@ int Run(const Arguments& arguments, std::shared_ptr<const net::TlsContext> tls) 
   return RunCases(
       {
           {"empty_unary", on_channel(EmptyUnary)},
+          {"cacheable_unary", on_channel(CacheableUnary)},
           {"large_unary", on_channel(LargeUnary)},
           {"client_compressed_unary", on_channel(ClientCompressedUnary)},
           {"client_compressed_unary_noprobe", on_channel(ClientCompressedUnaryNoProbe)},
@@ -336,6 +368,7 @@ int Run(const Arguments& arguments, std::shared_ptr<const net::TlsContext> tls) 
           {"client_compressed_streaming_noprobe", on_channel(ClientCompressedStreamingNoProbe)},
           {"server_streaming", on_channel(ServerStreaming)},
           {"server_compressed_streaming", on_channel(ServerCompressedStreaming)},
+          {"intervals", on_channel(Intervals)},
           {"ping_pong", on_channel(PingPong)},
           {"empty_stream", on_channel(EmptyStream)},
           {"cancel_after_begin", on_channel(CancelAfterBegin)},

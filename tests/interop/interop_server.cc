@@ -1,4 +1,4 @@
-// interop_server: gRPC's interoperability service on our RPC engine.
+// interop_server: gRPC's interoperability service on our RPC engine, with health and reflection.
 //   interop_server --port P [--tls-cert-file F --tls-key-file F [--tls-ca-file F]]
 // In clear text without the files; with a CA, clients must present a certificate that it has signed.
 // Listens on every address. SIGTERM and SIGINT end it.
@@ -12,6 +12,8 @@
 #include "base/status.h"
 #include "net/listener.h"
 #include "rpc/server.h"
+#include "standard/health_service.h"
+#include "standard/reflection_service.h"
 #include "test_service.h"
 
 namespace mokv::interop {
@@ -41,6 +43,11 @@ absl::Status Serve(const Arguments& arguments) {
   net::IoPool pool(kThreads);
   rpc::Server server(pool, {}, nullptr);
   RegisterTestService(pool, server);
+  standard::HealthService health({"grpc.testing.TestService"});
+  health.Register(server);
+  health.SetServing(true);
+  standard::ReflectionService reflection;
+  reflection.Register(server);
   MOKV_ASSIGN_OR_RETURN(
       const std::unique_ptr<net::Listener> listener,
       net::Listener::Bind(pool, {.address = {"0.0.0.0", arguments.port}, .tls = std::move(tls)}));
@@ -50,6 +57,7 @@ absl::Status Serve(const Arguments& arguments) {
   int signal = 0;
   sigwait(&signals, &signal);
   listener->Stop();
+  health.Stop();
   server.Drain(std::chrono::seconds(1));
   pool.Stop();
   return absl::OkStatus();

@@ -27,12 +27,17 @@ from wire import Relay  # noqa: E402
 CLIENT_SECONDS_MAX = 120
 
 CASES = (
-    "empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream",
+    "empty_unary", "cacheable_unary", "large_unary", "client_streaming", "server_streaming", "intervals", "ping_pong",
+    "empty_stream",
     "client_compressed_unary", "server_compressed_unary", "client_compressed_streaming",
     "server_compressed_streaming", "cancel_after_begin", "cancel_after_first_response",
     "timeout_on_sleeping_server", "custom_metadata", "status_code_and_message", "special_status_message",
     "unimplemented_method", "unimplemented_service",
 )  # fmt: skip
+
+# What our server has besides, and who asks for it.
+STANDARD = ("health", "reflection")
+STANDARD_CLIENT = "grpcio"
 
 # On a connection of their own, behind a call that has made it. A client on gRPC's core (grpc++, grpcio) that
 # gives a call up before its headers have left may reset a stream that it never opened (grpc/grpc#19655):
@@ -187,6 +192,15 @@ def run_pair(server, client):
     return results
 
 
+def run_standard():
+    """Of our server. Security -> case -> result."""
+    results = {}
+    for security in SECURITY:
+        with Server(OURS, security) as running:
+            results[security] = run_client(STANDARD_CLIENT, security, running.port, list(STANDARD))
+    return results
+
+
 def words_of(case, name, said):
     """What the client said of a case that it knew by another name if the server cannot do all of it."""
     if name not in said:
@@ -196,11 +210,11 @@ def words_of(case, name, said):
     return said[name]
 
 
-def table(title, columns, failures):
+def table(title, columns, failures, cases=CASES):
     """`columns`: name -> results of one pair. A Markdown table, failed cases with where they failed."""
     notes = []
     rows = [[title, *columns], ["---"] * (len(columns) + 1)]
-    for case in CASES:
+    for case in cases:
         row = [case]
         for name, results in columns.items():
             words = {}
@@ -239,6 +253,8 @@ def main(arguments):
         if absent[OURS]:
             raise SystemExit(f"build our own first: there is no {absent[OURS][0]}")
         table(f"server {OURS}, client", {client: run_pair(OURS, client) for client in (*stock, OURS)}, failures)
+        if STANDARD_CLIENT in stock:
+            table(f"server {OURS}, gRPC's own services, client", {STANDARD_CLIENT: run_standard()}, failures, STANDARD)
         table(f"client {OURS}, server", {server: run_pair(server, OURS) for server in stock}, failures)
     for name, paths in absent.items():
         if paths:

@@ -176,6 +176,32 @@ absl::Status ServerCompressedStreaming(Stub& stub) {
   return ExpectStatus(stream->Finish(), StatusCode::OK);
 }
 
+// Each answer of either kind of stream waits its interval, behind the one before.
+template <typename Stream>
+absl::Status ReadInIntervals(std::chrono::steady_clock::time_point since, Stream& stream) {
+  pb::StreamingOutputCallResponse response;
+  for (size_t i = 0; i < kResponseSizes.size(); ++i) {
+    if (!stream.Read(&response)) return ExpectStatus(stream.Finish(), StatusCode::OK);
+    MOKV_RETURN_IF_ERROR(ExpectIntervals(since, i + 1));
+    MOKV_RETURN_IF_ERROR(ExpectZeros(response.payload(), kResponseSizes[i]));
+  }
+  MOKV_RETURN_IF_ERROR(Expect("a further response", stream.Read(&response), false));
+  return ExpectStatus(stream.Finish(), StatusCode::OK);
+}
+
+absl::Status Intervals(Stub& stub) {
+  Context output;
+  auto since = std::chrono::steady_clock::now();
+  const auto answers = stub.StreamingOutputCall(&output, IntervalRequest());
+  MOKV_RETURN_IF_ERROR(ReadInIntervals(since, *answers));
+  Context duplex;
+  since = std::chrono::steady_clock::now();
+  const auto stream = stub.FullDuplexCall(&duplex);
+  stream->Write(IntervalRequest());
+  stream->WritesDone();
+  return ReadInIntervals(since, *stream);
+}
+
 absl::Status PingPong(Stub& stub) {
   Context context;
   const auto stream = stub.FullDuplexCall(&context);
@@ -270,6 +296,20 @@ absl::Status CustomMetadata(Stub& stub) {
   return ExpectMetadata(context);
 }
 
+// Without a proxy: what one would go by.
+absl::Status CacheableUnary(Stub& stub) {
+  Context context;
+  pb::SimpleResponse response;
+  MOKV_RETURN_IF_ERROR(ExpectStatus(
+      stub.CacheableUnaryCall(&context, pb::SimpleRequest(), &response), StatusCode::OK));
+  const Received& leading = context.GetServerInitialMetadata();
+  const auto found = leading.find("cache-control");
+  const bool is_there = found != leading.end();
+  return ExpectTimestamp(
+      response.payload(),
+      is_there ? std::string_view(found->second.data(), found->second.size()) : "");
+}
+
 absl::Status StatusCodeAndMessage(Stub& stub) {
   Context unary;
   pb::SimpleResponse unary_response;
@@ -326,6 +366,7 @@ int Run(const Arguments& arguments) {
   return RunCases(
       {
           {"empty_unary", with_stub(EmptyUnary)},
+          {"cacheable_unary", with_stub(CacheableUnary)},
           {"large_unary", with_stub(LargeUnary)},
           {"client_compressed_unary", with_stub(ClientCompressedUnary)},
           {"client_compressed_unary_noprobe", with_stub(ClientCompressedUnaryNoProbe)},
@@ -335,6 +376,7 @@ int Run(const Arguments& arguments) {
           {"client_compressed_streaming_noprobe", with_stub(ClientCompressedStreamingNoProbe)},
           {"server_streaming", with_stub(ServerStreaming)},
           {"server_compressed_streaming", with_stub(ServerCompressedStreaming)},
+          {"intervals", with_stub(Intervals)},
           {"ping_pong", with_stub(PingPong)},
           {"empty_stream", with_stub(EmptyStream)},
           {"cancel_after_begin", with_stub(CancelAfterBegin)},

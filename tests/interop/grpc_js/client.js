@@ -5,6 +5,7 @@
 'use strict';
 
 const assert = require('assert').strict;
+const { performance } = require('perf_hooks');
 const { grpc, services, readArguments, zeros, INITIAL, TRAILING } = require('./testing');
 
 const CALL_SECONDS_MAX = 30;
@@ -12,6 +13,7 @@ const LARGE_REQUEST = 271828;
 const LARGE_RESPONSE = 314159;
 const REQUEST_SIZES = [27182, 8, 1828, 45904];
 const RESPONSE_SIZES = [31415, 9, 2653, 58979];
+const INTERVAL_MS = 20;
 const { status } = grpc;
 
 // grpc-js has no words for the case.
@@ -120,6 +122,27 @@ const CASES = {
     const count = await drain(call, (response, i) => expectZeros(response, RESPONSE_SIZES[i]));
     assert.equal(count, RESPONSE_SIZES.length);
   },
+  // Each answer of either kind of stream waits its interval, behind the one before.
+  intervals: async () => {
+    const request = {
+      response_parameters: RESPONSE_SIZES.map((size) => ({ size, interval_us: INTERVAL_MS * 1000 })),
+    };
+    const output = () => client.StreamingOutputCall(request, new grpc.Metadata(), options());
+    const both = () => {
+      const call = duplex();
+      call.write(request);
+      call.end();
+      return call;
+    };
+    for (const begin of [output, both]) {
+      const since = performance.now();
+      const count = await drain(begin(), (response, i) => {
+        assert.ok(performance.now() - since >= (i + 1) * INTERVAL_MS, `answer ${i + 1} came too early`);
+        expectZeros(response, RESPONSE_SIZES[i]);
+      });
+      assert.equal(count, RESPONSE_SIZES.length);
+    }
+  },
   ping_pong: async () => {
     const call = duplex();
     const send = (i) => call.write(outputRequest(REQUEST_SIZES[i], RESPONSE_SIZES[i]));
@@ -195,6 +218,17 @@ const CASES = {
     assert.equal(await drain(stream, (response) => expectZeros(response, LARGE_RESPONSE)), 1);
     expectEchoes(await heard);
   },
+  // Without a proxy: what one would go by.
+  cacheable_unary: () => new Promise((resolve, reject) => {
+    let leading;
+    const call = client.CacheableUnaryCall({}, new grpc.Metadata(), options(), (error, response) => {
+      if (error) return reject(error);
+      if (!/^[0-9]+$/.test(response.payload.body.toString())) return reject(new Error('no number'));
+      if (!String(leading.get('cache-control')).includes('max-age=60')) return reject(new Error('not to be kept'));
+      return resolve();
+    });
+    call.on('metadata', (metadata) => { leading = metadata; });
+  }),
   status_code_and_message: async () => {
     const request = { response_status: { code: 2, message: 'test status message' } };
     await expectFailure(unary(client, 'UnaryCall', request), status.UNKNOWN, 'test status message');

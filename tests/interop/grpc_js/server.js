@@ -5,6 +5,7 @@
 // what a request says of that.
 'use strict';
 
+const { performance } = require('perf_hooks');
 const { grpc, services, readArguments, zeros, INITIAL, TRAILING } = require('./testing');
 
 // Sends what is to be echoed ahead of the answer, and returns what is to be sent behind it.
@@ -48,8 +49,11 @@ function cacheableUnaryCall(call, done) {
 // Writes what a stream answers to one request.
 async function answer(request, call) {
   for (const parameters of request.response_parameters || []) {
-    if (parameters.interval_us) {
-      await new Promise((resolve) => setTimeout(resolve, parameters.interval_us / 1000));
+    const due = performance.now() + (parameters.interval_us || 0) / 1000;
+    // A timer counts from when its turn of the loop began, which may be too early.
+    for (let left = due - performance.now(); left > 0; left = due - performance.now()) {
+      const milliseconds = Math.ceil(left);
+      await new Promise((resolve) => { setTimeout(resolve, milliseconds); });
     }
     if (!call.write({ payload: zeros(parameters.size || 0) })) {
       // What was cancelled never drains.
@@ -86,14 +90,6 @@ async function fullDuplexCall(call) {
   return call.end(trailing);
 }
 
-async function halfDuplexCall(call) {
-  const trailing = echoMetadata(call);
-  const requests = [];
-  for await (const request of requestsOf(call)) requests.push(request);
-  for (const request of requests) await answer(request, call);
-  call.end(trailing);
-}
-
 // Reading from a call that its client has cancelled throws.
 const untilCancelled = (handler) => (call) => handler(call).catch((error) => {
   if (!call.cancelled) throw error;
@@ -108,7 +104,6 @@ server.addService(services.TestService.service, {
   StreamingOutputCall: untilCancelled(streamingOutputCall),
   StreamingInputCall: streamingInputCall,
   FullDuplexCall: untilCancelled(fullDuplexCall),
-  HalfDuplexCall: untilCancelled(halfDuplexCall),
 });
 const credentials = certificate
   ? grpc.ServerCredentials.createSsl(authority, [{ private_key: key, cert_chain: certificate }], authority !== null)

@@ -8,14 +8,17 @@ One line for each case: `CASE ok`, `CASE n/a WHY` or `CASE failed WHY`.
 
 import queue
 import sys
+import time
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from testing import (GZIP, INITIAL, MESSAGES, PLAIN, TRAILING, flag, message, parse_arguments, payload, read,
-                     serialize)  # fmt: skip
+from testing import (GZIP, INITIAL, MESSAGES, PLAIN, ROOT, TRAILING, flag, message, messages_of, parse_arguments,
+                     payload, read, serialize)  # fmt: skip
 
 CALL_SECONDS_MAX = 30
 LARGE_REQUEST, LARGE_RESPONSE = 271828, 314159
+INTERVAL_US = 20_000
 REQUEST_SIZES, RESPONSE_SIZES = (27182, 8, 1828, 45904), (31415, 9, 2653, 58979)
 
 
@@ -131,6 +134,22 @@ def server_streaming(client):
         expect_zeros(response, size)
 
 
+def intervals(client):
+    """Each answer of either kind of stream waits its interval, behind the one before."""
+    request = output_request(*RESPONSE_SIZES)
+    for parameters in request.response_parameters:
+        parameters.interval_us = INTERVAL_US
+    for begin in (client.output_call, lambda only: client.full_duplex([only])):
+        since = time.monotonic()
+        count = 0
+        for response, size in zip(begin(request), RESPONSE_SIZES):
+            count += 1
+            if time.monotonic() - since < count * INTERVAL_US / 1e6:
+                raise AssertionError(f"answer {count} came too early")
+            expect_zeros(response, size)
+        expect("responses", count, len(RESPONSE_SIZES))
+
+
 def ping_pong(client):
     requests = Requests()
     responses = client.full_duplex(requests)
@@ -228,6 +247,15 @@ def custom_metadata(client):
         expect("trailing metadata", dict(call.trailing_metadata()).get(TRAILING), sent[1][1])
 
 
+def cacheable_unary(client):
+    """Without a proxy: what one would go by."""
+    stub = client._channel.unary_unary(
+        "/grpc.testing.TestService/CacheableUnaryCall", serialize, MESSAGES["SimpleResponse"].FromString)
+    response, call = stub.with_call(message("SimpleRequest"), timeout=CALL_SECONDS_MAX)
+    expect("a number", response.payload.body.isdigit(), True)
+    expect("leave to keep it", "max-age=60" in dict(call.initial_metadata()).get("cache-control", ""), True)
+
+
 def status_code_and_message(client):
     words = "test status message"
     status = message("EchoStatus", code=2, message=words)
@@ -250,6 +278,58 @@ def unimplemented_method(client):
 def unimplemented_service(client):
     expect_failure(lambda: client.empty_call("UnimplementedCall", "UnimplementedService"),
                    grpc.StatusCode.UNIMPLEMENTED)  # fmt: skip
+
+
+# ---- gRPC's own services, which our server has besides.
+
+
+def health(client):
+    messages = messages_of(ROOT, "api/health.proto")
+    request, response = (messages[f"grpc.health.v1.HealthCheck{kind}"] for kind in ("Request", "Response"))
+    states = response.ServingStatus
+    check = client._channel.unary_unary("/grpc.health.v1.Health/Check", serialize, response.FromString)
+    watch = client._channel.unary_stream("/grpc.health.v1.Health/Watch", serialize, response.FromString)
+    for service in ("", "grpc.testing.TestService"):
+        one = request(service=service)
+        expect("state", check(one, timeout=CALL_SECONDS_MAX).status, states.Value("SERVING"))
+        watching = watch(one, timeout=CALL_SECONDS_MAX)
+        expect("state", next(watching).status, states.Value("SERVING"))
+        watching.cancel()
+    unknown = request(service="grpc.testing.Nobody")
+    expect_failure(lambda: check(unknown, timeout=CALL_SECONDS_MAX), grpc.StatusCode.NOT_FOUND)
+    watching = watch(unknown, timeout=CALL_SECONDS_MAX)
+    expect("state", next(watching).status, states.Value("SERVICE_UNKNOWN"))
+    watching.cancel()
+
+
+def reflection(client):
+    services = {"grpc.testing.TestService", "grpc.health.v1.Health"}
+    services |= {f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")}
+    for version, name in (("v1", "reflection"), ("v1alpha", "reflection_v1alpha")):
+        package = f"grpc.reflection.{version}.ServerReflection"
+        messages = messages_of(ROOT, f"api/{name}.proto")
+        request, response = (messages[package + kind] for kind in ("Request", "Response"))
+        ask = client._channel.stream_stream(f"/{package}/ServerReflectionInfo", serialize, response.FromString)
+        questions = (request(list_services="*"),
+                     request(file_containing_symbol="grpc.testing.TestService.UnaryCall"),
+                     request(file_containing_symbol="grpc.testing.Nobody"))  # fmt: skip
+        listed, described, unknown = ask(iter(questions), timeout=CALL_SECONDS_MAX)
+        expect("services", {service.name for service in listed.list_services_response.service}, services)
+        files = [descriptor_pb2.FileDescriptorProto.FromString(bytes_)
+                 for bytes_ in described.file_descriptor_response.file_descriptor_proto]  # fmt: skip
+        expect("files", {file.name for file in files},
+               {f"grpc/testing/{stem}.proto" for stem in ("test", "messages", "empty")})  # fmt: skip
+        expect("the error of what is unknown", unknown.error_response.error_code, grpc.StatusCode.NOT_FOUND.value[0])
+        # They are all that a client needs to make a call.
+        pool = descriptor_pool.DescriptorPool()
+        for file in reversed(files):  # Each comes ahead of those that it imports.
+            pool.Add(file)
+        factory = message_factory.MessageFactory(pool)
+        made = {kind: factory.GetPrototype(pool.FindMessageTypeByName(f"grpc.testing.Simple{kind}"))
+                for kind in ("Request", "Response")}  # fmt: skip
+        call = client._channel.unary_unary(
+            "/grpc.testing.TestService/UnaryCall", serialize, made["Response"].FromString)
+        expect_zeros(call(made["Request"](response_size=9), timeout=CALL_SECONDS_MAX), 9)
 
 
 def main():

@@ -90,10 +90,6 @@ def full_duplex_call(requests, context):
         yield from answers(request, context)
 
 
-def half_duplex_call(requests, context):
-    yield from full_duplex_call(list(requests), context)
-
-
 METHODS = (
     ("EmptyCall", "unary_unary", empty_call, "Empty"),
     ("UnaryCall", "unary_unary", unary_call, "SimpleRequest"),
@@ -101,7 +97,6 @@ METHODS = (
     ("StreamingOutputCall", "unary_stream", streaming_output_call, "StreamingOutputCallRequest"),
     ("StreamingInputCall", "stream_unary", streaming_input_call, "StreamingInputCallRequest"),
     ("FullDuplexCall", "stream_stream", full_duplex_call, "StreamingOutputCallRequest"),
-    ("HalfDuplexCall", "stream_stream", half_duplex_call, "StreamingOutputCallRequest"),
 )
 
 

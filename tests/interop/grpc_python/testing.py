@@ -1,6 +1,6 @@
 """What client.py and server.py share: the messages of grpc.testing, and the words of their command lines.
 
-The messages are made from a descriptor set: modules that protoc would generate for the package
+The messages are made from descriptor sets: modules that protoc would generate for the package
 `grpc.testing` would hide grpcio's own package of that name.
 """
 
@@ -13,21 +13,22 @@ import grpc
 from google.protobuf import descriptor_pb2, message_factory
 
 PROTO = pathlib.Path(__file__).resolve().parents[1] / "proto"
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 INITIAL, TRAILING = "x-grpc-test-echo-initial", "x-grpc-test-echo-trailing-bin"
 
 
-def _messages():
+def messages_of(root, *names):
+    """Full name -> class, of the messages in these files and in those that they import."""
     with tempfile.NamedTemporaryFile() as out:
         subprocess.run(
-            ["protoc", f"--proto_path={PROTO}", "--include_imports", f"--descriptor_set_out={out.name}",
-             "grpc/testing/test.proto"],
+            ["protoc", f"--proto_path={root}", "--include_imports", f"--descriptor_set_out={out.name}", *names],
             check=True,
         )
         files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(out.name).read_bytes())
-    return {name.rpartition(".")[2]: kind for name, kind in message_factory.GetMessages(files.file).items()}
+    return message_factory.GetMessages(files.file)
 
 
-MESSAGES = _messages()
+MESSAGES = {name.rpartition(".")[2]: kind for name, kind in messages_of(PROTO, "grpc/testing/test.proto").items()}
 
 
 def message(name, **fields):
