@@ -242,6 +242,21 @@ absl::Status PingPong(rpc::Channel& channel) {
   return ExpectEnd(call, StatusCode::kOk);
 }
 
+// All answers follow the last request.
+absl::Status HalfDuplex(rpc::Channel& channel) {
+  Call call(channel, "HalfDuplexCall");
+  for (size_t i = 0; i < kRequestSizes.size(); ++i) {
+    call.Send(OutputRequest(kRequestSizes[i], kResponseSizes[i]).SerializeAsString());
+  }
+  call.HalfClose();
+  for (const int size : kResponseSizes) {
+    pb::StreamingOutputCallResponse response;
+    MOKV_RETURN_IF_ERROR(Receive(call, &response));
+    MOKV_RETURN_IF_ERROR(ExpectZeros(response.payload(), size));
+  }
+  return ExpectEnd(call, StatusCode::kOk);
+}
+
 absl::Status EmptyStream(rpc::Channel& channel) {
   Call call(channel, "FullDuplexCall");
   call.HalfClose();
@@ -370,6 +385,7 @@ int Run(const Arguments& arguments, std::shared_ptr<const net::TlsContext> tls) 
           {"server_compressed_streaming", on_channel(ServerCompressedStreaming)},
           {"intervals", on_channel(Intervals)},
           {"ping_pong", on_channel(PingPong)},
+          {"half_duplex", on_channel(HalfDuplex)},
           {"empty_stream", on_channel(EmptyStream)},
           {"cancel_after_begin", on_channel(CancelAfterBegin)},
           {"cancel_after_first_response", on_channel(CancelAfterFirstResponse)},

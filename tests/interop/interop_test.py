@@ -28,7 +28,7 @@ CLIENT_SECONDS_MAX = 120
 
 CASES = (
     "empty_unary", "cacheable_unary", "large_unary", "client_streaming", "server_streaming", "intervals", "ping_pong",
-    "empty_stream",
+    "half_duplex", "empty_stream",
     "client_compressed_unary", "server_compressed_unary", "client_compressed_streaming",
     "server_compressed_streaming", "cancel_after_begin", "cancel_after_first_response",
     "timeout_on_sleeping_server", "custom_metadata", "status_code_and_message", "special_status_message",

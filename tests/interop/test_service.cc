@@ -24,6 +24,8 @@ constexpr int32_t kPayloadBytesMax = 64 << 20;
 constexpr size_t kEchoedValuesMax = 8;
 // Requests of one stream that wait for their answers; HTTP/2 holds back the rest.
 constexpr size_t kWaitingRequestsMax = 16;
+// Of HalfDuplexCall, which may answer nothing before the end.
+constexpr size_t kHeldRequestsMax = 10'000;
 
 constexpr std::string_view kInitialName = "x-grpc-test-echo-initial";
 constexpr std::string_view kTrailingName = "x-grpc-test-echo-trailing-bin";
@@ -217,13 +219,25 @@ class OutputSource final : public rpc::MessageSource {
 
 class DuplexExchange final : public rpc::MessageExchange {
  public:
-  DuplexExchange(net::IoThread& thread, rpc::StreamWaker waker) : answers_(thread, waker) {}
+  enum class Kind {
+    kFull,  // A request is answered when it comes.
+    kHalf,  // All are answered when the last has come.
+  };
 
-  bool HasRoom() const override { return answers_.waiting() < kWaitingRequestsMax; }
+  DuplexExchange(net::IoThread& thread, rpc::StreamWaker waker, Kind kind)
+      : kind_(kind), answers_(thread, waker) {}
+
+  bool HasRoom() const override {
+    return kind_ == Kind::kHalf || answers_.waiting() < kWaitingRequestsMax;
+  }
 
   void Take(const rpc::ReceivedMessage& message) override {
     pb::StreamingOutputCallRequest request;
     broken_ = Parse(message.bytes, &request);
+    if (kind_ == Kind::kHalf && answers_.waiting() == kHeldRequestsMax) {
+      broken_ =
+          ResourceExhausted("more than {} requests before the first answer", kHeldRequestsMax);
+    }
     if (broken_.ok()) answers_.Add(std::move(request));
   }
 
@@ -231,6 +245,7 @@ class DuplexExchange final : public rpc::MessageExchange {
 
   Next Produce(std::string* message) override {
     if (!broken_.ok()) return Next::kEnd;
+    if (kind_ == Kind::kHalf && !request_ended_) return Next::kWait;
     const Next next = answers_.Produce(message);
     const bool is_done = request_ended_ && answers_.waiting() == 0;
     return next == Next::kWait && is_done ? Next::kEnd : next;
@@ -240,9 +255,10 @@ class DuplexExchange final : public rpc::MessageExchange {
   absl::Status status() const override { return broken_.ok() ? answers_.status() : broken_; }
 
  private:
+  Kind kind_;
   Answers answers_;
   bool request_ended_ = false;
-  absl::Status broken_;  // What came is no request.
+  absl::Status broken_;  // What came is no request, or too many came.
 };
 
 // Adds up the payloads.
@@ -289,9 +305,9 @@ void StreamingInputCall(rpc::ClientStreamCall& call) {
   call.Start(std::make_unique<InputSink>(call.Defer()));
 }
 
-void FullDuplexCall(net::IoPool& pool, rpc::BidiCall& call) {
+void DuplexCall(net::IoPool& pool, DuplexExchange::Kind kind, rpc::BidiCall& call) {
   EchoMetadata(call);
-  call.Start(std::make_unique<DuplexExchange>(pool.thread(call.io_thread()), call.waker()));
+  call.Start(std::make_unique<DuplexExchange>(pool.thread(call.io_thread()), call.waker(), kind));
 }
 
 }  // namespace
@@ -304,8 +320,12 @@ void RegisterTestService(net::IoPool& pool, rpc::Server& server) {
   server.AddServerStream(service + "StreamingOutputCall",
                          [&pool](rpc::ServerStreamCall& call) { StreamingOutputCall(pool, call); });
   server.AddClientStream(service + "StreamingInputCall", StreamingInputCall);
-  server.AddBidi(service + "FullDuplexCall",
-                 [&pool](rpc::BidiCall& call) { FullDuplexCall(pool, call); });
+  server.AddBidi(service + "FullDuplexCall", [&pool](rpc::BidiCall& call) {
+    DuplexCall(pool, DuplexExchange::Kind::kFull, call);
+  });
+  server.AddBidi(service + "HalfDuplexCall", [&pool](rpc::BidiCall& call) {
+    DuplexCall(pool, DuplexExchange::Kind::kHalf, call);
+  });
 }
 
 }  // namespace mokv::interop

@@ -216,6 +216,23 @@ absl::Status PingPong(Stub& stub) {
   return ExpectStatus(stream->Finish(), StatusCode::OK);
 }
 
+// All answers follow the last request.
+absl::Status HalfDuplex(Stub& stub) {
+  Context context;
+  const auto stream = stub.HalfDuplexCall(&context);
+  for (size_t i = 0; i < kRequestSizes.size(); ++i) {
+    stream->Write(OutputRequest(kRequestSizes[i], kResponseSizes[i]));
+  }
+  stream->WritesDone();
+  pb::StreamingOutputCallResponse response;
+  for (const int size : kResponseSizes) {
+    if (!stream->Read(&response)) return ExpectStatus(stream->Finish(), StatusCode::OK);
+    MOKV_RETURN_IF_ERROR(ExpectZeros(response.payload(), size));
+  }
+  MOKV_RETURN_IF_ERROR(Expect("a further response", stream->Read(&response), false));
+  return ExpectStatus(stream->Finish(), StatusCode::OK);
+}
+
 absl::Status EmptyStream(Stub& stub) {
   Context context;
   const auto stream = stub.FullDuplexCall(&context);
@@ -378,6 +395,7 @@ int Run(const Arguments& arguments) {
           {"server_compressed_streaming", with_stub(ServerCompressedStreaming)},
           {"intervals", with_stub(Intervals)},
           {"ping_pong", with_stub(PingPong)},
+          {"half_duplex", with_stub(HalfDuplex)},
           {"empty_stream", with_stub(EmptyStream)},
           {"cancel_after_begin", with_stub(CancelAfterBegin)},
           {"cancel_after_first_response", with_stub(CancelAfterFirstResponse)},

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "arguments.h"
 #include "grpc/testing/test.grpc.pb.h"
@@ -132,6 +133,17 @@ class TestService final : public pb::TestService::Service {
       if (request.response_status().code() != 0) return StatusOf(request.response_status());
       const Status type = CheckType(request.response_type());
       if (!type.ok()) return type;
+      if (!Answer(request, *stream)) return Gone();
+    }
+    return Status::OK;
+  }
+
+  Status HalfDuplexCall(ServerContext* context, DuplexStream* stream) override {
+    EchoMetadata(*context);
+    std::vector<pb::StreamingOutputCallRequest> requests;
+    for (pb::StreamingOutputCallRequest request; stream->Read(&request);)
+      requests.push_back(request);
+    for (const pb::StreamingOutputCallRequest& request : requests) {
       if (!Answer(request, *stream)) return Gone();
     }
     return Status::OK;

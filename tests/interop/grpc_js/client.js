@@ -154,6 +154,14 @@ const CASES = {
     });
     assert.equal(count, RESPONSE_SIZES.length);
   },
+  // All answers follow the last request.
+  half_duplex: async () => {
+    const call = client.HalfDuplexCall(new grpc.Metadata(), options());
+    REQUEST_SIZES.forEach((size, i) => call.write(outputRequest(size, RESPONSE_SIZES[i])));
+    call.end();
+    const count = await drain(call, (response, i) => expectZeros(response, RESPONSE_SIZES[i]));
+    assert.equal(count, RESPONSE_SIZES.length);
+  },
   empty_stream: async () => {
     const call = duplex();
     call.end();

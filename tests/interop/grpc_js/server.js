@@ -90,6 +90,14 @@ async function fullDuplexCall(call) {
   return call.end(trailing);
 }
 
+async function halfDuplexCall(call) {
+  const trailing = echoMetadata(call);
+  const requests = [];
+  for await (const request of requestsOf(call)) requests.push(request);
+  for (const request of requests) await answer(request, call);
+  call.end(trailing);
+}
+
 // Reading from a call that its client has cancelled throws.
 const untilCancelled = (handler) => (call) => handler(call).catch((error) => {
   if (!call.cancelled) throw error;
@@ -104,6 +112,7 @@ server.addService(services.TestService.service, {
   StreamingOutputCall: untilCancelled(streamingOutputCall),
   StreamingInputCall: streamingInputCall,
   FullDuplexCall: untilCancelled(fullDuplexCall),
+  HalfDuplexCall: untilCancelled(halfDuplexCall),
 });
 const credentials = certificate
   ? grpc.ServerCredentials.createSsl(authority, [{ private_key: key, cert_chain: certificate }], authority !== null)

@@ -90,6 +90,9 @@ class Client:
         return self._call("stream_stream", "FullDuplexCall", "StreamingOutputCallResponse")(
             iter(requests), **options)
 
+    def half_duplex(self, requests):
+        return self._call("stream_stream", "HalfDuplexCall", "StreamingOutputCallResponse")(iter(requests))
+
 
 def large_request(**fields):
     return message("SimpleRequest", response_size=LARGE_RESPONSE, payload=payload(LARGE_REQUEST), **fields)
@@ -157,6 +160,16 @@ def ping_pong(client):
         requests.send(output_request(size, request_size=request_size))
         expect_zeros(next(responses), size)
     requests.end()
+    expect("further responses", list(responses), [])
+
+
+def half_duplex(client):
+    """All answers follow the last request."""
+    requests = (output_request(size, request_size=request_size)
+                for request_size, size in zip(REQUEST_SIZES, RESPONSE_SIZES))  # fmt: skip
+    responses = client.half_duplex(requests)
+    for size in RESPONSE_SIZES:
+        expect_zeros(next(responses), size)
     expect("further responses", list(responses), [])
 
 

@@ -90,6 +90,10 @@ def full_duplex_call(requests, context):
         yield from answers(request, context)
 
 
+def half_duplex_call(requests, context):
+    yield from full_duplex_call(list(requests), context)
+
+
 METHODS = (
     ("EmptyCall", "unary_unary", empty_call, "Empty"),
     ("UnaryCall", "unary_unary", unary_call, "SimpleRequest"),
@@ -97,6 +101,7 @@ METHODS = (
     ("StreamingOutputCall", "unary_stream", streaming_output_call, "StreamingOutputCallRequest"),
     ("StreamingInputCall", "stream_unary", streaming_input_call, "StreamingInputCallRequest"),
     ("FullDuplexCall", "stream_stream", full_duplex_call, "StreamingOutputCallRequest"),
+    ("HalfDuplexCall", "stream_stream", half_duplex_call, "StreamingOutputCallRequest"),
 )
 
 
