@@ -77,8 +77,9 @@ void Acceptor::Accept() {
         if (self == nullptr || !self->socket_.is_open()) return;
         if (error) return self->OnFailure(error);
         if (self->short_) self->OnSuccess();
-        socket.native_non_blocking(true);
-        self->take_(socket.release());
+        asio::error_code failure;
+        socket.native_non_blocking(true, failure);
+        if (!failure) self->take_(socket.release());
         self->Accept();
       });
 }

@@ -1,14 +1,28 @@
 #include "net/connect_race.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 
 namespace mokv::net {
 
+std::vector<asio::ip::tcp::endpoint> InTurns(std::vector<asio::ip::tcp::endpoint> endpoints) {
+  for (size_t i = 1; i < endpoints.size(); ++i) {
+    const auto other = [&before = endpoints[i - 1]](const asio::ip::tcp::endpoint& endpoint) {
+      return endpoint.address().is_v6() != before.address().is_v6();
+    };
+    const auto place = endpoints.begin() + static_cast<ptrdiff_t>(i);
+    const auto next = std::find_if(place, endpoints.end(), other);
+    if (next == endpoints.end()) break;  // The rest is of one family.
+    std::rotate(place, next, next + 1);
+  }
+  return endpoints;
+}
+
 void ConnectRace::Start(std::vector<asio::ip::tcp::endpoint> endpoints, Done done) {
   MOKV_CHECK(!endpoints.empty() && endpoints_.empty());
-  endpoints_ = std::move(endpoints);
+  endpoints_ = InTurns(std::move(endpoints));
   if (endpoints_.size() > kAddressesMax) endpoints_.resize(kAddressesMax);
   done_ = std::move(done);
   TryNext();
@@ -39,14 +53,13 @@ void ConnectRace::OnConnected(Sockets::iterator socket, const asio::error_code& 
   asio::ip::tcp::socket connected = std::move(*socket);
   sockets_.erase(socket);
   if (done_ == nullptr) return;
-  if (!error) {
-    connected.native_non_blocking(true);
-    return Finish(error, connected.release());
-  }
+  asio::error_code failure = error;
+  if (!failure) connected.native_non_blocking(true, failure);
+  if (!failure) return Finish(failure, connected.release());
   if (next_ < endpoints_.size()) {
     TryNext();
   } else if (sockets_.empty()) {
-    Finish(error, -1);
+    Finish(failure, -1);
   }
 }
 

@@ -1,6 +1,6 @@
-// ConnectRace: connects to the first of several addresses that answers. They are tried in their order, and
-// the next one while those before are still silent (RFC 8305, 5): an address that nobody answers at would
-// use up all the time that its caller has.
+// ConnectRace: connects to the first of several addresses that answers. They are tried in turns of IPv6 and
+// IPv4, and the next one while those before are still silent (RFC 8305, 4 and 5): an address that nobody
+// answers at, or a network that leads nowhere, would use up all the time that its caller has.
 //
 // Owner:   a Connector.
 // Threads: confined to its I/O thread.
@@ -22,11 +22,15 @@
 
 namespace mokv::net {
 
+// The same ones: the first stays, then families take turns for as long as there are both. Those of one
+// family stay in their order.
+std::vector<asio::ip::tcp::endpoint> InTurns(std::vector<asio::ip::tcp::endpoint> endpoints);
+
 class ConnectRace : public std::enable_shared_from_this<ConnectRace> {
  public:
   // What RFC 8305 recommends: longer than a round trip around the world.
   static constexpr Duration kNextAfter = std::chrono::milliseconds(250);
-  // The sockets of one attempt. To come to the last of so many silent ones takes eight seconds.
+  // The sockets of one attempt, after taking turns. To come to the last of so many silent ones takes eight seconds.
   static constexpr size_t kAddressesMax = 32;
 
   // A connected, non-blocking socket, or the last error and -1.

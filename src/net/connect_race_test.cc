@@ -6,6 +6,7 @@
 
 #include <future>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "net/testing/raw_socket.h"
@@ -43,6 +44,43 @@ class Silence {
   int queued_[8];
 };
 
+// ---- The order.
+
+// By families: "646" is IPv6, IPv4, IPv6. Ports number them.
+Endpoints OfFamilies(const std::string& families) {
+  Endpoints endpoints;
+  for (const char family : families) {
+    const auto port = static_cast<uint16_t>(endpoints.size());
+    if (family == '6') {
+      endpoints.emplace_back(asio::ip::address_v6::loopback(), port);
+    } else {
+      endpoints.emplace_back(asio::ip::address_v4::loopback(), port);
+    }
+  }
+  return endpoints;
+}
+
+std::vector<uint16_t> OrderOf(const std::string& families) {
+  std::vector<uint16_t> ports;
+  for (const auto& endpoint : InTurns(OfFamilies(families))) ports.push_back(endpoint.port());
+  return ports;
+}
+
+// Goal: one family whose network leads nowhere costs one address at a time (RFC 8305, 4).
+TEST(InTurns, FamiliesAlternateBehindTheFirst) {
+  using Order = std::vector<uint16_t>;
+  EXPECT_EQ(OrderOf(""), Order());
+  EXPECT_EQ(OrderOf("4"), Order({0}));
+  EXPECT_EQ(OrderOf("666"), Order({0, 1, 2}));
+  EXPECT_EQ(OrderOf("6464"), Order({0, 1, 2, 3}));
+  EXPECT_EQ(OrderOf("666444"), Order({0, 3, 1, 4, 2, 5}));
+  EXPECT_EQ(OrderOf("4466"), Order({0, 2, 1, 3}));
+  EXPECT_EQ(OrderOf("66664"), Order({0, 4, 1, 2, 3}));
+  EXPECT_EQ(OrderOf("644466"), Order({0, 1, 4, 2, 5, 3}));
+}
+
+// ---- The race.
+
 class ConnectRaceTest : public testing::Test {
  protected:
   ConnectRaceTest() { pool_.Start(); }
@@ -72,6 +110,15 @@ TEST_F(ConnectRaceTest, ConnectsToTheFirstThatListens) {
   EXPECT_FALSE(Run({Loopback(nobody.port()), Loopback(listener.port())}));
   RawListener second;
   EXPECT_FALSE(Run({Loopback(second.port()), Loopback(nobody.port())}));
+}
+
+// Goal:   the only address of the other family is tried, however many stand before it.
+// Method: more of them than are tried.
+TEST_F(ConnectRaceTest, TriesTheOtherFamilyInTime) {
+  RawListener listener;
+  Endpoints endpoints(2 * ConnectRace::kAddressesMax, {asio::ip::address_v6::loopback(), 1});
+  endpoints.push_back(Loopback(listener.port()));
+  EXPECT_FALSE(Run(endpoints));
 }
 
 TEST_F(ConnectRaceTest, TellsWhyNobodyCouldBeConnectedTo) {
