@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/run_on.h"
 #include "net/testing/raw_socket.h"
 
 namespace mokv::net {
@@ -158,8 +159,7 @@ TEST_F(ConnectRaceTest, WaitsForTheLast) {
 TEST_F(ConnectRaceTest, IsQuietOnceCancelled) {
   Silence silence;
   RawListener listener;
-  std::promise<void> cancelled;
-  pool_.thread(0).Post([&] {
+  RunOn(pool_.thread(0), [&] {
     for (const asio::ip::tcp::endpoint& endpoint :
          {silence.endpoint(), Loopback(listener.port())}) {
       const auto race = std::make_shared<ConnectRace>(pool_.thread(0));
@@ -167,9 +167,7 @@ TEST_F(ConnectRaceTest, IsQuietOnceCancelled) {
                   [](const asio::error_code&, int) { ADD_FAILURE() << "it was cancelled"; });
       race->Cancel();
     }
-    cancelled.set_value();
   });
-  cancelled.get_future().wait();
   EXPECT_FALSE(Run({Loopback(listener.port())}));
 }
 

@@ -8,6 +8,7 @@
 #include <future>
 
 #include "base/status.h"
+#include "base/testing/run_on.h"
 #include "net/testing/raw_socket.h"
 
 namespace mokv::net {
@@ -20,19 +21,10 @@ class ConnectorTest : public testing::Test {
   ConnectorTest() { pool_.Start(); }
   ~ConnectorTest() override { pool_.Stop(); }
 
-  void Run(Task task) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-
   // OK once there is a transport, which is dropped.
   absl::Status Connect(const HostPort& target) {
     std::promise<absl::Status> result;
-    Run([&] {
+    RunOn(pool_.thread(0), [&] {
       connector_.Start(target, nullptr, [&](absl::StatusOr<std::unique_ptr<Transport>> transport) {
         resolved_ = connector_.resolved();
         result.set_value(transport.status());
@@ -71,7 +63,7 @@ TEST_F(ConnectorTest, IsQuietOnceCancelled) {
   RawListener listener;
   std::atomic<int> calls{0};
   const auto count = [&](const absl::StatusOr<std::unique_ptr<Transport>>&) { ++calls; };
-  Run([&] {
+  RunOn(pool_.thread(0), [&] {
     connector_.Start({"127.0.0.1", given_up.port()}, nullptr, count);
     connector_.Cancel();
     connector_.Start({"localhost", given_up.port()}, nullptr, count);
@@ -82,7 +74,7 @@ TEST_F(ConnectorTest, IsQuietOnceCancelled) {
     connector_.Cancel();
   });
   EXPECT_TRUE(Connect({"127.0.0.1", listener.port()}).ok());
-  Run([&] {
+  RunOn(pool_.thread(0), [&] {
     auto gone = std::make_unique<Connector>(pool_.thread(0));
     gone->Start({"127.0.0.1", given_up.port()}, nullptr, count);
   });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 
+#include "base/testing/run_on.h"
 #include "net/connector.h"
 #include "net/testing/loopback.h"
 #include "net/testing/raw_socket.h"
@@ -152,21 +153,12 @@ class TransportMoveTest : public testing::TestWithParam<bool> {
 
   // What belongs to a thread goes on it.
   void Stop(Client& client) {
-    Run(clients_.thread(0), [&] { client.Drop(); });
-    Run(home_.thread(0), [&] { collector_.Drop(); });
+    RunOn(clients_.thread(0), [&] { client.Drop(); });
+    RunOn(home_.thread(0), [&] { collector_.Drop(); });
     listener_->Stop();
     pool_.Stop();
     home_.Stop();
     clients_.Stop();
-  }
-
-  static void Run(IoThread& thread, Task task) {
-    std::promise<void> done;
-    thread.Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
   }
 
   TestCertificates files_;
@@ -188,9 +180,9 @@ TEST_P(TransportMoveTest, LosesNothingThatWasSentBefore) {
     Client client(text);
     Connect(client);
     EXPECT_TRUE(Until([&] { return collector_.size() == before + size; }));
-    Run(clients_.thread(0), [&] { client.Drop(); });
+    RunOn(clients_.thread(0), [&] { client.Drop(); });
     EXPECT_TRUE(Until([&] { return collector_.closed(); }));
-    Run(home_.thread(0), [&] {
+    RunOn(home_.thread(0), [&] {
       EXPECT_EQ(collector_.bytes().substr(before), text);
       collector_.Drop();
     });
@@ -210,7 +202,7 @@ TEST_P(TransportMoveTest, SendsOnWhatWasPending) {
   });
   Connect(client);
   EXPECT_TRUE(Until([&] { return client.received() == answer.size(); }));
-  Run(home_.thread(0), [&] { collector_.Send("more"); });
+  RunOn(home_.thread(0), [&] { collector_.Send("more"); });
   EXPECT_TRUE(Until([&] { return client.received() == answer.size() + 4; }));
   Stop(client);
 }
@@ -223,12 +215,12 @@ TEST_P(TransportMoveTest, GoesOnAfterItHasReleasedItsBuffers) {
   Connect(client);
   EXPECT_TRUE(Until([&] { return collector_.size() == text.size(); }));
   for (size_t round = 1; round <= 3; ++round) {
-    Run(home_.thread(0), [&] {
+    RunOn(home_.thread(0), [&] {
       collector_.ReleaseBuffers();
       collector_.Send(text);
     });
     EXPECT_TRUE(Until([&] { return client.received() == round * text.size(); }));
-    Run(clients_.thread(0), [&] {
+    RunOn(clients_.thread(0), [&] {
       client.ReleaseBuffers();
       client.Send(text);
     });

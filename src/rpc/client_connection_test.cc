@@ -5,11 +5,10 @@
 #include <nghttp2/nghttp2.h>
 
 #include <atomic>
-#include <functional>
-#include <future>
 #include <optional>
 #include <utility>
 
+#include "base/testing/run_on.h"
 #include "net/connector.h"
 #include "net/testing/raw_socket.h"
 #include "net/testing/wait.h"
@@ -24,7 +23,7 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
   void SetUp() override {
     options_.target = {"127.0.0.1", listener_.port()};
     pool_.Start();
-    OnThread([&] {
+    RunOn(pool_.thread(0), [&] {
       connector_.Start(options_.target, nullptr, [&](auto transport) {
         connection_ = std::make_unique<ClientConnection>(*this, pool_.thread(0), options_,
                                                          Duration(0), *std::move(transport));
@@ -40,7 +39,7 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
 
   // Before any part of the test goes: the thread calls its functions.
   void TearDown() override {
-    OnThread([&] {
+    RunOn(pool_.thread(0), [&] {
       connection_->Abort(absl::CancelledError("the test is over"));
       connection_ = nullptr;
     });
@@ -50,7 +49,7 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
   // So many calls at once, which the server answers when it has all of them; all have ended then.
   void MakeCalls(size_t count) {
     const size_t good_before = good_;
-    OnThread([&] {
+    RunOn(pool_.thread(0), [&] {
       for (size_t i = 0; i < count; ++i) {
         auto call = std::make_shared<ClientCall>();
         call->method = "/t.T/Echo";
@@ -76,20 +75,11 @@ class ClientConnectionTest : public testing::Test, public ClientConnection::Owne
 
   size_t SessionBytes() {
     size_t bytes = 0;
-    OnThread([&] { bytes = connection_->session_bytes(); });
+    RunOn(pool_.thread(0), [&] { bytes = connection_->session_bytes(); });
     return bytes;
   }
 
  private:
-  void OnThread(const std::function<void()>& task) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-
   void OnConnected() override {}
   void OnEstablished(ClientConnection&) override { established_ = true; }
   void OnRoom() override {}

@@ -6,9 +6,9 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <future>
 
 #include "base/check.h"
+#include "base/testing/run_on.h"
 #include "net/transport.h"
 #include "rpc/server.h"
 #include "rpc/testing/streams.h"
@@ -99,7 +99,7 @@ class Subject {
     AwaitEnd(fds[0]);
     close(fds[0]);
     // Answers and news for calls that are no more.
-    OnThread([this] {
+    RunOn(pool_.thread(0), [this] {
       kept_.clear();
       for (const StreamWaker& waker : wakers_) waker.Wake();
       wakers_.clear();
@@ -116,15 +116,6 @@ class Subject {
     options.assembly_bytes_max = 4000;
     options.header_bytes_max = 1000;
     return options;
-  }
-
-  void OnThread(const std::function<void()>& work) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
-      work();
-      done.set_value();
-    });
-    done.get_future().wait();
   }
 
   static void AwaitEnd(int fd) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/kv.pb.h"
+#include "base/testing/run_on.h"
 #include "net/testing/wait.h"
 #include "replica/testing/threaded_replica.h"
 #include "service/kv_service.h"
@@ -43,14 +44,7 @@ class Doors {
   }
 
   // Runs `task` on an I/O thread, and waits for its end.
-  void OnThread(size_t index, Task task) {
-    std::promise<void> done;
-    pool.thread(index).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void OnThread(size_t index, Task task) { RunOn(pool.thread(index), std::move(task)); }
 
   testing::SharedClock clock;
   replica::testing::ThreadedReplica replica;

@@ -4,13 +4,13 @@
 
 #include <absl/status/status.h>
 
-#include <future>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/testing/run_on.h"
 #include "net/listener.h"
 #include "net/testing/loopback.h"
 #include "net/testing/openssl_errors.h"
@@ -48,14 +48,11 @@ class EchoServer {
   // Runs `look` with the connections that are open, whose thread must be the only one.
   template <typename Look>
   void WithTransports(Look look) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
+    RunOn(pool_.thread(0), [&] {
       MOKV_CHECK_EQ(pool_.size(), size_t{1});
       const MutexLock lock(mutex_);
       for (auto& [key, connection] : connections_) look(*connection->transport);
-      done.set_value();
     });
-    done.get_future().wait();
   }
 
   size_t open() const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "base/testing/run_on.h"
 #include "net/connector.h"
 #include "net/testing/openssl_errors.h"
 
@@ -40,13 +41,10 @@ class OurClient {
                         });
     });
     absl::Status status = result.get();
-    std::promise<void> gone;
-    pool_.thread(0).Post([&] {
+    RunOn(pool_.thread(0), [&] {
       connection = nullptr;
       connector_ = nullptr;
-      gone.set_value();
     });
-    gone.get_future().wait();
     return status;
   }
 

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/mutex.h"
+#include "base/testing/run_on.h"
 #include "net/testing/wait.h"
 #include "peer/peer_network.h"
 
@@ -158,14 +159,7 @@ class PeerNode {
   }
 
   // Runs `task` on the replica thread and waits for it.
-  void Do(Task task) {
-    std::promise<void> done;
-    replica_.thread(0).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void Do(Task task) { RunOn(replica_.thread(0), std::move(task)); }
 
   // On the replica thread: runs `task` there after `delay`, behind every timer that is due before.
   // Replaces the one that was started before.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/testing/run_on.h"
 #include "base/testing/thread_executor.h"
 #include "replica/open_log.h"
 #include "replica/replica.h"
@@ -67,14 +68,7 @@ class ThreadedReplica {
   }
 
   // Runs `task` on the replica thread, and waits for its end.
-  void OnReplicaThread(Task task) {
-    std::promise<void> done;
-    replica_thread_.Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
+  void OnReplicaThread(Task task) { RunOn(replica_thread_, std::move(task)); }
   // Nothing else makes the replica look at its clock: what has run out of time has its answer when
   // this returns.
   void Tick() {

@@ -4,14 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <functional>
-#include <future>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/testing/fake_clock.h"
+#include "base/testing/run_on.h"
 #include "net/testing/loopback.h"
 #include "net/testing/wait.h"
 #include "rpc/call.h"
@@ -95,7 +94,7 @@ class WatchedServerTest : public testing::Test,
 
   // Time passes; then the connection is looked at.
   void Pass(Duration duration) {
-    OnThread([&] {
+    RunOn(pool_.thread(0), [&] {
       clock_.now = clock_.now + duration;
       if (connection_ != nullptr) connection_->Watch(clock_.now);
     });
@@ -103,14 +102,14 @@ class WatchedServerTest : public testing::Test,
 
   bool IsOpen() {
     bool open = false;
-    OnThread([&] { open = connection_ != nullptr; });
+    RunOn(pool_.thread(0), [&] { open = connection_ != nullptr; });
     return open;
   }
 
   // That HTTP/2 has for the connection, which must be open.
   size_t SessionBytes() {
     size_t bytes = 0;
-    OnThread([&] { bytes = connection_->session_bytes(); });
+    RunOn(pool_.thread(0), [&] { bytes = connection_->session_bytes(); });
     return bytes;
   }
 
@@ -131,15 +130,6 @@ class WatchedServerTest : public testing::Test,
   const ServerStats& stats() const { return shared_.stats; }
 
  private:
-  void OnThread(const std::function<void()>& task) {
-    std::promise<void> done;
-    pool_.thread(0).Post([&] {
-      task();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-
   void Complete(Completion) override {}
   void FlushAtTurnEnd(ServerConnection&) override { PostFlush(); }
   void FlushLater(ServerConnection&) override { PostFlush(); }
