@@ -23,8 +23,8 @@ constexpr int64_t kSmallFramesOfMessage = 2;
 constexpr int64_t kWindowUpdatesOfAnswer = 4;
 
 constexpr std::string_view kEndlessBlock = "headers far over the limit";
-constexpr std::string_view kTooManyPings =
-    "too_many_pings";  // As gRPC has it; its clients know the word.
+// As gRPC has it; its clients know the word.
+constexpr std::string_view kTooManyPings = "too_many_pings";
 
 }  // namespace
 
