@@ -10,6 +10,7 @@ Exit status: 0 when every call of every run was answered as it should be, else 1
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -144,27 +145,33 @@ def count_calls(bench, tls):
         server.stop()
 
 
+@contextlib.contextmanager
+def under_load(bench, server, *load):
+    """mokv_load's process, with mutual TLS, for longer than anybody needs it."""
+    command = [bench.program("mokv_load"), "--endpoint", f"127.0.0.1:{server.port}", "--target", "empty",
+               "--duration", "100", *load, *secured(bench, True)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def count_idle(bench):
     """Prints what an idle connection with mutual TLS costs."""
+    connections = bench.options.idle_connections
     server = start_ours(bench, True, counted=True)
-    load = None
     try:
         before = counts_of(server)
         # A load of one call in a hundred seconds, which is none.
-        command = [bench.program("mokv_load"), "--endpoint", f"127.0.0.1:{server.port}", "--target",
-                   "empty", *shape(bench.options.idle_connections, 1), "--rate", "0.01", "--duration",
-                   "100", *secured(bench, True)]
-        load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        settle(server)
-        begin = counts_of(server)
-        time.sleep(IDLE_SECONDS)
-        end = counts_of(server)
+        with under_load(bench, server, *shape(connections, 1), "--rate", "0.01"):
+            settle(server)
+            begin = counts_of(server)
+            time.sleep(IDLE_SECONDS)
+            end = counts_of(server)
     finally:
-        if load is not None:
-            load.kill()
-            load.wait()
         server.stop()
-    connections = bench.options.idle_connections
     for name, key in (("heap", "heap_bytes"), ("resident memory", "resident_bytes")):
         kib = (end[key] - before[key]) / connections / 1024
         print(f"{connections:,} idle connections, mutual TLS: {name} {kib:.1f} KiB each "
@@ -177,21 +184,14 @@ def count_idle(bench):
 def count_rested(bench):
     """Prints what a connection with mutual TLS keeps when it has been busy."""
     server = start_ours(bench, True, counted=True)
-    load = None
     try:
         before = counts_of(server)
-        command = [bench.program("mokv_load"), "--endpoint", f"127.0.0.1:{server.port}", "--target",
-                   "empty", *shape(RESTED_CONNECTIONS, RESTED_STREAMS), "--duration", "100",
-                   *secured(bench, True)]
-        load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        time.sleep(BUSY_SECONDS)
-        load.send_signal(signal.SIGSTOP)  # Its connections stay, and say nothing any more.
-        settle(server)
-        end = counts_of(server)
+        with under_load(bench, server, *shape(RESTED_CONNECTIONS, RESTED_STREAMS)) as load:
+            time.sleep(BUSY_SECONDS)
+            load.send_signal(signal.SIGSTOP)  # Its connections stay, and say nothing any more.
+            settle(server)
+            end = counts_of(server)
     finally:
-        if load is not None:
-            load.kill()
-            load.wait()
         server.stop()
     kib = (end["heap_bytes"] - before["heap_bytes"]) / RESTED_CONNECTIONS / 1024
     print(f"{RESTED_CONNECTIONS} connections that were busy, mutual TLS: heap {kib:.1f} KiB each")
