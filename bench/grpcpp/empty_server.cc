@@ -61,25 +61,21 @@ class CallbackService final : public bench::Echo::CallbackService {
 void ServeAsync(grpc::ServerBuilder& builder, int threads) {
   bench::Echo::AsyncService service;
   builder.RegisterService(&service);
-  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
-  for (int i = 0; i < threads; ++i) queues.push_back(builder.AddCompletionQueue());
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   std::vector<std::unique_ptr<AsyncCall>> calls;
-  for (const auto& queue : queues) {
-    for (int i = 0; i < kPendingCallsPerQueue; ++i) {
-      calls.push_back(std::make_unique<AsyncCall>(service, *queue));
-    }
-  }
-  mokv::bench::StartQueueThreads(
-      queues, [](void* tag, bool ok) { static_cast<AsyncCall*>(tag)->Proceed(ok); });
-  mokv::bench::AwaitStop();
+  mokv::bench::ServeQueues(
+      builder, threads,
+      [&](grpc::ServerCompletionQueue& queue) {
+        for (int i = 0; i < kPendingCallsPerQueue; ++i) {
+          calls.push_back(std::make_unique<AsyncCall>(service, queue));
+        }
+      },
+      [](void* tag, bool ok) { static_cast<AsyncCall*>(tag)->Proceed(ok); });
 }
 
 void ServeCallback(grpc::ServerBuilder& builder, int /*threads*/) {
   CallbackService service;
   builder.RegisterService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  mokv::bench::AwaitStop();
+  mokv::bench::Serve(builder);
 }
 
 }  // namespace

@@ -3,10 +3,13 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -38,28 +41,49 @@ sigset_t StopSignals() {
   return signals;
 }
 
-}  // namespace
-
-void StartQueueThreads(const std::vector<std::unique_ptr<grpc::ServerCompletionQueue>>& queues,
-                       const std::function<void(void* tag, bool ok)>& proceed) {
-  for (const auto& queue : queues) {
-    std::thread([&queue = *queue, proceed] {
-      void* tag = nullptr;
-      bool ok = false;
-      while (queue.Next(&tag, &ok)) proceed(tag, ok);
-    }).detach();
+std::unique_ptr<grpc::Server> StartOrExit(grpc::ServerBuilder& builder) {
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) {
+    std::fprintf(stderr, "cannot start: the port is taken, or the certificates are bad\n");
+    std::_Exit(1);
   }
+  return server;
 }
 
-void AwaitStop() {
+[[noreturn]] void AwaitStop() {
   const sigset_t signals = StopSignals();
   int signal = 0;
   sigwait(&signals, &signal);
   std::_Exit(0);
 }
 
-int RunGrpcppServer(int argc, char** argv, const std::string& what, const ServeGrpcpp& async,
-                    const ServeGrpcpp& callback) {
+}  // namespace
+
+void Serve(grpc::ServerBuilder& builder) {
+  const std::unique_ptr<grpc::Server> server = StartOrExit(builder);
+  AwaitStop();
+}
+
+void ServeQueues(grpc::ServerBuilder& builder, int threads,
+                 const std::function<void(grpc::ServerCompletionQueue& queue)>& fill,
+                 const std::function<void(void* tag, bool ok)>& proceed) {
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
+  for (int i = 0; i < threads; ++i) queues.push_back(builder.AddCompletionQueue());
+  const std::unique_ptr<grpc::Server> server = StartOrExit(builder);
+  std::vector<std::jthread> workers;
+  for (const auto& queue : queues) {
+    fill(*queue);
+    workers.emplace_back([&queue, &proceed] {
+      void* tag = nullptr;
+      bool ok = false;
+      while (queue->Next(&tag, &ok)) proceed(tag, ok);
+    });
+  }
+  AwaitStop();
+}
+
+int RunGrpcppServer(int argc, char** argv, const std::string& what, const AddAndServe& async,
+                    const AddAndServe& callback) {
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 

@@ -182,24 +182,21 @@ class CallbackService final : public grpc::CallbackGenericService {
 void ServeAsync(grpc::ServerBuilder& builder, int threads) {
   grpc::AsyncGenericService service;
   builder.RegisterAsyncGenericService(&service);
-  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
-  for (int i = 0; i < threads; ++i) queues.push_back(builder.AddCompletionQueue());
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  for (const auto& queue : queues) {
-    for (int i = 0; i < kPendingCallsPerQueue; ++i) new AsyncCall(service, *queue);
-  }
-  mokv::bench::StartQueueThreads(queues, [](void* tag, bool ok) {
-    const AsyncCall::Tag& event = *static_cast<AsyncCall::Tag*>(tag);
-    event.call->Proceed(event.event, ok);
-  });
-  mokv::bench::AwaitStop();
+  mokv::bench::ServeQueues(
+      builder, threads,
+      [&](grpc::ServerCompletionQueue& queue) {
+        for (int i = 0; i < kPendingCallsPerQueue; ++i) new AsyncCall(service, queue);
+      },
+      [](void* tag, bool ok) {
+        const AsyncCall::Tag& event = *static_cast<AsyncCall::Tag*>(tag);
+        event.call->Proceed(event.event, ok);
+      });
 }
 
 void ServeCallback(grpc::ServerBuilder& builder, int /*threads*/) {
   CallbackService service;
   builder.RegisterCallbackGenericService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  mokv::bench::AwaitStop();
+  mokv::bench::Serve(builder);
 }
 
 }  // namespace
